@@ -1,0 +1,53 @@
+# make run    train, benchmark and report, from a fresh checkout
+# make test   the tests, from a fresh checkout
+# make check  format, lint, types, order of the rooms
+
+PYTHON ?= python3
+VENV := .venv
+OUT ?= runs/quickstart
+PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet -c constraints/ci.txt
+CACHES := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# One thread a process: small tensors, and processes use the cores better than threads do.
+export OMP_NUM_THREADS := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+run: $(VENV)/.installed-run
+	$(VENV)/bin/metagan-rl quickstart --out $(OUT)
+	@echo "The report is in $(abspath $(OUT)):" && find $(OUT) -maxdepth 1 -name '*.html'
+
+test: $(VENV)/.installed-dev
+	$(VENV)/bin/pytest -n 2
+
+check: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/ruff check --fix
+
+clean:
+	rm -rf build dist *.egg-info $(CACHES)
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is written only after its installation has gone through, so an interrupted one is done again.
+$(VENV)/.installed-run: pyproject.toml constraints/ci.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) -e ".[data,report]"
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints/ci.txt | $(VENV)/bin/python
+	$(PIP_INSTALL) -e ".[dev]"
+	@touch $@

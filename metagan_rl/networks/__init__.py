@@ -1,0 +1,7 @@
+"""Networks as plain functions of stacked weights: one tensor operation serves all members of a population."""
+
+from metagan_rl.networks.base import StackedNetwork, build_networks
+from metagan_rl.networks.dirac import DiracDiscriminator, DiracGenerator
+from metagan_rl.networks.mlp import ACTIVATIONS, StackedMLP
+
+__all__ = ["ACTIVATIONS", "DiracDiscriminator", "DiracGenerator", "StackedMLP", "StackedNetwork", "build_networks"]

@@ -1,0 +1,62 @@
+"""What a population asks of a network, and the pair of networks a task names."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.tasks.task import Networks
+
+
+class StackedNetwork(Protocol):
+    """A network without weights of its own; its members' weights are the rows of one matrix.
+
+    Attributes:
+        shapes: shape of each weight of one member; a row holds them one after the other, P numbers in all.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+
+    def initial(self, rng: torch.Generator) -> Tensor:
+        """Fresh weights ``[P]`` of one member."""
+        ...
+
+    def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
+        """Maps ``[B, N, D_in]`` to ``[B, N, D_out]``; ``weights`` are ``[B, *shape]``, one for each of ``shapes``."""
+        ...
+
+
+def size(network: StackedNetwork) -> int:
+    """P, the numbers of one member's weights."""
+    return sum(torch.Size(shape).numel() for shape in network.shapes)
+
+
+def split(network: StackedNetwork, rows: Tensor) -> list[Tensor]:
+    """Views ``[B, *shape]`` into rows ``[B, P]``, one for each weight."""
+    views, start = [], 0
+    for shape in network.shapes:
+        stop = start + torch.Size(shape).numel()
+        views.append(rows[:, start:stop].view(len(rows), *shape))
+        start = stop
+    return views
+
+
+def build_networks(networks: Networks, dim: int) -> tuple[StackedNetwork, StackedNetwork]:
+    """The generator (latent to data) and the discriminator (data to one logit) for data of ``dim`` columns.
+
+    Raises:
+        InvalidValueError: the kind of network is unknown.
+    """
+    from metagan_rl.networks.dirac import DiracDiscriminator, DiracGenerator
+    from metagan_rl.networks.mlp import StackedMLP
+
+    if networks.kind == "dirac":
+        return DiracGenerator(), DiracDiscriminator()
+    if networks.kind == "mlp":
+        hidden = [networks.width] * networks.depth
+        return (
+            StackedMLP([networks.latent_dim, *hidden, dim], networks.activation),
+            StackedMLP([dim, *hidden, 1], networks.activation),
+        )
+    raise InvalidValueError(f"networks.kind is {networks.kind!r}; it must be 'mlp' or 'dirac'")

@@ -1,0 +1,35 @@
+"""The Dirac-GAN of Mescheder et al. 2018 (arXiv:1801.04406): G(z) = theta, D(x) = psi x.
+
+Two numbers, solvable by hand, and every instability of GAN training: the exact test of losses, penalties and updates.
+"""
+
+import torch
+from torch import Tensor
+
+
+class DiracGenerator:
+    """Puts all its mass at theta, whatever the noise."""
+
+    shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
+
+    def initial(self, rng: torch.Generator) -> Tensor:
+        """A start ``[1]`` uniform in +-1."""
+        return torch.rand(1, generator=rng, dtype=torch.float64) * 2 - 1
+
+    def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
+        """Theta for each of the noise inputs ``[B, N, 1]``."""
+        return weights[0].expand(-1, inputs.shape[1], 1)
+
+
+class DiracDiscriminator:
+    """A linear function through the origin."""
+
+    shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
+
+    def initial(self, rng: torch.Generator) -> Tensor:
+        """A start ``[1]`` uniform in +-1."""
+        return torch.rand(1, generator=rng, dtype=torch.float64) * 2 - 1
+
+    def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
+        """Maps ``[B, N, 1]`` to psi times itself."""
+        return inputs * weights[0]

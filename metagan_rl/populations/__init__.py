@@ -1,0 +1,8 @@
+"""Populations: many GANs trained in lockstep on stacked weights."""
+
+from metagan_rl.populations.measurements import Measurements
+from metagan_rl.populations.mixed import MixedPopulation
+from metagan_rl.populations.population import Population, Shape
+from metagan_rl.populations.state import PopulationState
+
+__all__ = ["Measurements", "MixedPopulation", "Population", "PopulationState", "Shape"]

@@ -1,0 +1,112 @@
+"""Members of different shapes behind one face: one population for each shape, the order of members kept."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metagan_rl.controls import Controls
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.populations.measurements import Measurements
+from metagan_rl.populations.population import Population, Shape
+from metagan_rl.tasks.task import Task
+
+
+class MixedPopulation:
+    """B members, each of any shape, restarted one by one and trained together.
+
+    Args:
+        tasks: one for each member.
+        seeds: one for each member, as in :class:`Population`.
+    """
+
+    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        if not tasks or len(tasks) != len(seeds):
+            raise InvalidValueError(f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one")
+        self.tasks = list(tasks)
+        self._populations: dict[Shape, Population] = {}
+        self._members: dict[Shape, list[int]] = {}  # row of a population -> member
+        self._add(range(len(tasks)), tasks, seeds)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def groups(self) -> Iterator[tuple[Population, np.ndarray]]:
+        """Each population with the members ``[b]`` that its rows are."""
+        for shape, population in self._populations.items():
+            yield population, np.array(self._members[shape])
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Bool ``[B]``: members that blew up and are frozen."""
+        return self._gather(lambda population: population.state.diverged.numpy(), bool)
+
+    def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        """Puts new tasks, untrained and of any shape, into some places."""
+        moved = []
+        for member, task, seed in zip(members, tasks, seeds, strict=True):
+            shape = Shape.of(self.tasks[member])
+            if shape == Shape.of(task):
+                self._populations[shape].restart([self._members[shape].index(member)], [task], [seed])
+                self.tasks[member] = task
+            else:
+                moved.append((member, task, seed))
+        if moved:
+            self._remove({member for member, _, _ in moved})
+            self._add(*zip(*moved, strict=True))
+
+    def train(self, controls: Controls, updates: int) -> Measurements:
+        """Trains all sound members for one interval; see :meth:`Population.train`."""
+        if len(controls) != len(self):
+            raise InvalidValueError(f"controls for {len(controls)} members, but there are {len(self)}")
+        measured = Measurements.empty(len(self))
+        for population, members in self.groups():
+            measured.put(members, population.train(controls[members], updates))
+        return measured
+
+    def sample(self, noise: Sequence[Tensor], members: Sequence[int], *, average: bool = True) -> list[Tensor]:
+        """Generated points ``[N, D]`` of some members, from noise ``[N, Z]`` for each."""
+        wanted = {int(member): place for place, member in enumerate(members)}
+        points: list[Tensor] = [None] * len(wanted)  # type: ignore[list-item]  # every place is filled below
+        for population, group in self.groups():
+            by_count: dict[int, list[int]] = {}
+            for row, member in enumerate(group):
+                if int(member) in wanted:
+                    by_count.setdefault(len(noise[wanted[int(member)]]), []).append(row)
+            for rows in by_count.values():
+                places = [wanted[int(group[row])] for row in rows]
+                stacked = torch.stack([noise[place] for place in places])
+                for place, drawn in zip(places, population.sample(stacked, members=rows, average=average), strict=True):
+                    points[place] = drawn
+        return points
+
+    def _add(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        groups: dict[Shape, list[tuple[int, Task, int]]] = {}
+        for entry in zip(members, tasks, seeds, strict=True):
+            groups.setdefault(Shape.of(entry[1]), []).append(entry)
+        for shape, entries in groups.items():
+            places, new_tasks, new_seeds = zip(*entries, strict=True)
+            if shape in self._populations:
+                self._populations[shape].append(new_tasks, new_seeds)
+                self._members[shape].extend(places)
+            else:
+                self._populations[shape] = Population(new_tasks, new_seeds)
+                self._members[shape] = list(places)
+            for member, task in zip(places, new_tasks, strict=True):
+                self.tasks[member] = task
+
+    def _remove(self, gone: set[int]) -> None:
+        for shape in list(self._populations):
+            rows = [row for row, member in enumerate(self._members[shape]) if member not in gone]
+            if not rows:
+                del self._populations[shape], self._members[shape]
+            elif len(rows) < len(self._members[shape]):
+                self._populations[shape].keep(rows)
+                self._members[shape] = [self._members[shape][row] for row in rows]
+
+    def _gather(self, read: Callable[[Population], np.ndarray], dtype: type) -> np.ndarray:
+        values = np.zeros(len(self), dtype=dtype)
+        for population, members in self.groups():
+            values[members] = read(population)
+        return values

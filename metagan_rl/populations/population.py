@@ -1,0 +1,207 @@
+"""A population: B GANs of one shape, each with its own task, rates, loss and random stream, trained in lockstep."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metagan_rl.controls import CYCLE, RATIOS, Controls
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.losses import LOSSES
+from metagan_rl.networks.base import build_networks, size, split
+from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
+from metagan_rl.populations.measurements import Measurements
+from metagan_rl.populations.state import PopulationState
+from metagan_rl.tasks.task import Networks, Task
+
+CHUNK_MEMBERS = 16
+"""Members trained at a time: few enough that weights, moments and activations stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What members of one population have in common.
+
+    Attributes:
+        dim: columns of the data.
+        networks: the two networks.
+        batch_size: samples per update.
+        optimizer: ``"adam"`` or ``"sgd"``.
+        simultaneous: how D and G take turns at ratio 1:1.
+    """
+
+    dim: int
+    networks: Networks
+    batch_size: int
+    optimizer: str
+    simultaneous: bool
+
+    @classmethod
+    def of(cls, task: Task) -> "Shape":
+        """The shape a task needs."""
+        return cls(task.dim, task.networks, task.base.batch_size, task.base.optimizer, task.base.simultaneous)
+
+
+class Population:
+    """B GANs of one shape.
+
+    Args:
+        tasks: one for each member, all of one shape.
+        seeds: one whole number for each member, fixing its starting weights, noise and data order. A member's
+            randomness does not depend on who else is in the population, nor on its controls.
+
+    Raises:
+        InvalidValueError: the tasks differ in shape, or there is not one seed for each.
+    """
+
+    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        if not tasks or len(tasks) != len(seeds):
+            raise InvalidValueError(f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one")
+        self.shape = Shape.of(tasks[0])
+        for task in tasks:
+            if Shape.of(task) != self.shape:
+                raise InvalidValueError(
+                    f"task {task.name!r} has shape {Shape.of(task)}, the first has {self.shape}; use MixedPopulation"
+                )
+        self.generator, self.discriminator = build_networks(self.shape.networks, self.shape.dim)
+        self.dtype = torch.float64 if self.shape.networks.kind == "dirac" else torch.float32
+        self.tasks = list(tasks)
+        self.state = self._fresh(tasks, seeds)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        """Puts new tasks of the same shape, untrained, into some places."""
+        self.state.put(torch.as_tensor(members), self._fresh(tasks, seeds))
+        for member, task in zip(members, tasks, strict=True):
+            self.tasks[member] = task
+
+    def keep(self, members: Sequence[int]) -> None:
+        """Drops all members but these."""
+        self.state = self.state[torch.as_tensor(members, dtype=torch.long)]
+        self.tasks = [self.tasks[member] for member in members]
+
+    def append(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        """Adds untrained members at the end."""
+        self.state = self.state.join(self._fresh(tasks, seeds))
+        self.tasks.extend(tasks)
+
+    def train(self, controls: Controls, updates: int) -> Measurements:
+        """Trains every sound member for one interval.
+
+        Args:
+            controls: for the B members.
+            updates: gradient steps of each member, D and G together; a multiple of 12.
+
+        Returns:
+            What was measured; NaN for members that had diverged before.
+
+        Raises:
+            InvalidValueError: the controls are not for B members, or the interval does not fit all ratios.
+        """
+        if len(controls) != len(self):
+            raise InvalidValueError(f"controls for {len(controls)} members, but the population has {len(self)}")
+        if updates < CYCLE or updates % CYCLE:
+            raise InvalidValueError(f"an interval of {updates} updates; it must be a multiple of {CYCLE}")
+        torch.set_flush_denormal(True)  # dead GANs fill with denormal numbers, which are 80 times slower
+        measured = Measurements.empty(len(self))
+        for members in self._chunks(controls):
+            chunk = self.state[torch.from_numpy(members)]
+            plan = self._plan(members, controls[members], updates)
+            inputs = self._inputs(members, chunk, updates)
+            result = IntervalTrainer(self.generator, self.discriminator, chunk, plan, inputs).run()
+            self.state.put(torch.from_numpy(members), chunk)
+            measured.put(members, result)
+        return measured
+
+    def sample(self, noise: Tensor, *, members: Sequence[int] | None = None, average: bool = True) -> Tensor:
+        """Generated points ``[B, N, D]`` for noise ``[B, N, Z]``, from the averaged generator or the last one."""
+        rows = self.state.average if average else self.state.generator
+        if members is not None:
+            rows = rows[torch.as_tensor(members, dtype=torch.long)]
+        with torch.no_grad():
+            return self.generator(split(self.generator, rows), noise.to(self.dtype))
+
+    def bytes_per_member(self) -> int:
+        """Memory of one member's state, without activations."""
+        numbers = 4 * size(self.generator) + 3 * size(self.discriminator)
+        return numbers * (8 if self.dtype == torch.float64 else 4)
+
+    def _fresh(self, tasks: Sequence[Task], seeds: Sequence[int]) -> PopulationState:
+        generators, discriminators = [], []
+        for task, seed in zip(tasks, seeds, strict=True):
+            rng = _stream(int(seed), 0)
+            generator, discriminator = self.generator.initial(rng), self.discriminator.initial(rng)
+            if "start" in task.parameters and self.shape.networks.kind == "dirac":
+                start = torch.tensor(task.parameters["start"], dtype=self.dtype)
+                generator, discriminator = start[:1], start[1:]
+            generators.append(generator)
+            discriminators.append(discriminator)
+        seed_column = torch.tensor([int(seed) for seed in seeds], dtype=torch.int64)
+        stacked = torch.stack(generators).to(self.dtype), torch.stack(discriminators).to(self.dtype)
+        return PopulationState.fresh(*stacked, seed_column)
+
+    def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
+        """Sound members that can step together: one ratio, one penalty, in runs of the same loss."""
+        losses = list(LOSSES)
+        groups: dict[tuple[int, str], list[int]] = {}
+        for member in np.flatnonzero(~self.state.diverged.numpy()):
+            loss = LOSSES[losses[controls.loss[member]]]
+            penalty = loss.penalty if controls.penalty_weight[member] > 0 else ""
+            groups.setdefault((int(controls.ratio[member]), penalty), []).append(int(member))
+        for _, members in sorted(groups.items()):
+            members.sort(key=lambda member: (controls.loss[member], member))
+            pieces = -(-len(members) // CHUNK_MEMBERS)
+            yield from np.array_split(np.array(members), pieces)
+
+    def _plan(self, members: np.ndarray, controls: Controls, updates: int) -> IntervalPlan:
+        cycle = RATIOS.values()[controls.ratio[0]]
+        names = list(LOSSES)
+        edges = [0, *(np.flatnonzero(np.diff(controls.loss)) + 1), len(members)]
+        runs = [(names[controls.loss[a]], int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        bases = [self.tasks[member].base for member in members]
+
+        def column(values: Sequence[float] | np.ndarray) -> Tensor:
+            return torch.tensor(np.asarray(values, dtype=np.float64), dtype=self.dtype)[:, None]
+
+        return IntervalPlan(
+            cycle=cycle,
+            cycles=updates // sum(cycle),
+            losses=runs,
+            penalty=LOSSES[runs[0][0]].penalty if controls.penalty_weight[0] > 0 else None,
+            penalty_weight=column(controls.penalty_weight),
+            generator_lr=column([base.generator_lr for base in bases] * controls.generator_lr),
+            discriminator_lr=column([base.discriminator_lr for base in bases] * controls.discriminator_lr),
+            beta1=column([base.beta1 for base in bases]),
+            beta2=column([base.beta2 for base in bases]),
+            ema_decay=column([base.ema_decay for base in bases]),
+            optimizer=self.shape.optimizer,
+            simultaneous=self.shape.simultaneous,
+        )
+
+    def _inputs(self, members: np.ndarray, chunk: PopulationState, updates: int) -> IntervalInputs:
+        batch, latent = self.shape.batch_size, self.shape.networks.latent_dim
+        noise = torch.empty(len(members), updates, batch, latent, dtype=self.dtype)
+        rows = torch.empty(len(members), updates, batch, dtype=torch.int64)
+        mix = torch.empty(len(members), updates, batch, 1, dtype=self.dtype)
+        points, offset = [], 0
+        seeds, intervals = chunk.seed.tolist(), chunk.intervals.tolist()
+        for place, member in enumerate(members):
+            rng = _stream(seeds[place], 1 + intervals[place])
+            train = self.tasks[member].data().train
+            torch.randn(noise.shape[1:], generator=rng, out=noise[place])
+            torch.randint(len(train), rows.shape[1:], generator=rng, out=rows[place])
+            torch.rand(mix.shape[1:], generator=rng, out=mix[place])
+            rows[place] += offset
+            points.append(train)
+            offset += len(train)
+        return IntervalInputs(noise, torch.cat(points).to(self.dtype), rows, mix)
+
+
+def _stream(seed: int, interval: int) -> torch.Generator:
+    """The random stream of one member in one interval (0: its starting weights)."""
+    mixed = np.random.SeedSequence([seed, interval]).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(mixed))

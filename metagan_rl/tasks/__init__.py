@@ -1,0 +1,34 @@
+"""Tasks: what a GAN is trained on. Importing this registers the built-in families and suites."""
+
+from metagan_rl.tasks import planar, planar_curves, real  # noqa: F401  (imported to register their families)
+from metagan_rl.tasks.real import table_from_array
+from metagan_rl.tasks.suites import SUITES, Split, Suite, get_suite, register_suite
+from metagan_rl.tasks.task import (
+    FAMILIES,
+    Base,
+    Family,
+    Modes,
+    Networks,
+    Task,
+    TaskData,
+    register_family,
+    sample_task,
+)
+
+__all__ = [
+    "FAMILIES",
+    "SUITES",
+    "Base",
+    "Family",
+    "Modes",
+    "Networks",
+    "Split",
+    "Suite",
+    "Task",
+    "TaskData",
+    "get_suite",
+    "register_family",
+    "register_suite",
+    "sample_task",
+    "table_from_array",
+]

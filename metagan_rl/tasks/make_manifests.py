@@ -1,0 +1,157 @@
+"""Makes the manifests of the built-in suites, always the same: ``python -m metagan_rl.tasks.make_manifests [DIR]``.
+
+Every group of tasks has a generator of its own, seeded by its name, so that a new family or suite changes no other.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.errors import MetaGANError
+from metagan_rl.tasks.planar import HELD_OUT_FAMILIES, TRAIN_FAMILIES, log_uniform
+from metagan_rl.tasks.real import CLASSES, TABLES
+from metagan_rl.tasks.suites import BUILT_IN, MANIFESTS, Suite
+from metagan_rl.tasks.task import FAMILIES, Base, Networks, Task, sample_task
+
+RECIPE_LR = 1e-3
+"""Learning rate of the usual recipe; tasks start up to 10 times above or below it, for each network on its own."""
+DIRAC_RECIPE_LR = 0.1
+"""The same for the Dirac-GAN under plain gradient descent; tasks start up to 3 times above or below."""
+
+
+def _rng(label: str) -> np.random.Generator:
+    return np.random.default_rng(list(label.encode()))
+
+
+def _base(rng: np.random.Generator) -> Base:
+    generator_lr, discriminator_lr = (log_uniform(rng, RECIPE_LR / 10, RECIPE_LR * 10) for _ in range(2))
+    return Base(generator_lr=generator_lr, discriminator_lr=discriminator_lr)
+
+
+def _drawn(suite: str, family: str, split: str, count: int, tag: str = "known-family") -> list[Task]:
+    """Tasks of one family with new parameters each."""
+    rng = _rng(f"{suite}/{family}/{split}")
+    return [
+        sample_task(family, rng, name=f"{family}/{split}/{index:04d}", tag=tag, base=_base(rng))
+        for index in range(count)
+    ]
+
+
+def _given(label: str, family: str, split: str, parameters: Iterable[dict[str, Any]], networks: Networks) -> list[Task]:
+    """Tasks of real data with given parameters each; seeds and base rates are drawn."""
+    rng = _rng(f"{label}/{split}")
+    return [
+        Task(
+            name=f"{label}/{split}/{index:04d}",
+            family=family,
+            dim=FAMILIES[family].dimension(chosen),
+            parameters=chosen,
+            tag="real",
+            networks=networks,
+            base=_base(rng),
+            seed=int(rng.integers(2**31)),
+        )
+        for index, chosen in enumerate(parameters)
+    ]
+
+
+def _suite(name: str, description: str, **splits: list[Task]) -> Suite:
+    return Suite(name, 1, description, {split: tuple(tasks) for split, tasks in splits.items()})
+
+
+def planar() -> Suite:
+    """Two-dimensional families, five of them for testing only."""
+    train, val, known = (
+        [task for family in TRAIN_FAMILIES for task in _drawn("planar", family, split, count)]
+        for split, count in (("train", 64), ("val", 8), ("test", 8))
+    )
+    held_out = [
+        task for family in HELD_OUT_FAMILIES for task in _drawn("planar", family, "test", 8, tag="held-out-family")
+    ]
+    description = "2-D shapes: six families to train on; tests add new draws of these and five families never seen"
+    return _suite("planar", description, train=train, val=val, test=known + held_out)
+
+
+def classic(family: str, description: str) -> Suite:
+    """One distribution; tasks differ in base learning rates and seed."""
+    counts = {"train": 32, "val": 8, "test": 16}
+    return _suite(family, description, **{split: _drawn(family, family, split, n) for split, n in counts.items()})
+
+
+def dirac() -> Suite:
+    """The analytic Dirac-GAN; tasks differ in their start and base learning rates."""
+
+    def tasks(split: str, count: int) -> list[Task]:
+        rng = _rng(f"dirac/dirac/{split}")
+        drawn = []
+        for index in range(count):
+            generator_lr, discriminator_lr = (log_uniform(rng, DIRAC_RECIPE_LR / 3, DIRAC_RECIPE_LR * 3) for _ in "gd")
+            base = Base(generator_lr, discriminator_lr, ema_decay=0.0, batch_size=2, optimizer="sgd")
+            networks = Networks(latent_dim=1, width=1, depth=1, kind="dirac")
+            name = f"dirac/{split}/{index:04d}"
+            drawn.append(sample_task("dirac", rng, name=name, networks=networks, base=base, budget=1024))
+        return drawn
+
+    description = "the analytic Dirac-GAN, started at random around its equilibrium"
+    return _suite("dirac", description, train=tasks("train", 32), val=tasks("val", 8), test=tasks("test", 16))
+
+
+def tabular() -> Suite:
+    """Four real tables; splits differ in which half of the rows trains and in base learning rates."""
+    networks = Networks(latent_dim=16)
+
+    def tasks(split: str, count: int) -> list[Task]:
+        return [task for table in TABLES for task in _given(table, "table", split, [{"name": table}] * count, networks)]
+
+    description = "four real tables of scikit-learn, standardised: wine, breast-cancer, diabetes, iris"
+    return _suite("tabular", description, train=tasks("train", 4), val=tasks("val", 1), test=tasks("test", 2))
+
+
+def digits() -> Suite:
+    """Real digits: all classes and subsets of them; no subset is in two splits."""
+    sizes = {"train": (10, 10, *[1] * 4, *[2] * 6, *[5] * 4), "val": (10, 1, 2, 5), "test": (10, 1, 2, 2, 5, 5)}
+    networks, rng = Networks(latent_dim=32, width=128), _rng("digits/classes")
+    used: set[tuple[int, ...]] = set()
+
+    def classes(size: int) -> list[int]:
+        while True:
+            drawn = tuple(sorted(int(digit) for digit in rng.permutation(CLASSES)[:size]))
+            if size == CLASSES or drawn not in used:
+                used.add(drawn)
+                return list(drawn)
+
+    splits = {
+        split: _given("digits", "digits", split, [{"classes": classes(size)} for size in chosen], networks)
+        for split, chosen in sizes.items()
+    }
+    description = "real 8x8 digits of scikit-learn: all ten classes, and single classes, pairs and halves"
+    return _suite("digits", description, **splits)
+
+
+def build(name: str) -> Suite:
+    """Makes one built-in suite from its seeds."""
+    if name == "ring8":
+        return classic(name, "the classic ring of 8 modes; tasks differ in base learning rates and seed")
+    if name == "grid25":
+        return classic(name, "the classic grid of 25 modes; tasks differ in base learning rates and seed")
+    return {"planar": planar, "dirac": dirac, "tabular": tabular, "digits": digits}[name]()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes all manifests into the given folder, or into the package."""
+    folder = Path(arguments[0]) if arguments else MANIFESTS
+    for name in BUILT_IN:
+        suite = build(name)
+        suite.save(folder / f"{name}.json")
+        print(f"{folder / name}.json: {sum(map(len, suite.splits.values()))} tasks, sha256 {suite.sha256[:12]}…")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except MetaGANError as error:
+        sys.exit(f"make_manifests: {error}")

@@ -1,0 +1,145 @@
+"""Families of real rows: scikit-learn's small tables, its 8x8 digits, and a user's own array."""
+
+import importlib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.errors import DataError, InvalidValueError, MissingDependencyError, UnknownNameError
+from metagan_rl.tasks.task import Family, register_family
+
+TABLES = {"wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4}
+"""The tables of the family ``table`` and how many columns each has."""
+CLASSES = 10
+MIN_ROWS = 8
+"""Fewest rows of a table: half of them train the GAN, the other half measures it."""
+
+
+@cache
+def _load(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rows ``[N, D]`` and targets ``[N]`` of one of scikit-learn's bundled data sets; nothing is downloaded."""
+    try:
+        datasets = importlib.import_module("sklearn.datasets")
+    except ImportError as error:
+        raise MissingDependencyError("scikit-learn", "data", f"the data set {name!r}") from error
+    rows, target = getattr(datasets, f"load_{name.replace('-', '_')}")(return_X_y=True)
+    rows = np.asarray(rows, dtype=np.float64)
+    rows.setflags(write=False)
+    return rows, np.asarray(target)
+
+
+@register_family("table")
+class Table(Family):
+    """One of scikit-learn's tables, without its target column; the task's seed decides which half trains."""
+
+    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
+        """``name`` of the table."""
+        return {"name": list(TABLES)[rng.integers(len(TABLES))]}
+
+    def dimension(self, parameters: Mapping[str, Any]) -> int:
+        """Columns of the table.
+
+        Raises:
+            UnknownNameError: no such table.
+        """
+        if parameters["name"] not in TABLES:
+            raise UnknownNameError("table", parameters["name"], TABLES)
+        return TABLES[parameters["name"]]
+
+    def rows(self, parameters: Mapping[str, Any]) -> np.ndarray:
+        """All rows ``[N, D]`` in the table's own units.
+
+        Raises:
+            UnknownNameError: no such table.
+            MissingDependencyError: scikit-learn is not installed.
+        """
+        self.dimension(parameters)
+        return _load(parameters["name"])[0]
+
+
+@register_family("digits")
+class Digits(Family):
+    """Handwritten digits, 8x8 grey values from 0 to 16, of all ten classes or some of them."""
+
+    dim = 64
+    # One mean and one deviation for the whole image: many border pixels are constant.
+    standardise = "whole"
+
+    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
+        """``classes``: one, two, five or all ten of the digits, in ascending order."""
+        size = (1, 2, 5, CLASSES)[rng.integers(4)]
+        return {"classes": sorted(int(digit) for digit in rng.permutation(CLASSES)[:size])}
+
+    def rows(self, parameters: Mapping[str, Any]) -> np.ndarray:
+        """All images ``[N, 64]`` of the chosen classes, about 180 each.
+
+        Raises:
+            InvalidValueError: the classes are none, repeated, or not digits.
+            MissingDependencyError: scikit-learn is not installed.
+        """
+        classes = list(parameters["classes"])
+        if not classes or len(set(classes)) != len(classes) or not set(classes) <= set(range(CLASSES)):
+            raise InvalidValueError(f"classes is {classes!r}; it must list different digits from 0 to 9")
+        images, digit = _load("digits")
+        return images[np.isin(digit, classes)]
+
+
+class ArrayTable(Family):
+    """A user's own rows; made by ``table_from_array``."""
+
+    def __init__(self, rows: np.ndarray) -> None:
+        """Args: rows: checked data ``[N, D]``."""
+        self.dim = rows.shape[1]
+        self._rows = rows
+
+    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Nothing: there is only one such table."""
+        return {}
+
+    def rows(self, parameters: Mapping[str, Any]) -> np.ndarray:
+        """All rows ``[N, D]``."""
+        return self._rows
+
+
+def table_from_array(name: str, array: Any) -> Family:
+    """Registers a user's own rows as a family, ready for ``sample_task`` and ``register_suite``.
+
+    Args:
+        name: the family's name, lower-case words joined by hyphens.
+        array: numbers ``[N, D]`` (anything ``numpy.asarray`` takes), one row per sample, at least 8 rows; copied.
+
+    Returns:
+        The registered family; each column is standardised, and a task's seed decides which half trains.
+
+    Raises:
+        DataError: the array is no ``[N, D]`` table of numbers, is empty, has fewer than 8 rows, holds NaN or infinite
+            values, or has a constant column.
+        InvalidValueError: the name is malformed or taken.
+    """
+    try:
+        rows = np.array(array, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"table {name!r} is no array of numbers ({error}); encode text as numbers first") from None
+    if rows.ndim != 2:
+        raise DataError(f"table {name!r} has shape {list(rows.shape)}; it must be [rows, columns]")
+    if rows.size == 0:
+        raise DataError(f"table {name!r} is empty (shape {list(rows.shape)}); give it at least {MIN_ROWS} rows")
+    if len(rows) < MIN_ROWS:
+        count = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+        raise DataError(f"table {name!r} has {count}; at least {MIN_ROWS} are needed to train on half of them")
+    if not np.isfinite(rows).all():
+        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        raise DataError(
+            f"table {name!r} has {len(bad)} rows with NaN or infinite values (the first is row {bad[0]}); "
+            "drop or impute them first"
+        )
+    constant = np.flatnonzero((rows == rows[0]).all(axis=0))
+    if len(constant):
+        columns = ", ".join(str(column) for column in constant[:8])
+        raise DataError(f"table {name!r}: column {columns} is constant; drop it")
+    rows.setflags(write=False)
+    family = ArrayTable(rows)
+    register_family(name, family)
+    return family

@@ -1,0 +1,322 @@
+"""Suites: named, versioned sets of tasks in the splits train, val and test, each fixed by a manifest file."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, OutputError, UnknownNameError
+from metagan_rl.registry import Registry
+from metagan_rl.tasks.task import Task
+
+SPLITS = ("train", "val", "test")
+MANIFESTS = Path(__file__).with_name("manifests")
+"""Where the manifests of the built-in suites are; ``make_manifests`` writes them."""
+BUILT_IN = ("planar", "ring8", "grid25", "dirac", "tabular", "digits")
+FORMAT = "metagan-rl suite"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Split(Sequence[Task]):
+    """The tasks of one split, in a fixed order.
+
+    Attributes:
+        suite: name of the suite.
+        name: ``"train"``, ``"val"`` or ``"test"``.
+        tasks: the tasks.
+    """
+
+    suite: str
+    name: str
+    tasks: tuple[Task, ...]
+
+    def __len__(self) -> int:
+        """Number of tasks."""
+        return len(self.tasks)
+
+    def __iter__(self) -> Iterator[Task]:
+        """The tasks in order."""
+        return iter(self.tasks)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Task: ...
+    @overload
+    def __getitem__(self, key: slice) -> "Split": ...
+    def __getitem__(self, key: int | str | slice) -> "Task | Split":
+        """The task at a place or of a name; a slice gives a smaller split.
+
+        Raises:
+            UnknownNameError: no task has that name; the nearest names are offered.
+            IndexError: there is no such place.
+        """
+        if isinstance(key, slice):
+            return replace(self, tasks=self.tasks[key])
+        if not isinstance(key, str):
+            return self.tasks[key]
+        for task in self.tasks:
+            if task.name == key:
+                return task
+        raise UnknownNameError(f"task of {self.suite}/{self.name}", key, [task.name for task in self.tasks])
+
+    def sample(self, rng: np.random.Generator) -> Task:
+        """One task, all equally likely."""
+        return self.tasks[int(rng.integers(len(self.tasks)))]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named, versioned set of tasks.
+
+    Attributes:
+        name: lower-case words joined by hyphens.
+        version: whole number of at least 1; another one whenever a task changes.
+        description: one sentence for listings.
+        splits: tasks by split name; train, val and test, or some of these.
+
+    Raises:
+        InvalidValueError: a split is misnamed or empty, two tasks share a name, or two splits share data (the same
+            family, parameters and seed).
+    """
+
+    name: str
+    version: int
+    description: str
+    splits: Mapping[str, tuple[Task, ...]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "splits", {split: tuple(tasks) for split, tasks in self.splits.items()})
+        if not isinstance(self.version, int) or self.version < 1:
+            raise InvalidValueError(
+                f"suite {self.name!r} has version {self.version!r}; it must be a whole number of at least 1"
+            )
+        if not self.splits:
+            raise InvalidValueError(f"suite {self.name!r} has no splits; give it one of {', '.join(SPLITS)}")
+        for split, tasks in self.splits.items():
+            if split not in SPLITS:
+                raise InvalidValueError(
+                    f"suite {self.name!r} has a split {split!r}; splits are called {', '.join(SPLITS)}"
+                )
+            if not tasks:
+                raise InvalidValueError(
+                    f"split {split!r} of suite {self.name!r} is empty; give it a task or leave it out"
+                )
+        self._check_disjoint()
+
+    def _check_disjoint(self) -> None:
+        names: set[str] = set()
+        first_use: dict[str, tuple[str, Task]] = {}
+        for split, tasks in self.splits.items():
+            for task in tasks:
+                if not isinstance(task, Task):
+                    raise InvalidValueError(f"split {split!r} of suite {self.name!r} holds {task!r}, which is no Task")
+                if task.name in names:
+                    raise InvalidValueError(f"suite {self.name!r} has two tasks named {task.name!r}; rename one")
+                names.add(task.name)
+                other_split, other = first_use.setdefault(_data_identity(task), (split, task))
+                if other_split != split:
+                    raise InvalidValueError(
+                        f"suite {self.name!r}: {task.name!r} ({split}) and {other.name!r} ({other_split}) have the "
+                        f"same family, parameters and seed {task.seed}: splits would share data; give one another seed"
+                    )
+
+    def split(self, name: str) -> Split:
+        """One split.
+
+        Raises:
+            UnknownNameError: the suite has no such split; the nearest names are offered.
+        """
+        if name not in self.splits:
+            raise UnknownNameError(f"split of suite {self.name!r}", name, self.splits)
+        return Split(self.name, name, self.splits[name])
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 (hexadecimal) of the canonical JSON of all tasks by split.
+
+        Values at their default are left out of it, so that a setting which a later release adds changes no hash.
+        """
+        records = {split: [_canonical(task) for task in tasks] for split, tasks in self.splits.items()}
+        return hashlib.sha256(_json(records, sort_keys=True).encode()).hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the manifest: JSON with one task per line. A file already there is replaced whole or not at all.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        records = {split: [task.to_dict() for task in tasks] for split, tasks in self.splits.items()}
+        shared = _shared([record for split in records.values() for record in split])
+        head = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "version": self.version,
+            "description": self.description,
+            "sha256": self.sha256,
+            "shared": shared,
+        }
+        lines = [f"{_json(key)}:{_json(value)}" for key, value in head.items()]
+        splits = [
+            f"{_json(split)}:[\n" + ",\n".join(_json(_without(record, shared)) for record in tasks) + "\n]"
+            for split, tasks in records.items()
+        ]
+        _write_whole(Path(path), "{\n" + ",\n".join([*lines, '"splits":{\n' + ",\n".join(splits) + "\n}"]) + "\n}\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Suite":
+        """Reads a manifest that ``save`` wrote.
+
+        Raises:
+            FileFormatError: the file is missing, truncated, edited, of another kind or of a newer version.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise FileFormatError(f"cannot read the suite manifest {path}: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise FileFormatError(
+                f"{path} is no suite manifest, or it is truncated: it is not valid JSON ({error})"
+            ) from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise FileFormatError(f'{path} is no suite manifest: it does not say "format": "{FORMAT}"')
+        if content.get("format_version") != FORMAT_VERSION:
+            raise FileFormatError(
+                f"{path} has format version {content.get('format_version')!r}; this release reads {FORMAT_VERSION}"
+            )
+        try:
+            splits = {
+                split: tuple(Task.from_dict(_with(record, content["shared"])) for record in records)
+                for split, records in content["splits"].items()
+            }
+            suite = cls(content["name"], content["version"], content["description"], splits)
+            found, stated = suite.sha256, content["sha256"]
+        except (MetaGANError, KeyError, TypeError, AttributeError) as error:
+            detail = f"there is no {error} in it" if type(error) is KeyError else str(error)
+            raise FileFormatError(f"{path} is no valid suite manifest: {detail}") from error
+        if found != stated:
+            raise FileFormatError(
+                f"{path}: its tasks have SHA-256 {found[:12]}…, but it states {str(stated)[:12]}…; "
+                "the file was changed after it was made: restore it, or save the suite anew"
+            )
+        return suite
+
+
+SUITES: Registry[Callable[[], Suite]] = Registry("suite")
+"""Suites by name; an entry is called to get the suite, and loads it once (``get_suite`` does)."""
+
+
+def get_suite(name: str) -> Suite:
+    """The suite of that name.
+
+    Raises:
+        UnknownNameError: there is none; the nearest names are offered.
+        FileFormatError: its manifest is damaged.
+    """
+    return SUITES[name]()
+
+
+def register_suite(suite: Suite | Callable[[], Suite], name: str | None = None) -> None:
+    """Registers a suite, or a function without arguments that makes one when it is first asked for.
+
+    Args:
+        suite: the suite, or the function.
+        name: the name to register it under (lower-case words joined by hyphens); needed for a function, and by default
+            a suite's own name. The suite is renamed to it.
+
+    Raises:
+        InvalidValueError: the name is missing, malformed or taken, or ``suite`` is neither of the two. A function's
+            suite is checked when it is first asked for.
+    """
+    if isinstance(suite, Suite):
+        named = suite if name is None else replace(suite, name=name)
+        SUITES.register(named.name, lambda: named)
+        return
+    if not callable(suite):
+        raise InvalidValueError(f"suite is {suite!r}; give a Suite, or a function that returns one")
+    if name is None:
+        raise InvalidValueError("a function that makes a suite needs a name: register_suite(function, name=...)")
+    SUITES.register(name, cache(partial(_make, suite, name)))
+
+
+def _make(function: Callable[[], Suite], name: str) -> Suite:
+    suite = function()
+    if not isinstance(suite, Suite):
+        raise InvalidValueError(f"the function registered as suite {name!r} returned {suite!r}; it must return a Suite")
+    return suite if suite.name == name else replace(suite, name=name)
+
+
+for _name in BUILT_IN:
+    register_suite(partial(Suite.load, MANIFESTS / f"{_name}.json"), name=_name)
+
+
+def _json(value: Any, sort_keys: bool = False) -> str:
+    return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
+
+
+def _canonical(task: Task) -> dict[str, Any]:
+    def chosen(record: Any) -> dict[str, Any]:
+        values = {item.name: getattr(record, item.name) for item in fields(record)}
+        return {item.name: values[item.name] for item in fields(record) if values[item.name] != item.default}
+
+    return {
+        **chosen(task),
+        "parameters": dict(task.parameters),
+        "networks": chosen(task.networks),
+        "base": chosen(task.base),
+    }
+
+
+def _data_identity(task: Task) -> str:
+    try:
+        return _json([task.family, dict(task.parameters), task.seed], sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise InvalidValueError(
+            f"task {task.name!r} has parameters that JSON cannot hold ({error}); use Python numbers, strings and lists"
+        ) from None
+
+
+def _shared(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """What all records agree on, one level down into ``networks`` and ``base``: written once, not on every line."""
+    first, shared = records[0], {}
+    for key, value in first.items():
+        values = [record[key] for record in records]
+        if key in ("networks", "base"):
+            shared[key] = {name: value[name] for name in value if all(other[name] == value[name] for other in values)}
+        elif key != "parameters" and all(other == value for other in values):
+            shared[key] = value
+    return shared
+
+
+def _without(record: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    short = {key: value for key, value in record.items() if key not in shared}
+    for key in ("networks", "base"):
+        own = {name: value for name, value in record[key].items() if name not in shared[key]}
+        if own:
+            short[key] = own
+    return short
+
+
+def _with(record: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {key: {**shared[key], **record.get(key, {})} for key in ("networks", "base")}
+    return {**shared, **record, **nested}
+
+
+def _write_whole(path: Path, text: str) -> None:
+    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OutputError(f"cannot write the suite manifest {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,317 @@
+"""A task: one GAN to train. Its record is a few JSON-able values; its data are drawn from them, always the same."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from metagan_rl.errors import DataError, InvalidValueError
+from metagan_rl.registry import Registry
+
+TRAIN_POINTS = 4096
+"""Points a GAN trains on where the family can be sampled without end."""
+REWARD_POINTS = 512
+"""Points of the fixed reference that rewards and signals are measured against (at most)."""
+REPORT_POINTS = 2048
+"""Points of the fresh reference that final figures are measured against (at most)."""
+LEARNING_RATE_RANGE = (1e-7, 10.0)
+
+
+@dataclass(frozen=True)
+class Modes:
+    """The components of a mixture, where they are known.
+
+    Attributes:
+        centres: ``[K, D]``.
+        covariances: ``[K, D, D]``, positive definite.
+        weights: ``[K]``, positive, summing to 1.
+    """
+
+    centres: np.ndarray
+    covariances: np.ndarray
+    weights: np.ndarray
+
+    def standardised(self, mean: np.ndarray, scale: np.ndarray) -> "Modes":
+        """The same components after ``(x - mean) / scale``."""
+        return Modes(
+            (self.centres - mean) / scale,
+            self.covariances / (scale[:, None] * scale[None, :]),
+            self.weights / self.weights.sum(),
+        )
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The two networks of a GAN; members of one population share them.
+
+    Attributes:
+        latent_dim: size of the generator's noise input, at least 1.
+        width: units of each hidden layer, at least 1.
+        depth: hidden layers of each network, at least 1.
+        activation: name of the hidden activation (see ``metagan_rl.networks.ACTIVATIONS``).
+        kind: ``"mlp"``, or ``"dirac"`` for the analytic pair of Mescheder et al. 2018.
+    """
+
+    latent_dim: int = 8
+    width: int = 64
+    depth: int = 2
+    activation: str = "leaky-relu"
+    kind: str = "mlp"
+
+    def __post_init__(self) -> None:
+        for name in ("latent_dim", "width", "depth"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a user's own training loop would use when nothing schedules it.
+
+    Attributes:
+        generator_lr: learning rate of the generator, within ``LEARNING_RATE_RANGE``.
+        discriminator_lr: learning rate of the discriminator, within ``LEARNING_RATE_RANGE``.
+        ratio: discriminator to generator updates, such as ``"1:1"`` or ``"5:1"``.
+        loss: name of the loss (see ``metagan_rl.losses.LOSSES``).
+        penalty_weight: weight of the loss's gradient penalty; 0 is none.
+        beta1, beta2: decay rates of Adam's two moments, in [0, 1).
+        ema_decay: decay per generator update of the averaged generator, in [0, 1).
+        batch_size: samples per update, at least 2.
+        optimizer: ``"adam"`` or ``"sgd"``.
+        simultaneous: at ratio 1:1, D and G step from the same point instead of D first.
+    """
+
+    generator_lr: float = 1e-3
+    discriminator_lr: float = 1e-3
+    ratio: str = "1:1"
+    loss: str = "non-saturating"
+    penalty_weight: float = 0.0
+    beta1: float = 0.5
+    beta2: float = 0.99
+    ema_decay: float = 0.99
+    batch_size: int = 128
+    optimizer: str = "adam"
+    simultaneous: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = LEARNING_RATE_RANGE
+        for name in ("generator_lr", "discriminator_lr"):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InvalidValueError(f"{name} is {value!r}; it must lie between {low:g} and {high:g}")
+        for name in ("beta1", "beta2", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InvalidValueError(f"{name} is {getattr(self, name)!r}; it must lie in [0, 1)")
+        if not 0 <= self.penalty_weight < float("inf"):
+            raise InvalidValueError(f"penalty_weight is {self.penalty_weight!r}; it must be 0 or more, and finite")
+        if self.batch_size < 2:
+            raise InvalidValueError(f"batch_size is {self.batch_size!r}; it must be at least 2")
+        if self.optimizer not in ("adam", "sgd"):
+            raise InvalidValueError(f"optimizer is {self.optimizer!r}; it must be 'adam' or 'sgd'")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One GAN to train: a data distribution, the two networks, the budget, the base hyper-parameters, a seed.
+
+    Attributes:
+        name: readable id, ``"ring/0007"``.
+        family: name of a registered family.
+        dim: columns of the data.
+        parameters: JSON-able parameters of the distribution, as the family drew them.
+        tag: which tier of a comparison it belongs to: ``"known-family"``, ``"held-out-family"``, ``"real"``.
+        networks: the two networks.
+        base: hyper-parameters of an unscheduled run.
+        budget: updates of one run, D and G together.
+        seed: fixes the drawn data, never the training run.
+    """
+
+    name: str
+    family: str
+    dim: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    tag: str = "known-family"
+    networks: Networks = Networks()
+    base: Base = Base()
+    budget: int = 3072
+    seed: int = 0
+
+    def data(self) -> "TaskData":
+        """The data of the task, drawn once and kept.
+
+        Raises:
+            DataError: the family gives data no GAN can be trained on.
+        """
+        return _draw(_Key(self))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; ``Task.from_dict`` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Task":
+        """The task a manifest line describes."""
+        nested = {"networks": Networks(**record["networks"]), "base": Base(**record["base"])}
+        return cls(**{**record, **nested})
+
+    def with_base(self, **changes: Any) -> "Task":
+        """A copy with some base hyper-parameters replaced."""
+        return replace(self, base=replace(self.base, **changes))
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a GAN trains on and is measured against; all standardised, float32, on the CPU.
+
+    Attributes:
+        train: ``[N, D]`` points the GAN sees.
+        reward_reference: ``[R, D]`` points it never sees, for rewards and signals.
+        report_reference: ``[M, D]`` other points it never sees, for final figures (for small tables the same as
+            ``reward_reference``: there are no more rows).
+        modes: mixture components in standardised coordinates, or ``None`` where unknown.
+        mean, scale: ``[D]``; ``x * scale + mean`` gives back the raw units.
+    """
+
+    train: torch.Tensor
+    reward_reference: torch.Tensor
+    report_reference: torch.Tensor
+    modes: Modes | None
+    mean: np.ndarray
+    scale: np.ndarray
+
+
+class Family:
+    """A parametrised kind of data distribution. Subclass it and register it with ``register_family``.
+
+    Write ``parameters`` and ``points``; add ``modes`` where the components are known. A family of real rows writes
+    ``rows`` instead of ``points``.
+    """
+
+    dim: int = 2
+    standardise: str = "columns"
+    """``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation (images).
+    ``"none"``: as it is."""
+
+    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draws the JSON-able parameters of one distribution."""
+        raise NotImplementedError(f"{type(self).__name__} must define parameters(rng)")
+
+    def points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws points ``[count, D]`` of the distribution, in its own units."""
+        raise NotImplementedError(f"{type(self).__name__} must define points(parameters, count, rng)")
+
+    def rows(self, parameters: Mapping[str, Any]) -> np.ndarray | None:
+        """All rows ``[N, D]`` of a finite data set; ``None`` for a family that can be sampled without end."""
+        return None
+
+    def modes(self, parameters: Mapping[str, Any]) -> Modes | None:
+        """The mixture components in the units of ``points``; ``None`` where there are none."""
+        return None
+
+    def dimension(self, parameters: Mapping[str, Any]) -> int:
+        """Columns of the data."""
+        return self.dim
+
+
+FAMILIES: Registry[Family] = Registry("family")
+
+
+def register_family(name: str, family: Family | type[Family] | None = None) -> Any:
+    """Registers a family under a name; usable as a decorator on the class.
+
+    Raises:
+        InvalidValueError: the name is taken or malformed, or the object is not a ``Family``.
+    """
+    if family is None:
+        return lambda cls: (register_family(name, cls), cls)[1]
+    instance = family() if isinstance(family, type) else family
+    if not isinstance(instance, Family):
+        raise InvalidValueError(
+            f"family {name!r} is a {type(instance).__name__}; derive it from metagan_rl.tasks.Family"
+        )
+    FAMILIES.register(name, instance)
+    return family
+
+
+def sample_task(family: str, rng: np.random.Generator, *, name: str | None = None, **conditions: Any) -> Task:
+    """Draws one task of a family: its parameters and its seed from ``rng``, everything else from ``conditions``."""
+    kind = FAMILIES[family]
+    parameters = kind.parameters(rng)
+    seed = int(rng.integers(2**31))
+    return Task(
+        name=name or f"{family}/{seed}",
+        family=family,
+        dim=kind.dimension(parameters),
+        parameters=parameters,
+        seed=seed,
+        **conditions,
+    )
+
+
+class _Key:
+    """Hashes a task by what its data depend on, so that runs which differ in networks or rates share them."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.family = FAMILIES[task.family]  # kept, so that a family registered anew under a name is another key
+        self.identity = (task.family, id(self.family), repr(sorted(task.parameters.items())), task.seed)
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self.identity == other.identity
+
+
+@lru_cache(maxsize=2048)
+def _draw(key: _Key) -> TaskData:
+    task, family = key.task, key.family
+    rng = np.random.default_rng(task.seed)
+    rows = family.rows(task.parameters)
+    if rows is None:
+        counts = (TRAIN_POINTS, REWARD_POINTS, REPORT_POINTS)
+        drawn = _checked(family.points(task.parameters, sum(counts), rng), sum(counts), task)
+        train, reward, report = np.split(drawn, np.cumsum(counts)[:-1])
+    else:
+        shuffled = rng.permutation(_checked(rows, len(rows), task))
+        half = len(shuffled) // 2
+        held_out = shuffled[half:]
+        train, reward, report = shuffled[:half], held_out[:REWARD_POINTS], held_out[:REPORT_POINTS]
+    mean, scale = _moments(train, family.standardise, task)
+    modes = family.modes(task.parameters)
+
+    def ready(points: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(((points - mean) / scale).astype(np.float32))
+
+    standard_modes = None if modes is None else modes.standardised(mean, scale)
+    return TaskData(ready(train), ready(reward), ready(report), standard_modes, mean, scale)
+
+
+def _checked(points: np.ndarray, count: int, task: Task) -> np.ndarray:
+    points = np.asarray(points, dtype=np.float64)
+    where = f"task {task.name!r} (family {task.family!r})"
+    if points.ndim != 2 or points.shape != (count, task.dim):
+        raise DataError(f"{where} gave data of shape {list(points.shape)}; expected [{count}, {task.dim}]")
+    if len(points) < 8:
+        raise DataError(f"{where} has {len(points)} rows; at least 8 are needed to train on half and measure on half")
+    if not np.isfinite(points).all():
+        bad = int((~np.isfinite(points)).any(axis=1).sum())
+        raise DataError(f"{where} has {bad} rows with NaN or infinite values; drop or impute them first")
+    return points
+
+
+def _moments(train: np.ndarray, standardise: str, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    if standardise == "none":
+        return np.zeros(task.dim), np.ones(task.dim)
+    if standardise == "whole":
+        mean, scale = np.full(task.dim, train.mean()), np.full(task.dim, train.std())
+    else:
+        mean, scale = train.mean(axis=0), train.std(axis=0)
+    if not (scale > 1e-12 * (1.0 + np.abs(mean))).all():
+        column = int(np.argmin(scale))
+        raise DataError(f"task {task.name!r}: column {column} is constant; drop it, or standardise as a whole")
+    return mean, scale

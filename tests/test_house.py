@@ -1,0 +1,83 @@
+"""The house itself: what pyproject.toml says of the packages is what the folders hold."""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("envs", "agents", "experiments")
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
+SCRIPTS = PYPROJECT["project"]["scripts"]
+
+
+def packages_under(folder: Path, name: str) -> set[str]:
+    """The dotted names of the folders with an ``__init__.py``; links are left to their own folder."""
+    found = set()
+    for path, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if not (Path(path) / each).is_symlink()]
+        if "__init__.py" in files:
+            found.add(".".join((name, *Path(path).relative_to(folder).parts)))
+    return found
+
+
+def test_the_packages_listed_are_the_packages_there_are() -> None:
+    there_are = packages_under(ROOT / "metagan_rl", "metagan_rl")
+    for room in ROOMS:
+        there_are |= packages_under(ROOT / room, f"metagan_rl.{room}")
+    assert sorted(SETUPTOOLS["packages"]) == sorted(there_are)
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    modules = [path for folder in ("metagan_rl", *ROOMS) for path in (ROOT / folder).rglob("*.py")]
+    assert [path for path in modules if not (path.parent / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_mapped_and_linked(room: str) -> None:
+    assert SETUPTOOLS["package-dir"][f"metagan_rl.{room}"] == room
+    link = ROOT / "metagan_rl" / room
+    # A checkout without symbolic links holds the target as text; the mapping serves it alone.
+    target = os.readlink(link) if link.is_symlink() else link.read_text(encoding="utf-8")
+    assert target == f"../{room}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_imported_from_its_folder(room: str) -> None:
+    spec = importlib.util.find_spec(f"metagan_rl.{room}")
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).resolve() == ROOT / room / "__init__.py"
+
+
+def test_the_version_is_written_once() -> None:
+    version = PYPROJECT["project"]["version"]
+    assert importlib.metadata.version("metagan-rl") == version
+    assert importlib.import_module("metagan_rl").__version__ == version
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.+)$", citation, flags=re.MULTILINE) == [version]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_command_has_something_to_call(script: str) -> None:
+    module, _, function = SCRIPTS[script].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_data_files_belong_to_packages() -> None:
+    for package, patterns in SETUPTOOLS["package-data"].items():
+        assert package in SETUPTOOLS["packages"], f"package-data names {package}, which is no package, for {patterns}"
+
+
+def test_constraints_are_exact() -> None:
+    lines = (ROOT / "constraints" / "ci.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert "torch==2.13.0" in pins
+    assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", pin)] == []
