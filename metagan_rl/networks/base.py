@@ -14,9 +14,16 @@ class StackedNetwork(Protocol):
 
     Attributes:
         shapes: shape of each weight of one member; a row holds them one after the other, P numbers in all.
+        has_backward: gradients can be had in closed form, by ``forward`` and ``backward`` as ``StackedMLP`` has them;
+            otherwise automatic differentiation is used.
     """
 
     shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def has_backward(self) -> bool:
+        """See above."""
+        ...
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """Fresh weights ``[P]`` of one member."""

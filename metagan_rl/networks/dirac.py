@@ -11,6 +11,7 @@ class DiracGenerator:
     """Puts all its mass at theta, whatever the noise."""
 
     shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
+    has_backward = False
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """A start ``[1]`` uniform in +-1."""
@@ -25,6 +26,7 @@ class DiracDiscriminator:
     """A linear function through the origin."""
 
     shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
+    has_backward = False
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """A start ``[1]`` uniform in +-1."""

@@ -1,15 +1,16 @@
 """The inner loop: one interval of adversarial training for members that share a step ratio."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from metagan_rl.losses import LOSSES
+from metagan_rl.losses import LOSSES, LogitLoss
 from metagan_rl.networks.base import StackedNetwork, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations.measurements import Measurements, Recorder
-from metagan_rl.populations.optimizers import adam, per_member_norm, sgd
+from metagan_rl.populations.optimizers import Adam, per_member_norm, sgd
 from metagan_rl.populations.state import PopulationState
 
 WEIGHT_LIMIT = 1e4
@@ -71,14 +72,33 @@ class IntervalTrainer:
         state: PopulationState,
         plan: IntervalPlan,
         inputs: IntervalInputs,
+        *,
+        closed_form: bool = True,
     ) -> None:
-        """Args: generator, discriminator: the networks. state: of the chunk; changed in place."""
+        """Prepares one interval.
+
+        Args:
+            generator, discriminator: the networks.
+            state: of the chunk's members; changed in place.
+            plan: what they do.
+            inputs: all that is random.
+            closed_form: take gradients in closed form where the networks have one; else by automatic differentiation.
+        """
         self.generator, self.discriminator = generator, discriminator
         self.state, self.plan, self.inputs = state, plan, inputs
-        self.generator_weights = [w.requires_grad_() for w in split(generator, state.generator)]
-        self.discriminator_weights = [w.requires_grad_() for w in split(discriminator, state.discriminator)]
-        self.generator_step = state.generator_steps.to(state.generator.dtype)[:, None]
-        self.discriminator_step = state.discriminator_steps.to(state.generator.dtype)[:, None]
+        self.closed_form = closed_form and generator.has_backward and discriminator.has_backward
+        self.generator_weights = split(generator, state.generator)
+        self.discriminator_weights = split(discriminator, state.discriminator)
+        if not self.closed_form:
+            for weight in [*self.generator_weights, *self.discriminator_weights]:
+                weight.requires_grad_()
+        self.adams: tuple[Adam, Adam] | None = None
+        if plan.optimizer == "adam":
+            moments, cycles = (plan.beta1, plan.beta2), plan.cycles
+            self.adams = (
+                Adam(state.generator_steps, cycles * plan.cycle[1], plan.generator_lr, *moments),
+                Adam(state.discriminator_steps, cycles * plan.cycle[0], plan.discriminator_lr, *moments),
+            )
         boundary = torch.zeros(len(state), 1)
         for name, first, last in plan.losses:
             boundary[first:last] = LOSSES[name].boundary
@@ -136,55 +156,89 @@ class IntervalTrainer:
         real = self._real(update)
         with torch.no_grad():
             fake = self.generator(self.generator_weights, self.inputs.noise[:, update])
-        logits = self._critic(torch.cat([real, fake], dim=1))
-        real_logits, fake_logits = logits.split(real.shape[1], dim=1)
-        loss = torch.cat(
-            [LOSSES[name].discriminator(real_logits[a:b], fake_logits[a:b]) for name, a, b in self.plan.losses]
-        )
-        total = loss.sum()
-        if self.plan.penalty is not None:
-            penalty = PENALTIES[self.plan.penalty](self._critic, real, fake, self.inputs.mix[:, update])
-            total = total + (self.plan.penalty_weight.squeeze(1) * penalty).sum()
-        gradient = self._flat_gradient(total, self.discriminator_weights)
+        points, names = torch.cat([real, fake], dim=1), [name for name, _, _ in self.plan.losses]
+        if self.closed_form:
+            values = self.discriminator.forward(self.discriminator_weights, points)
+            logits = values[-1].requires_grad_()
+        else:
+            logits = self.discriminator(self.discriminator_weights, points)
+        real_logits, fake_logits = logits.squeeze(-1).split(real.shape[1], dim=1)
+        loss = self._loss([LOSSES[name].discriminator for name in names], real_logits, fake_logits)
+        if self.closed_form:
+            (by_logits,) = torch.autograd.grad(loss.sum(), logits)
+            gradients, _ = self.discriminator.backward(
+                self.discriminator_weights, values, by_logits, by_weights=True, by_inputs=False
+            )
+            gradient = self._flat(gradients)
+        else:
+            gradient = self._differentiate(loss.sum(), self.discriminator_weights)
         self.recorder.discriminator(real_logits, fake_logits, loss, gradient)
+        if self.plan.penalty is not None:
+            gradient = gradient + self._penalty_gradient(self.plan.penalty, real, fake, self.inputs.mix[:, update])
         return gradient
 
     def _generator_gradient(self, update: int) -> Tensor:
-        fake = self.generator(self.generator_weights, self.inputs.noise[:, update])
-        fake_logits = self._critic(fake)
-        real_logits = fake_logits
+        noise, names = self.inputs.noise[:, update], [name for name, _, _ in self.plan.losses]
+        if self.closed_form:
+            through_generator = self.generator.forward(self.generator_weights, noise)
+            through_both = self.discriminator.forward(self.discriminator_weights, through_generator[-1])
+            logits = through_both[-1].requires_grad_()
+        else:
+            logits = self.discriminator(self.discriminator_weights, self.generator(self.generator_weights, noise))
+        fake_logits = real_logits = logits.squeeze(-1)
         if self.relative:
             with torch.no_grad():
                 real_logits = self._critic(self._real(update))
-        loss = torch.cat([LOSSES[name].generator(real_logits[a:b], fake_logits[a:b]) for name, a, b in self.plan.losses])
-        gradient = self._flat_gradient(loss.sum(), self.generator_weights)
+        loss = self._loss([LOSSES[name].generator for name in names], real_logits, fake_logits)
+        if self.closed_form:
+            (by_logits,) = torch.autograd.grad(loss.sum(), logits)
+            _, by_fake = self.discriminator.backward(
+                self.discriminator_weights, through_both, by_logits, by_weights=False, by_inputs=True
+            )
+            gradients, _ = self.generator.backward(
+                self.generator_weights, through_generator, by_fake, by_weights=True, by_inputs=False
+            )
+            gradient = self._flat(gradients)
+        else:
+            gradient = self._differentiate(loss.sum(), self.generator_weights)
         self.recorder.generator(loss, gradient)
         return gradient
 
-    def _flat_gradient(self, total: Tensor, weights: list[Tensor]) -> Tensor:
-        # A weight may not matter at all: D's last bias under a relative loss, or under a critic's difference.
-        gradients = torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)
+    def _penalty_gradient(self, name: str, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+        weights = [weight.detach().requires_grad_() for weight in self.discriminator_weights]
+
+        def critic(points: Tensor) -> Tensor:
+            return self.discriminator(weights, points).squeeze(-1)
+
+        penalty = PENALTIES[name](critic, real, fake, mix)
+        return self._differentiate((self.plan.penalty_weight.squeeze(1) * penalty).sum(), weights)
+
+    def _loss(self, formulas: list[LogitLoss], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        runs = zip(formulas, self.plan.losses, strict=True)
+        return torch.cat([formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in runs])
+
+    def _differentiate(self, total: Tensor, weights: list[Tensor]) -> Tensor:
+        # A weight may not matter at all: D's last bias, for one, under a relative loss or a penalty.
+        return self._flat(torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True))
+
+    def _flat(self, gradients: Sequence[Tensor]) -> Tensor:
         return torch.cat([gradient.reshape(len(self.state), -1) for gradient in gradients], dim=1)
 
     @torch.no_grad()
     def _step_discriminator(self, gradient: Tensor) -> None:
-        plan, state = self.plan, self.state
-        self.discriminator_step += 1
-        if plan.optimizer == "sgd":
-            sgd(state.discriminator, gradient, plan.discriminator_lr)
-            return
-        first, second = state.discriminator_first, state.discriminator_second
-        lr, step = plan.discriminator_lr, self.discriminator_step
-        adam(state.discriminator, gradient, first, second, step, lr, plan.beta1, plan.beta2)
+        state = self.state
+        if self.adams is None:
+            sgd(state.discriminator, gradient, self.plan.discriminator_lr)
+        else:
+            self.adams[1].step(
+                state.discriminator, gradient, state.discriminator_first, state.discriminator_second
+            )
 
     @torch.no_grad()
     def _step_generator(self, gradient: Tensor) -> None:
-        plan, state = self.plan, self.state
-        self.generator_step += 1
-        if plan.optimizer == "sgd":
-            sgd(state.generator, gradient, plan.generator_lr)
+        state = self.state
+        if self.adams is None:
+            sgd(state.generator, gradient, self.plan.generator_lr)
         else:
-            first, second = state.generator_first, state.generator_second
-            lr, step = plan.generator_lr, self.generator_step
-            adam(state.generator, gradient, first, second, step, lr, plan.beta1, plan.beta2)
-        state.average.lerp_(state.generator, 1 - plan.ema_decay)
+            self.adams[0].step(state.generator, gradient, state.generator_first, state.generator_second)
+        state.average.lerp_(state.generator, 1 - self.plan.ema_decay)

@@ -1,0 +1,54 @@
+"""Stability of training, interval by interval: each term is in [0, 1], 0 for healthy.
+
+| term | healthy | 1 |
+|---|---|---|
+| saturation | D orders at most 90 % of real and generated pairs rightly | all of them |
+| vanishing | G's gradient within a factor 10 of its first interval's | a factor 1,000 smaller |
+| oscillation | log distance goes one way over the last intervals | goes to and fro by 1 or more |
+| mode_loss | coverage is the best so far | all coverage lost |
+"""
+
+import numpy as np
+
+from metagan_rl.populations.measurements import Measurements
+
+STABILITY_TERMS = ("saturation", "vanishing", "oscillation", "mode_loss")
+WINDOW = 5
+"""Distances that oscillation is judged by."""
+
+
+class StabilityMonitor:
+    """Follows B runs and works out the stability terms of each interval."""
+
+    def __init__(self, members: int) -> None:
+        self._first_gradient = np.full(members, np.nan)
+        self._best_coverage = np.zeros(members)
+        self._log_distances = np.full((members, WINDOW), np.nan)
+
+    def restart(self, members: np.ndarray, log_distance: np.ndarray, coverage: np.ndarray) -> None:
+        """Forgets some runs and starts them anew from log distance and coverage before any update."""
+        self._first_gradient[members] = np.nan
+        self._best_coverage[members] = coverage
+        self._log_distances[members] = np.nan
+        self._log_distances[members, -1] = log_distance
+
+    def update(self, measured: Measurements, log_distance: np.ndarray, coverage: np.ndarray) -> dict[str, np.ndarray]:
+        """The terms ``[B]`` of the interval just trained."""
+        gradient = np.maximum(np.nan_to_num(measured.generator_gradient), 1e-30)
+        unset = np.isnan(self._first_gradient)
+        self._first_gradient[unset] = gradient[unset]
+        lost = np.log10(self._first_gradient / gradient)
+
+        self._log_distances = np.roll(self._log_distances, -1, axis=1)
+        self._log_distances[:, -1] = log_distance
+        changes = np.nan_to_num(np.diff(self._log_distances, axis=1))
+        to_and_fro = (np.abs(changes).sum(axis=1) - np.abs(changes.sum(axis=1))) / 2
+
+        self._best_coverage = np.maximum(self._best_coverage, coverage)
+        terms = {
+            "saturation": (np.nan_to_num(measured.pair_accuracy, nan=0.5) - 0.9) / 0.1,
+            "vanishing": (lost - 1) / 2,
+            "oscillation": to_and_fro,
+            "mode_loss": self._best_coverage - coverage,
+        }
+        return {name: np.clip(value, 0.0, 1.0) for name, value in terms.items()}
