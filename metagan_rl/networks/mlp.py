@@ -72,9 +72,15 @@ class StackedMLP:
 
     def __init__(self, sizes: Sequence[int], activation: str = "leaky-relu") -> None:
         self.sizes = tuple(sizes)
-        self.activation = ACTIVATIONS[activation]
+        self._activation = activation  # by name, so that networks can be pickled
+        ACTIVATIONS[activation]
         pairs = zip(self.sizes[:-1], self.sizes[1:], strict=True)
         self.shapes: tuple[tuple[int, ...], ...] = tuple(s for i, o in pairs for s in ((i, o), (1, o)))
+
+    @property
+    def activation(self) -> Activation:
+        """The hidden activation."""
+        return ACTIVATIONS[self._activation]
 
     @property
     def has_backward(self) -> bool:

@@ -1,6 +1,5 @@
 """Suites: named, versioned sets of tasks in the splits train, val and test, each fixed by a manifest file."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -12,7 +11,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, OutputError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
+from metagan_rl.files import write_whole
 from metagan_rl.registry import Registry
 from metagan_rl.tasks.task import Task
 
@@ -168,7 +168,7 @@ class Suite:
             f"{_json(split)}:[\n" + ",\n".join(_json(_without(record, shared)) for record in tasks) + "\n]"
             for split, tasks in records.items()
         ]
-        _write_whole(Path(path), "{\n" + ",\n".join([*lines, '"splits":{\n' + ",\n".join(splits) + "\n}"]) + "\n}\n")
+        write_whole(Path(path), "{\n" + ",\n".join([*lines, '"splits":{\n' + ",\n".join(splits) + "\n}"]) + "\n}\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Suite":
@@ -307,16 +307,3 @@ def _without(record: dict[str, Any], shared: Mapping[str, Any]) -> dict[str, Any
 def _with(record: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     nested = {key: {**shared[key], **record.get(key, {})} for key in ("networks", "base")}
     return {**shared, **record, **nested}
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OutputError(f"cannot write the suite manifest {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)

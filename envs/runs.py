@@ -1,0 +1,178 @@
+"""B GAN runs, stepped interval by interval: train, evaluate, tell what can be seen, and what it was worth.
+
+This is the main loop of the project. Environments put spaces and episodes around it; the benchmark drives it directly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from metagan_rl.controls import CYCLE, Controls
+from metagan_rl.envs.reward import Reward
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.evaluation import Evaluation, evaluate, floor
+from metagan_rl.metrics import StabilityMonitor
+from metagan_rl.populations import MixedPopulation
+from metagan_rl.signals import (
+    SIGNAL_SETS,
+    USUAL_BUDGET,
+    Signal,
+    as_matrix,
+    control_signals,
+    training_signals,
+)
+from metagan_rl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one interval did, ``[B]`` each.
+
+    Attributes:
+        reward: sum of the terms.
+        terms: the reward's weighted terms by name.
+        diverged: blew up in this interval.
+        finished: the budget is spent.
+    """
+
+    reward: np.ndarray
+    terms: dict[str, np.ndarray]
+    diverged: np.ndarray
+    finished: np.ndarray
+
+
+class Runs:
+    """B GAN runs side by side.
+
+    Args:
+        tasks: one for each run.
+        seeds: one for each run, fixing its starting weights, noise and data order.
+        interval_updates: updates in an interval, a multiple of 12.
+        horizon: intervals in a run; by default each task's budget decides.
+        reward: weights of the reward.
+
+    Raises:
+        InvalidValueError: the interval or the horizon does not fit.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        seeds: Sequence[int],
+        *,
+        interval_updates: int = 48,
+        horizon: int | None = None,
+        reward: Reward | None = None,
+    ) -> None:
+        if interval_updates < CYCLE or interval_updates % CYCLE:
+            raise InvalidValueError(f"interval_updates is {interval_updates}; it must be a multiple of {CYCLE}")
+        if horizon is not None and horizon < 1:
+            raise InvalidValueError(f"horizon is {horizon}; it must be at least 1 interval")
+        self.interval_updates, self._horizon = interval_updates, horizon
+        self.reward = reward or Reward()
+        count = len(tasks)
+        self.population = MixedPopulation(tasks, seeds)
+        self.monitor = StabilityMonitor(count)
+        self.done_intervals = np.zeros(count, dtype=np.int64)
+        self.horizons = np.ones(count, dtype=np.int64)
+        self.floor, self.start, self.best = np.ones(count), np.ones(count), np.ones(count)
+        self.quality = Evaluation(*(np.ones(count) for _ in range(4)))
+        self._signals: dict[str, np.ndarray] = {}
+        self._first_gradient = np.full(count, np.nan)
+        self.controls = self.base_controls()
+        self._begin(np.arange(count))
+
+    def __len__(self) -> int:
+        return len(self.population)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The task of each run."""
+        return self.population.tasks
+
+    @property
+    def updates(self) -> np.ndarray:
+        """Updates done by each run, ``[B]``."""
+        return self.done_intervals * self.interval_updates
+
+    def base_controls(self) -> Controls:
+        """What each run would use unscheduled."""
+        return Controls.base([task.base for task in self.tasks])
+
+    def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        """Begins new runs in some places."""
+        self.population.restart(members, tasks, seeds)
+        self._begin(np.asarray(members, dtype=np.int64))
+
+    def advance(self, controls: Controls) -> Outcome:
+        """Trains every run for one interval under the given controls."""
+        left = self.horizons - self.done_intervals
+        before, seen = self.quality.distance, self._signals
+        measured = self.population.train(controls, self.interval_updates)
+        self.controls = controls
+        self.done_intervals = self.done_intervals + 1
+        self.quality = evaluate(self.population, range(len(self)))
+        diverged = measured.diverged > 0
+        log_distance = np.log(self.quality.distance)
+        stability = self.monitor.update(measured, log_distance, self.quality.coverage)
+        terms = self.reward.terms(before, self.quality.distance, stability, diverged, np.maximum(left, 1))
+        self.best = np.minimum(self.best, self.quality.distance)
+
+        values = training_signals(measured, controls)
+        for name in ("discriminator_loss", "logit_gap"):
+            values[f"{name}_slope"] = np.clip(values[name], -1, 1) - np.clip(seen.get(name, 0.0), -1, 1)
+        gradient = np.maximum(np.nan_to_num(measured.generator_gradient), 1e-30)
+        self._first_gradient = np.where(np.isnan(self._first_gradient), gradient, self._first_gradient)
+        values["gradient_decline"] = np.log10(gradient / self._first_gradient) / 3
+        values["distance_change"] = 2 * np.log(self.quality.distance / before)
+        self._signals = {**values, **stability}
+        return Outcome(
+            reward=np.sum(list(terms.values()), axis=0),
+            terms=terms,
+            diverged=diverged,
+            finished=self.done_intervals >= self.horizons,
+        )
+
+    def signals(self) -> dict[str, np.ndarray]:
+        """All signals of all runs by name, ``[B]`` each, before clipping."""
+        distance = self.quality.distance
+        budget = self.horizons * self.interval_updates
+        return {
+            **self._signals,
+            **control_signals(self.controls),
+            "progress": self.updates / budget,
+            "budget": np.log10(budget / USUAL_BUDGET),
+            "distance_from_start": np.log(distance / self.start) / 3,
+            "distance_to_floor": np.log(distance / self.floor) / 3,
+            "distance_from_best": np.log(distance / self.best) / 2,
+            "sliced_wasserstein": np.log10(np.maximum(self.quality.sliced_wasserstein, 1e-12)) / 2,
+            "precision": self.quality.precision,
+            "coverage": self.quality.coverage,
+        }
+
+    def observe(self, which: str | tuple[Signal, ...] = "all") -> np.ndarray:
+        """Signals as an array, float32 ``[B, S]`` within their ranges."""
+        chosen = SIGNAL_SETS[which] if isinstance(which, str) else which
+        return as_matrix(self.signals(), chosen, len(self))
+
+    def _begin(self, members: np.ndarray) -> None:
+        quality = evaluate(self.population, members.tolist())
+        merged = {name: values.copy() for name, values in vars(self.quality).items()}
+        for name, values in merged.items():
+            values[members] = getattr(quality, name)
+        self.quality = Evaluation(**merged)
+        tasks = [self.tasks[member] for member in members]
+        self.floor[members] = [floor(task) for task in tasks]
+        self.start[members] = self.best[members] = quality.distance
+        self.done_intervals[members] = 0
+        self.horizons[members] = [self._horizon or max(1, task.budget // self.interval_updates) for task in tasks]
+        self._first_gradient[members] = np.nan
+        self.monitor.restart(members, np.log(quality.distance), quality.coverage)
+        base = Controls.base([task.base for task in tasks])
+        controls = {name: values.copy() for name, values in vars(self.controls).items()}
+        for name, values in controls.items():
+            values[members] = getattr(base, name)
+        self.controls = Controls(**controls)
+        for values in self._signals.values():
+            values[members] = 0.0

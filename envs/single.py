@@ -1,0 +1,66 @@
+"""The single environment: a population of one, behind Gymnasium's ``Env``."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+
+from metagan_rl.envs.vector import MetaGANVectorEnv
+
+
+class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
+    """One GAN training run; one step trains it for one interval.
+
+    Args:
+        suite: name of a suite; each registered environment has its own.
+        **options: as for :class:`MetaGANVectorEnv`, which does the work.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
+
+    def __init__(self, suite: str = "planar", **options: Any) -> None:
+        self.vector = MetaGANVectorEnv(suite, 1, autoreset_mode=AutoresetMode.DISABLED, **options)
+        self.observation_space = self.vector.single_observation_space
+        self.action_space = self.vector.single_action_space
+        self.render_mode = self.vector.render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins a run on a task drawn from the split.
+
+        Args:
+            seed: fixes the task and all randomness of the run; ``None`` goes on with the environment's generator.
+            options: ``task``: a task of the split by name, or any ``Task``; ``gan_seed``: fixes the run's randomness.
+        """
+        super().reset(seed=seed)
+        self.vector.rngs[0] = self.np_random
+        options = options or {}
+        given = {plural: [options[name]] for name, plural in (("task", "tasks"), ("gan_seed", "gan_seeds")) if name in options}
+        observations, infos = self.vector.reset(options=given)
+        return observations[0], _unbatched(infos)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Trains the GAN for one interval.
+
+        Raises:
+            InvalidValueError: the action is outside the space, or the run is over and was not reset.
+        """
+        observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray(action)[None])
+        return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _unbatched(infos)
+
+    def render(self) -> np.ndarray | None:  # type: ignore[override]  # Gymnasium's RenderFrame is a bare type variable
+        """A picture of the run so far, uint8 ``[H, W, 3]``."""
+        frames = self.vector.render()
+        return None if frames is None else frames[0]
+
+
+def _unbatched(infos: dict[str, Any]) -> dict[str, Any]:
+    single: dict[str, Any] = {}
+    for name, value in infos.items():
+        if name.startswith("_"):
+            continue
+        if isinstance(value, dict):
+            single[name] = _unbatched(value)
+        else:
+            single[name] = value[0].item() if isinstance(value[0], np.generic) else value[0]
+    return single

@@ -1,0 +1,307 @@
+"""The native vector environment: B GANs trained in lockstep behind Gymnasium's ``VectorEnv``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.utils import seeding
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from metagan_rl.controls import KNOBS
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.reward import Reward
+from metagan_rl.envs.runs import Outcome, Runs
+from metagan_rl.envs.trial import TrialMemory
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.signals import SIGNAL_SETS
+from metagan_rl.tasks import Task, get_suite
+
+MAX_SEED = 2**31
+
+
+class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """B GAN training runs; one step trains each of them for one interval.
+
+    Member i behaves as the single environment seeded ``seed + i``: same task, same random streams.
+
+    Args:
+        suite: name of a suite; each registered environment has its own.
+        num_envs: B.
+        split: ``"train"``, ``"val"`` or ``"test"``.
+        horizon: intervals in a run; by default each task's budget decides.
+        interval_updates: updates in an interval, a multiple of 12.
+        knobs: which of the five controls the agent has; the rest stay at the task's base.
+        control: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
+        actions: ``"discrete"`` levels or a ``"continuous"`` box in [-1, 1].
+        signals: ``"all"``, or ``"loop"``: what any training loop has, without a quality metric.
+        trial_runs: K runs on the same task in one episode, with previous action, reward and a run-boundary flag in the
+            observation (RL²); ``None`` for plain episodes of one run.
+        reward: weights of the reward's terms, a :class:`Reward` or a mapping.
+        autoreset_mode: any of Gymnasium's three.
+        max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
+        device: ``"cpu"``.
+        render_mode: ``"rgb_array"`` or ``None``.
+
+    Raises:
+        UnknownNameError: an argument names something that does not exist; the nearest names are offered.
+        InvalidValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        suite: str = "planar",
+        num_envs: int = 1,
+        *,
+        split: str = "train",
+        horizon: int | None = None,
+        interval_updates: int = 48,
+        knobs: Sequence[str] = KNOBS,
+        control: str = "both",
+        actions: str = "discrete",
+        signals: str = "all",
+        trial_runs: int | None = None,
+        reward: Reward | Mapping[str, float] | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
+        max_episode_steps: int | None = None,
+        device: str = "cpu",
+        render_mode: str | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise InvalidValueError(f"num_envs is {num_envs}; it must be at least 1")
+        if signals not in SIGNAL_SETS:
+            raise UnknownNameError("set of signals", signals, SIGNAL_SETS)
+        if render_mode not in (None, "rgb_array"):
+            raise UnknownNameError("render mode", render_mode, ("rgb_array",))
+        if trial_runs is not None and trial_runs < 1:
+            raise InvalidValueError(f"trial_runs is {trial_runs}; it must be at least 1, or None for plain episodes")
+        if device != "cpu":
+            raise InvalidValueError(f"device is {device!r}; only 'cpu' is supported so far")
+        self.split = get_suite(suite).split(split)
+        self.codec = ActionCodec(knobs, actions, control)
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": self.autoreset_mode}
+        self.num_envs, self.render_mode = num_envs, render_mode
+        self.which = SIGNAL_SETS[signals]
+        self._reward = _reward(reward)
+        self._run_options = {"interval_updates": interval_updates, "horizon": horizon, "reward": self._reward}
+        self._max_steps = max_episode_steps
+        self.memory = None if trial_runs is None else TrialMemory(num_envs, self.codec, trial_runs)
+
+        low = np.array([signal.low for signal in self.which], dtype=np.float32)
+        high = np.array([signal.high for signal in self.which], dtype=np.float32)
+        if self.memory is not None:
+            low, high = np.append(low, self.memory.low), np.append(high, self.memory.high)
+        self.single_observation_space = gym.spaces.Box(low, high, dtype=np.float32)
+        self.single_action_space = self.codec.space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        self.rngs = [seeding.np_random(None)[0] for _ in range(num_envs)]
+        self.runs: Runs | None = None
+        self._steps = np.zeros(num_envs, dtype=np.int64)
+        self._ended = np.zeros(num_envs, dtype=bool)
+        self._history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begins new runs.
+
+        Args:
+            seed: a number (member i is seeded with seed + i), one for each member, or ``None`` to go on.
+            options: ``reset_mask``: bool ``[B]``, which members; ``tasks``: a task or its name for each of the members
+                that are reset; ``gan_seeds``: a whole number for each of them. What is not given is drawn.
+        """
+        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed or [])
+        if seeds and len(seeds) != self.num_envs:
+            raise InvalidValueError(f"{len(seeds)} seeds for {self.num_envs} members; give one for each")
+        options = options or {}
+        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
+        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
+            raise InvalidValueError(f"reset_mask must be {self.num_envs} booleans, at least one of them true")
+        members = np.flatnonzero(mask)
+        for member in members:
+            if seeds and seeds[member] is not None:
+                self.rngs[member] = seeding.np_random(seeds[member])[0]
+        if self.runs is None and len(members) < self.num_envs:
+            raise InvalidValueError("the first reset must be of all members; leave reset_mask out")
+        self._begin(members, options.get("tasks"), options.get("gan_seeds"))
+        return self._observe(), self._infos(mask)
+
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Trains every member for one interval.
+
+        Raises:
+            InvalidValueError: an action is outside the space, or a member's run is over and was not reset.
+        """
+        if self.runs is None:
+            raise InvalidValueError("step was called before reset; call reset first")
+        if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
+            raise InvalidValueError(f"members {np.flatnonzero(self._ended).tolist()} are over; reset them before step")
+        controls = self.codec.decode(actions, self.runs.base_controls())
+        dummy = self._ended.copy()  # only in NEXT_STEP mode: these members are reset instead of stepped
+        outcome = self._advance(controls, dummy)
+        self._steps += ~dummy
+        reward = np.where(dummy, 0.0, outcome.reward)
+        run_over = (outcome.diverged | outcome.finished) & ~dummy
+        terminated = run_over.copy()
+        if self.memory is not None:
+            self.memory.note(np.asarray(actions), reward, run_over)
+            terminated = run_over & self.memory.trial_over
+        truncated = np.zeros(self.num_envs, dtype=bool)
+        if self._max_steps is not None:
+            truncated = (self._steps >= self._max_steps) & ~terminated & ~dummy
+        over = terminated | truncated
+        infos = self._infos(~dummy, outcome)
+        again = run_over & ~over
+        if again.any():  # the next run of a trial, on the same task
+            members = np.flatnonzero(again)
+            self._begin(members, [self.runs.tasks[member] for member in members], None, new_episode=False)
+        if self.autoreset_mode == AutoresetMode.NEXT_STEP and dummy.any():
+            self._begin(np.flatnonzero(dummy), None, None)
+            infos = self._infos(np.ones(self.num_envs, dtype=bool), outcome)
+        self._ended = over
+        observations = self._observe()
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
+            observations, infos = self._reset_in_same_step(over, observations, infos)
+        return observations, reward, terminated, truncated, infos
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A picture of each member, uint8 ``[H, W, 3]``; see :mod:`metagan_rl.envs.render`."""
+        if self.render_mode is None:
+            gym.logger.warn("render was called, but the environment was made without render_mode; use 'rgb_array'")
+            return None
+        if self.runs is None:
+            raise InvalidValueError("render was called before reset; call reset first")
+        from metagan_rl.envs.render import draw
+
+        return tuple(draw(self.runs, member, self._history[member]) for member in range(self.num_envs))
+
+    def _advance(self, controls: Any, dummy: np.ndarray) -> Outcome:
+        assert self.runs is not None
+        outcome = self.runs.advance(controls)
+        if self.render_mode is not None:
+            for member in np.flatnonzero(~dummy):
+                entry = self.runs.controls.describe(member)
+                entry["distance"] = float(self.runs.quality.distance[member])
+                self._history[member].append(entry)
+        return outcome
+
+    def _begin(
+        self, members: np.ndarray, tasks: Sequence[Task | str] | None, gan_seeds: Sequence[int] | None, new_episode: bool = True
+    ) -> None:
+        for name, given in (("tasks", tasks), ("gan_seeds", gan_seeds)):
+            if given is not None and len(given) != len(members):
+                raise InvalidValueError(f"{len(given)} {name} for {len(members)} members; give one for each")
+        chosen, seeds = [], []
+        for place, member in enumerate(members):
+            rng = self.rngs[member]
+            drawn = self.split.sample(rng) if tasks is None else tasks[place]
+            chosen.append(self.split[drawn] if isinstance(drawn, str) else drawn)
+            own = int(rng.integers(MAX_SEED))  # drawn in any case, so that later draws stay the same
+            seeds.append(own if gan_seeds is None else int(gan_seeds[place]))
+            self._history[member] = []
+        if self.runs is None:
+            self.runs = Runs(chosen, seeds, **self._run_options)  # type: ignore[arg-type]
+        else:
+            self.runs.restart(members.tolist(), chosen, seeds)
+        if new_episode:
+            self._steps[members] = 0
+            self._ended[members] = False
+            if self.memory is not None:
+                self.memory.restart(members)
+        if self.render_mode is not None:
+            for member in members:
+                entry = self.runs.controls.describe(member)
+                entry["distance"] = float(self.runs.quality.distance[member])
+                self._history[member].append(entry)
+
+    def _observe(self) -> np.ndarray:
+        assert self.runs is not None
+        signals = self.runs.observe(self.which)
+        return signals if self.memory is None else np.concatenate([signals, self.memory.observation()], axis=1)
+
+    def _reset_in_same_step(
+        self, over: np.ndarray, observations: np.ndarray, infos: dict[str, Any]
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        final_obs = np.full(self.num_envs, None, dtype=object)
+        for member in np.flatnonzero(over):
+            final_obs[member] = observations[member].copy()
+        self._begin(np.flatnonzero(over), None, None)
+        fresh = self._infos(np.ones(self.num_envs, dtype=bool))
+        final_info = _masked(infos, over)
+        merged = _merged(infos, fresh, over)
+        merged.update(final_obs=final_obs, _final_obs=over.copy(), final_info=final_info, _final_info=over.copy())
+        return self._observe(), merged
+
+    def _infos(self, mask: np.ndarray, outcome: Outcome | None = None) -> dict[str, Any]:
+        assert self.runs is not None
+        runs = self.runs
+        described = [runs.controls.describe(member) for member in range(self.num_envs)]
+        values: dict[str, Any] = {
+            "distance": runs.quality.distance.copy(),
+            "sliced_wasserstein": runs.quality.sliced_wasserstein.copy(),
+            "precision": runs.quality.precision.copy(),
+            "coverage": runs.quality.coverage.copy(),
+            "floor": runs.floor.copy(),
+            "diverged": runs.population.diverged,
+            "updates": runs.updates,
+            "task": np.array([task.name for task in runs.tasks], dtype=object),
+            "family": np.array([task.family for task in runs.tasks], dtype=object),
+            "controls": _columns(described),
+            "reward_terms": {f.name: np.zeros(self.num_envs) for f in fields(Reward)},
+        }
+        if outcome is not None:
+            values["reward_terms"] = dict(outcome.terms)
+        if self.memory is not None:
+            values["run"] = self.memory.run.copy()
+        return _with_masks(values, mask)
+
+
+def _reward(weights: Reward | Mapping[str, float] | None) -> Reward:
+    if weights is None or isinstance(weights, Reward):
+        return weights or Reward()
+    known = [field.name for field in fields(Reward)]
+    for name in weights:
+        if name not in known:
+            raise UnknownNameError("reward term", name, known)
+    return Reward(**weights)
+
+
+def _columns(records: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    columns = {}
+    for name in records[0]:
+        values = [record[name] for record in records]
+        columns[name] = np.array(values, dtype=object if isinstance(values[0], str) else np.float64)
+    return columns
+
+
+def _with_masks(values: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
+    infos: dict[str, Any] = {}
+    for name, value in values.items():
+        infos[name] = _with_masks(value, mask) if isinstance(value, dict) else value
+        infos[f"_{name}"] = mask.copy()
+    return infos
+
+
+def _masked(infos: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
+    """A copy in which only some members count."""
+    return {
+        name: _masked(value, mask)
+        if isinstance(value, dict)
+        else (value & mask if name.startswith("_") else value.copy())
+        for name, value in infos.items()
+    }
+
+
+def _merged(infos: dict[str, Any], fresh: dict[str, Any], over: np.ndarray) -> dict[str, Any]:
+    """Infos in which members that were reset show their new run."""
+    return {
+        name: _merged(value, fresh[name], over) if isinstance(value, dict) else np.where(over, fresh[name], value)
+        for name, value in infos.items()
+    }

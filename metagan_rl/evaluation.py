@@ -1,0 +1,92 @@
+"""Sample quality of the members of a population, as plain arrays."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metagan_rl.metrics.quality import WORST_DISTANCE, Quality, Reference, real_floor
+from metagan_rl.populations.mixed import MixedPopulation
+from metagan_rl.tasks.task import Task
+
+DIRAC_FLOOR = 1e-12
+"""Distances of the Dirac-GAN are cut off here, so that their logarithm exists."""
+DIRAC_TOLERANCE = 0.1
+AT_ONCE = 16
+"""Members evaluated at a time, to bound memory."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Quality of some members; float64 ``[b]`` each, see :class:`metagan_rl.metrics.Quality`."""
+
+    distance: np.ndarray
+    sliced_wasserstein: np.ndarray
+    precision: np.ndarray
+    coverage: np.ndarray
+
+
+def floor(task: Task, *, report: bool = False) -> float:
+    """What a perfect generator would score on the task."""
+    return DIRAC_FLOOR if task.networks.kind == "dirac" else real_floor(task, report=report)
+
+
+def evaluate(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> Evaluation:
+    """Measures the averaged generators of some members against fixed points, with fixed noise.
+
+    Args:
+        population: whose members.
+        members: which of them; diverged ones get the worst value.
+        report: measure on the larger reference for final figures, which rewards never saw.
+    """
+    result = {field.name: np.zeros(len(members)) for field in fields(Evaluation)}
+    groups: dict[tuple[int, ...], list[int]] = {}
+    dirac = []
+    for place, member in enumerate(members):
+        task = population.tasks[member]
+        if task.networks.kind == "dirac":
+            dirac.append(place)
+        else:
+            groups.setdefault(tuple(Reference.of(task, report=report).points.shape), []).append(place)
+    for places in groups.values():
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            _put(result, some, _measure(population, [members[place] for place in some], report))
+    if dirac:
+        _put(result, dirac, _measure_dirac(population, [members[place] for place in dirac]))
+    diverged = population.diverged[np.asarray(members, dtype=int)]
+    for name, values in result.items():
+        values[diverged] = WORST_DISTANCE if name in ("distance", "sliced_wasserstein") else 0.0
+    return Evaluation(**result)
+
+
+def generated(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> list[Tensor]:
+    """The very points ``[M, D]`` that :func:`evaluate` measures."""
+    noise = [Reference.of(population.tasks[member], report=report).noise for member in members]
+    return population.sample(noise, members)
+
+
+def _measure(population: MixedPopulation, members: Sequence[int], report: bool) -> Quality:
+    references = [Reference.of(population.tasks[member], report=report) for member in members]
+    return Quality.measure(torch.stack(generated(population, members, report=report)), references)
+
+
+def _measure_dirac(population: MixedPopulation, members: Sequence[int]) -> Quality:
+    """Distance to the equilibrium (0, 0); precision and coverage within 0.1 of the data."""
+    theta, psi = torch.zeros(len(members), dtype=torch.float64), torch.zeros(len(members), dtype=torch.float64)
+    wanted = {member: place for place, member in enumerate(members)}
+    for group, all_members in population.groups():
+        for row, member in enumerate(all_members.tolist()):
+            if member in wanted:
+                theta[wanted[member]] = group.state.generator[row, 0]
+                psi[wanted[member]] = group.state.discriminator[row, 0]
+    radius = torch.hypot(theta, psi).clamp(DIRAC_FLOOR, WORST_DISTANCE)
+    near = (theta.abs() <= DIRAC_TOLERANCE).double()
+    return Quality(radius, theta.abs().clamp_max(WORST_DISTANCE), near, near)
+
+
+def _put(result: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
+    for name, values in result.items():
+        values[list(places)] = getattr(quality, name).double().numpy(force=True)

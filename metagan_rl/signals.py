@@ -1,0 +1,124 @@
+"""Signals: what a scheduler may see. Unit-free numbers, each with a name, a range and a formula.
+
+None tells which data set is trained, nor any absolute learning rate or loss: a scheduler must find them where it
+never was. ``LOOP_SIGNALS`` are what any training loop has; ``QUALITY_SIGNALS`` need a quality metric besides.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from metagan_rl.controls import LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
+from metagan_rl.losses import LOSSES
+from metagan_rl.populations.measurements import Measurements
+
+USUAL_BUDGET = 3072
+PENALTY_UNIT = 1e-3
+KNOWN_LOSSES = ("non-saturating", "hinge", "lsgan", "wgan", "rpgan")
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One number that a scheduler may see.
+
+    Attributes:
+        name: identifier.
+        low, high: range; values beyond are clipped.
+        meaning: formula in words.
+    """
+
+    name: str
+    low: float
+    high: float
+    meaning: str
+
+
+def _signals(*rows: tuple[str, float, str]) -> tuple[Signal, ...]:
+    return tuple(Signal(name, low, 1.0, meaning) for name, low, meaning in rows)
+
+
+LOOP_SIGNALS = _signals(
+    ("progress", 0, "updates done / budget"),
+    ("budget", -1, "log10(budget / 3072)"),
+    ("generator_lr", -1, "log(multiplier of G's base rate) / log 30"),
+    ("discriminator_lr", -1, "log(multiplier of D's base rate) / log 30"),
+    ("ratio", -1, "log(D updates / G updates) / log 5"),
+    *((f"loss_{name.replace('-', '_')}", 0.0, f"1 if the loss is {name}") for name in KNOWN_LOSSES),
+    ("penalty_weight", 0, "log(1 + 1000 weight), 1 at weight 100"),
+    ("discriminator_loss", -1, "log10(D's loss / its ideal); for critics -gap / (1 + |gap|)"),
+    ("discriminator_loss_slope", -1, "change of the above in this interval"),
+    ("real_accuracy", -1, "2 x share of real logits on the right side - 1"),
+    ("fake_accuracy", -1, "2 x share of generated logits on the right side - 1"),
+    ("pair_accuracy", -1, "2 x share of real-generated pairs ordered rightly - 1"),
+    ("logit_gap", -1, "tanh(gap / 3); gap = (mean real - mean generated logit) / deviation within"),
+    ("logit_gap_slope", -1, "change of the above in this interval"),
+    ("logit_centre", -1, "tanh(c / 3); c = (middle of the two means - boundary) / deviation within"),
+    ("gradient_ratio", -1, "log10(G's gradient norm / D's) / 3"),
+    ("gradient_decline", -1, "log10(G's gradient norm / that of its first interval) / 3"),
+    ("generator_move", -1, "(log10(|change of G's weights| / |weights|) + 2) / 2"),
+    ("discriminator_move", -1, "(log10(|change of D's weights| / |weights|) + 2) / 2"),
+    ("saturation", 0, "stability term: D orders (almost) all pairs rightly"),
+    ("vanishing", 0, "stability term: G's gradient is dying"),
+)
+QUALITY_SIGNALS = _signals(
+    ("distance_from_start", -1, "log(distance / distance before training) / 3"),
+    ("distance_to_floor", -1, "log(distance / distance of real to real points) / 3"),
+    ("distance_change", -1, "2 log(distance / distance one interval ago)"),
+    ("distance_from_best", 0, "log(distance / best distance so far) / 2"),
+    ("sliced_wasserstein", -1, "log10(sliced Wasserstein distance) / 2"),
+    ("precision", 0, "precision"),
+    ("coverage", 0, "coverage"),
+    ("oscillation", 0, "stability term: log distance goes to and fro"),
+    ("mode_loss", 0, "stability term: best coverage so far - coverage"),
+)
+SIGNAL_SETS = {"loop": LOOP_SIGNALS, "all": LOOP_SIGNALS + QUALITY_SIGNALS}
+
+
+def control_signals(controls: Controls) -> dict[str, np.ndarray]:
+    """Signals that tell the controls in force, ``[B]`` each."""
+    names, cycles = list(LOSSES), np.array(RATIOS.values(), dtype=float)
+    ratio = np.log(cycles[:, 0] / cycles[:, 1]) / math.log(5)
+    full = math.log1p(MAX_PENALTY_WEIGHT / PENALTY_UNIT)
+    return {
+        "generator_lr": np.log(controls.generator_lr) / math.log(LR_FACTOR),
+        "discriminator_lr": np.log(controls.discriminator_lr) / math.log(LR_FACTOR),
+        "ratio": ratio[controls.ratio],
+        **{
+            f"loss_{name.replace('-', '_')}": (controls.loss == names.index(name)).astype(float)
+            for name in KNOWN_LOSSES
+        },
+        "penalty_weight": np.log1p(controls.penalty_weight / PENALTY_UNIT) / full,
+    }
+
+
+def training_signals(measured: Measurements, controls: Controls) -> dict[str, np.ndarray]:
+    """Signals from one interval's losses, logits and gradients, ``[B]`` each; without slopes and stability terms."""
+    losses = LOSSES.values()
+    ideal = np.array([loss.ideal for loss in losses])[controls.loss]
+    boundary = np.array([loss.boundary for loss in losses])[controls.loss]
+    deviation = np.maximum(measured.logit_deviation, 1e-12)
+    gap = (measured.real_logit - measured.fake_logit) / deviation
+    centre = ((measured.real_logit + measured.fake_logit) / 2 - boundary) / deviation
+    relative = np.log10(np.maximum(measured.discriminator_loss, 1e-12) / np.where(ideal > 0, ideal, 1.0))
+    ratio = np.maximum(measured.generator_gradient, 1e-30) / np.maximum(measured.discriminator_gradient, 1e-30)
+    return {
+        "discriminator_loss": np.where(ideal > 0, relative, -gap / (1 + np.abs(gap))),
+        "real_accuracy": 2 * measured.real_accuracy - 1,
+        "fake_accuracy": 2 * measured.fake_accuracy - 1,
+        "pair_accuracy": 2 * measured.pair_accuracy - 1,
+        "logit_gap": np.tanh(gap / 3),
+        "logit_centre": np.tanh(centre / 3),
+        "gradient_ratio": np.log10(ratio) / 3,
+        "generator_move": (np.log10(np.maximum(measured.generator_move, 1e-12)) + 2) / 2,
+        "discriminator_move": (np.log10(np.maximum(measured.discriminator_move, 1e-12)) + 2) / 2,
+    }
+
+
+def as_matrix(values: dict[str, np.ndarray], which: tuple[Signal, ...], members: int) -> np.ndarray:
+    """Signals in order, clipped to their ranges, float32 ``[B, S]``; 0 where nothing is known yet, never NaN."""
+    matrix = np.zeros((members, len(which)))
+    for column, signal in enumerate(which):
+        if signal.name in values:
+            matrix[:, column] = np.clip(np.nan_to_num(values[signal.name], nan=0.0), signal.low, signal.high)
+    return matrix.astype(np.float32)
