@@ -1,58 +1,77 @@
-"""Gradient penalties on D, per member. All are ``[B]``, and are multiplied by a per-member weight.
+"""Gradient penalties on D, per member: where the gradient is taken, and what of it is penalised.
 
-``critic`` maps inputs ``[B, N, D]`` to logits ``[B, N]`` and must act on each sample alone, so that one backward pass
+A penalty is multiplied by a per-member weight. Discriminators must act on each sample alone, so that one backward pass
 through the sum of all logits gives every sample's own gradient.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from metagan_rl.registry import Registry
 
-Critic = Callable[[Tensor], Tensor]
-Penalty = Callable[[Critic, Tensor, Tensor, Tensor], Tensor]
 
-PENALTIES: Registry[Penalty] = Registry("penalty")
+@dataclass(frozen=True)
+class Penalty:
+    """One gradient penalty.
+
+    Attributes:
+        points: ``(real, fake, mix) -> [B, M, D]``: where D's gradient is taken; real and fake are ``[B, N, D]``, mix is
+            ``[B, N, 1]`` in [0, 1].
+        value: ``[B, M, D] -> [B]``: the penalty, from the gradients there.
+        uses_batch: the points are real and generated samples, one after the other: D's forward pass serves for both.
+        source: where it is from.
+    """
+
+    points: Callable[[Tensor, Tensor, Tensor], Tensor]
+    value: Callable[[Tensor], Tensor]
+    uses_batch: bool = False
+    source: str = ""
 
 
-def input_gradient(critic: Critic, inputs: Tensor) -> Tensor:
-    """Gradient of each logit by its own input, ``[B, N, D]``, differentiable once more."""
+def half_square(gradient: Tensor) -> Tensor:
+    """Half the mean squared norm, ``[B]``."""
+    return gradient.square().sum(dim=-1).mean(dim=-1) / 2
+
+
+def distance_to_one(gradient: Tensor) -> Tensor:
+    """Mean squared difference between the norm and 1, ``[B]``."""
+    norm = (gradient.square().sum(dim=-1) + 1e-12).sqrt()  # the root has no derivative at 0
+    return (norm - 1).square().mean(dim=-1)
+
+
+def input_gradient(critic: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """Gradient of each logit by its own input, ``[B, M, D]``, differentiable once more."""
     points = inputs.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return gradient
 
 
-def _half_square(gradient: Tensor) -> Tensor:
-    return gradient.square().sum(dim=-1).mean(dim=-1) / 2
-
-
-@PENALTIES("r1")
-def r1(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Half the squared gradient norm at real data: E|grad D(x)|^2 / 2 (Mescheder et al. 2018, arXiv:1801.04406)."""
-    return _half_square(input_gradient(critic, real))
-
-
-@PENALTIES("r2")
-def r2(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """Half the squared gradient norm at generated data: E|grad D(G(z))|^2 / 2 (Mescheder et al. 2018)."""
-    return _half_square(input_gradient(critic, fake))
-
-
-@PENALTIES("zero-centred")
-def zero_centred(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """R1 + R2 in one pass, as R3GAN uses them (Huang et al. 2024, arXiv:2501.05441)."""
-    gradient = input_gradient(critic, torch.cat([real, fake], dim=1))
-    return 2 * _half_square(gradient)  # the mean runs over twice the samples
-
-
-@PENALTIES("one-centred")
-def one_centred(critic: Critic, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """E(|grad D(x)| - 1)^2 on lines between real and generated data (Gulrajani et al. 2017, arXiv:1704.00028).
-
-    ``mix`` ``[B, N, 1]`` in [0, 1] says where on each line.
-    """
-    gradient = input_gradient(critic, real.lerp(fake, mix))
-    norm = (gradient.square().sum(dim=-1) + 1e-12).sqrt()  # the root has no derivative at 0
-    return (norm - 1).square().mean(dim=-1)
+PENALTIES: Registry[Penalty] = Registry("penalty")
+PENALTIES.register(
+    "r1",
+    Penalty(lambda real, fake, mix: real, half_square, source="E|grad D(x)|^2 / 2, Mescheder et al. 2018, arXiv:1801.04406"),
+)
+PENALTIES.register(
+    "r2",
+    Penalty(lambda real, fake, mix: fake, half_square, source="E|grad D(G(z))|^2 / 2, Mescheder et al. 2018"),
+)
+PENALTIES.register(
+    "zero-centred",
+    Penalty(
+        points=lambda real, fake, mix: torch.cat([real, fake], dim=1),
+        value=lambda gradient: 2 * half_square(gradient),  # the mean runs over twice the samples
+        uses_batch=True,
+        source="R1 + R2 as in R3GAN, Huang et al. 2024, arXiv:2501.05441",
+    ),
+)
+PENALTIES.register(
+    "one-centred",
+    Penalty(
+        points=lambda real, fake, mix: real.lerp(fake, mix),
+        value=distance_to_one,
+        source="E(|grad D(x)| - 1)^2 between real and generated data, Gulrajani et al. 2017, arXiv:1704.00028",
+    ),
+)

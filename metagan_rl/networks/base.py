@@ -16,12 +16,18 @@ class StackedNetwork(Protocol):
         shapes: shape of each weight of one member; a row holds them one after the other, P numbers in all.
         has_backward: gradients can be had in closed form, by ``forward`` and ``backward`` as ``StackedMLP`` has them;
             otherwise automatic differentiation is used.
+        has_penalty_backward: so can those of gradient penalties.
     """
 
     shapes: tuple[tuple[int, ...], ...]
 
     @property
     def has_backward(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def has_penalty_backward(self) -> bool:
         """See above."""
         ...
 

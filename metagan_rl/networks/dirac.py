@@ -12,6 +12,7 @@ class DiracGenerator:
 
     shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
     has_backward = False
+    has_penalty_backward = False
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """A start ``[1]`` uniform in +-1."""
@@ -27,6 +28,7 @@ class DiracDiscriminator:
 
     shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
     has_backward = False
+    has_penalty_backward = False
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """A start ``[1]`` uniform in +-1."""

@@ -20,11 +20,13 @@ class Activation:
         in_place: the same, overwriting its argument.
         backward: ``(gradient, output) -> None``, multiplies the gradient by the derivative in place, knowing only the
             output; ``None`` where the output does not tell it, and automatic differentiation is used instead.
+        piecewise_linear: the second derivative is 0 (almost) everywhere.
     """
 
     function: Callable[[Tensor], Tensor]
     in_place: Callable[[Tensor], Tensor] | None = None
     backward: Callable[[Tensor, Tensor], object] | None = None
+    piecewise_linear: bool = False
 
 
 ACTIVATIONS: Registry[Activation] = Registry("activation")
@@ -37,6 +39,7 @@ ACTIVATIONS.register(
         backward=lambda gradient, output: _aten.leaky_relu_backward.grad_input(
             gradient, output, 0.2, True, grad_input=gradient
         ),
+        piecewise_linear=True,
     ),
 )
 ACTIVATIONS.register(
@@ -45,6 +48,7 @@ ACTIVATIONS.register(
         function=torch.relu,
         in_place=torch.relu_,
         backward=lambda gradient, output: _aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient),
+        piecewise_linear=True,
     ),
 )
 ACTIVATIONS.register(
@@ -86,6 +90,11 @@ class StackedMLP:
     def has_backward(self) -> bool:
         """Whether :meth:`forward` and :meth:`backward` may be used."""
         return self.activation.backward is not None
+
+    @property
+    def has_penalty_backward(self) -> bool:
+        """Whether :meth:`input_gradient` and :meth:`penalty_backward` may be used."""
+        return self.has_backward and self.activation.piecewise_linear
 
     def initial(self, rng: torch.Generator) -> Tensor:
         """Weights ``[P]`` uniform in +-1/sqrt(inputs), biases too: the defaults of ``torch.nn.Linear``."""
@@ -136,3 +145,41 @@ class StackedMLP:
             if layer:
                 self.activation.backward(gradient, inputs)
         return reversed_gradients[::-1], gradient
+
+    def input_gradient(self, weights: list[Tensor], values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Gradient ``[B, N, sizes[0]]`` of each sample's (one) output by its input, and what its backward pass needs.
+
+        Args:
+            weights: as ever.
+            values: of :meth:`forward` at the samples.
+        """
+        assert self.activation.backward is not None
+        shape = values[0].shape[:2]
+        chain = []  # gradients by the outputs of the linear layers, from the last hidden one to the first
+        gradient = weights[-2].transpose(1, 2).expand(*shape, -1).contiguous()
+        for layer in range(len(weights) - 4, -1, -2):
+            self.activation.backward(gradient, values[layer // 2 + 1])
+            chain.append(gradient)
+            gradient = torch.bmm(gradient, weights[layer].transpose(1, 2))
+        return gradient, chain
+
+    def penalty_backward(
+        self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
+    ) -> list[Tensor | None]:
+        """Gradients by the weights of a function of the input gradient, given its derivative by that gradient.
+
+        The input gradient is W1 (m1 . W2 (m2 . ... w)) with the activations' slopes m; where these are piecewise
+        constant it is linear in every weight, and its backward pass is once more a forward pass. Biases do not matter.
+
+        Args:
+            weights, values: as for :meth:`input_gradient`.
+            chain: from there.
+            cotangent: ``[B, N, sizes[0]]``.
+        """
+        assert self.activation.backward is not None
+        gradients: list[Tensor | None] = []
+        for layer, by_output in zip(range(0, len(weights) - 2, 2), reversed(chain), strict=True):
+            gradients += [torch.bmm(cotangent.transpose(1, 2), by_output), None]
+            cotangent = torch.bmm(cotangent, weights[layer])
+            self.activation.backward(cotangent, values[layer // 2 + 1])
+        return [*gradients, cotangent.sum(dim=1).unsqueeze(-1), None]

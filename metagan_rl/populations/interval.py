@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metagan_rl.losses import LOSSES, LogitLoss
 from metagan_rl.networks.base import StackedNetwork, split
-from metagan_rl.penalties import PENALTIES
+from metagan_rl.penalties import PENALTIES, Penalty, input_gradient
 from metagan_rl.populations.measurements import Measurements, Recorder
 from metagan_rl.populations.optimizers import Adam, per_member_norm, sgd
 from metagan_rl.populations.state import PopulationState
@@ -173,9 +173,15 @@ class IntervalTrainer:
         else:
             gradient = self._differentiate(loss.sum(), self.discriminator_weights)
         self.recorder.discriminator(real_logits, fake_logits, loss, gradient)
-        if self.plan.penalty is not None:
-            gradient = gradient + self._penalty_gradient(self.plan.penalty, real, fake, self.inputs.mix[:, update])
-        return gradient
+        if self.plan.penalty is None:
+            return gradient
+        penalty = PENALTIES[self.plan.penalty]
+        if not (self.closed_form and self.discriminator.has_penalty_backward):
+            return gradient + self._penalty_gradient(penalty, penalty.points(real, fake, self.inputs.mix[:, update]))
+        if not penalty.uses_batch:
+            points = penalty.points(real, fake, self.inputs.mix[:, update])
+            values = self.discriminator.forward(self.discriminator_weights, points)
+        return gradient.add_(self._penalty_closed_form(penalty, values))
 
     def _generator_gradient(self, update: int) -> Tensor:
         noise, names = self.inputs.noise[:, update], [name for name, _, _ in self.plan.losses]
@@ -204,14 +210,19 @@ class IntervalTrainer:
         self.recorder.generator(loss, gradient)
         return gradient
 
-    def _penalty_gradient(self, name: str, real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    def _penalty_gradient(self, penalty: Penalty, points: Tensor) -> Tensor:
         weights = [weight.detach().requires_grad_() for weight in self.discriminator_weights]
+        gradient = input_gradient(lambda at: self.discriminator(weights, at).squeeze(-1), points)
+        return self._differentiate((self.plan.penalty_weight.squeeze(1) * penalty.value(gradient)).sum(), weights)
 
-        def critic(points: Tensor) -> Tensor:
-            return self.discriminator(weights, points).squeeze(-1)
-
-        penalty = PENALTIES[name](critic, real, fake, mix)
-        return self._differentiate((self.plan.penalty_weight.squeeze(1) * penalty).sum(), weights)
+    def _penalty_closed_form(self, penalty: Penalty, values: list[Tensor]) -> Tensor:
+        weights = self.discriminator_weights
+        gradient, chain = self.discriminator.input_gradient(weights, values)
+        total = (self.plan.penalty_weight.squeeze(1) * penalty.value(gradient.requires_grad_())).sum()
+        (cotangent,) = torch.autograd.grad(total, gradient)
+        gradients = self.discriminator.penalty_backward(weights, values, chain, cotangent)
+        parts = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
+        return self._flat(parts)
 
     def _loss(self, formulas: list[LogitLoss], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         runs = zip(formulas, self.plan.losses, strict=True)

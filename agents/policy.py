@@ -1,0 +1,159 @@
+"""Policy files: a trained scheduler as safetensors weights with JSON metadata, run with torch alone."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from metagan_rl.agents.scheduler import Scheduler, Situation
+from metagan_rl.controls import Controls
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.trial import TrialMemory
+from metagan_rl.errors import FileFormatError
+from metagan_rl.files import write_whole
+from metagan_rl.signals import SIGNAL_SETS, as_matrix
+
+FORMAT = "metagan-rl policy"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """All that is needed to run a policy besides its weights.
+
+    Attributes:
+        knobs: controls the policy sets.
+        control: side it controls.
+        signals: names of the signals it sees, in order.
+        trial_memory: it also sees its previous action and a run-boundary flag (and the previous reward, if it has it).
+        hidden: units of the LSTM; 0 for a policy without memory.
+        layers: units of each hidden layer after it.
+    """
+
+    knobs: tuple[str, ...]
+    control: str
+    signals: tuple[str, ...]
+    trial_memory: bool
+    hidden: int
+    layers: tuple[int, ...]
+
+
+class PolicyNetwork(nn.Module):
+    """Signals to logits of each knob's levels: an optional LSTM, then tanh layers, as Stable-Baselines3 builds them.
+
+    Args:
+        inputs: size of the observation.
+        config: of the policy.
+        levels: levels of each knob.
+    """
+
+    def __init__(self, inputs: int, config: PolicyConfig, levels: list[int]) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, config.hidden) if config.hidden else None
+        sizes = [config.hidden or inputs, *config.layers]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.head = nn.Linear(sizes[-1], sum(levels))
+
+    def forward(self, observation: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Logits ``[B, levels]`` and the new memory, from observations ``[B, O]``."""
+        values = observation
+        if self.lstm is not None:
+            output, state = self.lstm(values[None], state)
+            values = output[0]
+        for layer in self.layers:
+            values = torch.tanh(layer(values))
+        return self.head(values), state
+
+
+class PolicyScheduler(Scheduler):
+    """A trained policy as a scheduler: the likeliest level of every knob, memory kept within a run.
+
+    Args:
+        config: of the policy.
+        weights: of its :class:`PolicyNetwork`.
+        metadata: where it comes from; kept with the file.
+    """
+
+    source = "learned: recurrent PPO over many GAN training runs"
+
+    def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        self.config, self.metadata = config, dict(metadata)
+        self.codec = ActionCodec(config.knobs, "discrete", config.control)
+        known = {signal.name: signal for signal in SIGNAL_SETS["all"]}
+        self._which = tuple(known[name] for name in config.signals)
+        inputs = len(self._which) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
+        self.network = PolicyNetwork(inputs, config, self.codec.levels.tolist())
+        self.network.load_state_dict(dict(weights))
+        self.network.eval()
+        self.begin(1)
+
+    def begin(self, runs: int, seed: int = 0) -> None:
+        """Forgets everything."""
+        self._state: Any = None
+        self._memory = TrialMemory(runs, self.codec, 1) if self.config.trial_memory else None
+        self._last_distance: np.ndarray | None = None
+
+    def propose(self, situation: Situation) -> Controls:
+        """The likeliest controls."""
+        observation = as_matrix(situation.signals, self._which, len(situation))
+        if self._memory is not None:
+            observation = np.concatenate([observation, self._memory.observation()], axis=1)
+        with torch.no_grad():
+            logits, self._state = self.network(torch.from_numpy(observation), self._state)
+        columns = [part.argmax(dim=1) for part in logits.split(self.codec.levels.tolist(), dim=1)]
+        actions = torch.stack(columns, dim=1).numpy()
+        if self._memory is not None:
+            none = np.zeros(len(situation), dtype=bool)
+            self._memory.note(actions, np.zeros(len(situation)), none)
+        return self.codec.decode(actions, situation.base)
+
+    def state(self) -> dict[str, Any]:
+        """Metadata and configuration, as written into the file."""
+        return {"format": FORMAT, "version": VERSION, "config": asdict(self.config), "metadata": self.metadata}
+
+
+def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
+    """Writes a policy file whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    header = {"metagan_rl": json.dumps(scheduler.state(), sort_keys=True)}
+    write_whole(path, safetensors.torch.save(dict(scheduler.network.state_dict()), metadata=header))
+
+
+def load_policy(path: str | Path) -> PolicyScheduler:
+    """Reads a policy file; no code of the file is run.
+
+    Raises:
+        FileFormatError: the file is missing, truncated, of another kind or version, or does not fit together.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"there is no policy file {path}; metagan-rl train writes one, as policy.safetensors")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise FileFormatError(f"{path} is not a whole policy file ({error}); train or fetch it again") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileFormatError(f"{path} holds weights, but of no metagan-rl policy")
+    if header.get("version") != VERSION:
+        raise FileFormatError(f"{path} is a policy of format {header.get('version')}; this version reads {VERSION}")
+    try:
+        record = header["config"]
+        sequences = {name: tuple(record[name]) for name in ("knobs", "signals", "layers")}
+        config = PolicyConfig(**{**record, **sequences})
+        if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
+            raise ValueError("weights are not finite")
+        return PolicyScheduler(config, weights, header.get("metadata", {}))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FileFormatError(f"{path} does not fit together ({error}); train or fetch it again") from None

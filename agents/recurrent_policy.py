@@ -1,0 +1,48 @@
+"""Recurrent policy for RL² trials: sb3-contrib's, with its sequences run through the LSTM in one call."""
+
+from typing import Any
+
+import torch
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from torch import Tensor, nn
+
+
+class FastLstmPolicy(RecurrentActorCriticPolicy):
+    """Same numbers as sb3-contrib's policy, several times faster in training.
+
+    The rollout buffer cuts sequences at episode starts, so only a sequence's first step can be one: zeroing the state
+    there allows a single LSTM call, where the parent loops over time in Python. See sb3-contrib issue 113.
+    """
+
+    @staticmethod
+    def _process_sequence(
+        features: Tensor, lstm_states: tuple[Tensor, Tensor], episode_starts: Tensor, lstm: nn.LSTM
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        sequences = lstm_states[0].shape[1]
+        starts = episode_starts.reshape(sequences, -1)
+        if starts.shape[1] > 1 and bool(starts[:, 1:].any()):
+            return RecurrentActorCriticPolicy._process_sequence(features, lstm_states, episode_starts, lstm)
+        keep = (1 - starts[:, 0]).view(1, sequences, 1)
+        states = (lstm_states[0] * keep, lstm_states[1] * keep)
+        inputs = features.reshape(sequences, -1, lstm.input_size).swapaxes(0, 1)
+        output, states = lstm(inputs, states)
+        return output.transpose(0, 1).flatten(end_dim=1), states
+
+
+def bias_towards(policy: Any, preferred: list[int | None], strength: float, levels: list[int]) -> None:
+    """Makes a fresh discrete policy prefer some levels, so that exploration starts near what a user would do.
+
+    Args:
+        policy: with a ``MultiDiscrete`` action head.
+        preferred: for each knob the level to prefer, or ``None``.
+        strength: log-probability lost for each level away from it.
+        levels: how many levels each knob has.
+    """
+    with torch.no_grad():
+        start = 0
+        policy.action_net.weight.mul_(0.1)
+        for level, count in zip(preferred, levels, strict=True):
+            if level is not None:
+                away = (torch.arange(count) - level).abs().float()
+                policy.action_net.bias[start : start + count] = -strength * away
+            start += count

@@ -1,0 +1,88 @@
+"""The one interface of all schedulers, fixed or learned: signals in, controls out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.controls import Controls
+from metagan_rl.registry import Registry
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a scheduler is told before each interval, for B runs.
+
+    Attributes:
+        signals: every signal by name, ``[B]`` each, before clipping (see ``metagan_rl.signals``).
+        base: controls of an unscheduled run; learning rates in controls are multiples of the base.
+        controls: those of the last interval (of the base, before the first).
+    """
+
+    signals: dict[str, np.ndarray]
+    base: Controls
+    controls: Controls
+
+    @property
+    def progress(self) -> np.ndarray:
+        """Updates done / budget, ``[B]`` in [0, 1)."""
+        return self.signals["progress"]
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+
+class Scheduler(ABC):
+    """Sets the controls of B runs, interval by interval. Subclass it and write ``propose``.
+
+    A scheduler may keep state between intervals; ``begin`` starts it anew.
+    """
+
+    source: str = ""
+    """Where the rule is from."""
+
+    def begin(self, runs: int, seed: int = 0) -> None:
+        """A new set of runs begins: forget the last one's.
+
+        Args:
+            runs: B.
+            seed: for schedulers that draw at random.
+        """
+
+    def step(self, situation: Situation) -> Controls:
+        """The controls of the next interval, brought into their ranges."""
+        return self.propose(situation)
+
+    @abstractmethod
+    def propose(self, situation: Situation) -> Controls:
+        """The controls of the next interval for every run."""
+
+
+SCHEDULERS: Registry[Callable[..., Scheduler]] = Registry("scheduler")
+
+
+def register_scheduler(name: str, factory: Callable[..., Scheduler] | None = None) -> Any:
+    """Registers a scheduler's class, or any function that makes one; usable as a decorator."""
+    if factory is None:
+        return lambda given: SCHEDULERS.register(name, given)
+    return SCHEDULERS.register(name, factory)
+
+
+def make_scheduler(name: str, **options: Any) -> Scheduler:
+    """The scheduler of that name.
+
+    Raises:
+        UnknownNameError: there is none; the nearest names are offered.
+    """
+    from metagan_rl.agents import fixed  # noqa: F401  (imported to register its schedulers)
+
+    return SCHEDULERS[name](**options)
+
+
+def scheduler_names() -> list[str]:
+    """Names that :func:`make_scheduler` knows."""
+    from metagan_rl.agents import fixed  # noqa: F401  (imported to register its schedulers)
+
+    return list(SCHEDULERS)

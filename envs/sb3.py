@@ -1,0 +1,142 @@
+"""The bridge to Stable-Baselines3, which does not take Gymnasium's vector environments itself."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.vec_env import VecEnv
+
+from metagan_rl.envs.registration import ENVIRONMENTS
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+
+
+def make_sb3_vec_env(env_id: str = "MetaGAN/Planar-v0", num_envs: int = 16, *, shards: int = 1, **options: Any) -> "SB3VecEnv":
+    """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
+
+    Args:
+        env_id: a registered ``MetaGAN/...`` id.
+        num_envs: GANs trained at once.
+        shards: worker processes to spread them over; 1 trains in this process.
+        **options: keywords of the environment.
+
+    Raises:
+        UnknownNameError: no such environment.
+    """
+    if env_id not in ENVIRONMENTS:
+        raise UnknownNameError("environment", env_id, ENVIRONMENTS)
+    if shards > 1:
+        from metagan_rl.envs.sharded import ShardedVectorEnv
+
+        return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options))
+    return SB3VecEnv(gym.make_vec(env_id, num_envs=num_envs, **options))
+
+
+class SB3VecEnv(VecEnv):
+    """Presents a Gymnasium ``VectorEnv`` in same-step autoreset mode as a Stable-Baselines3 ``VecEnv``.
+
+    As with SB3's own, the observation after a ``done`` belongs to the next episode, the last one's is in
+    ``info["terminal_observation"]``, and ``info["episode"]`` tells return, length and seconds.
+
+    Raises:
+        InvalidValueError: the environment resets in another mode.
+    """
+
+    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+        if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
+            raise InvalidValueError(
+                f"autoreset_mode is {env.metadata.get('autoreset_mode')}; Stable-Baselines3 needs AutoresetMode.SAME_STEP"
+            )
+        self.venv = env
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self._actions: np.ndarray | None = None
+        self._returns = np.zeros(env.num_envs)
+        self._lengths = np.zeros(env.num_envs, dtype=np.int64)
+
+    def reset(self) -> np.ndarray:
+        """Begins new episodes, with the seeds and options given before, which are then forgotten."""
+        seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
+        options = next((given for given in self._options if given), None)
+        observations, infos = self.venv.reset(seed=seeds, options=options)
+        self.reset_infos = [_of_member(infos, member) for member in range(self.num_envs)]
+        self._reset_seeds()
+        self._reset_options()
+        self._returns[:], self._lengths[:] = 0.0, 0
+        return observations
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Takes note of the actions."""
+        self._actions = actions
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        """Trains all members for one interval."""
+        assert self._actions is not None, "step_async comes first"
+        observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
+        dones = terminated | truncated
+        self._returns += rewards
+        self._lengths += 1
+        final_obs, final_info = infos.pop("final_obs", None), infos.pop("final_info", None)
+        records = []
+        for member in range(self.num_envs):
+            if dones[member]:
+                record = _of_member(final_info, member)
+                self.reset_infos[member] = _of_member(infos, member)
+                record["terminal_observation"] = final_obs[member]
+                record["TimeLimit.truncated"] = bool(truncated[member] and not terminated[member])
+                record["episode"] = {
+                    "r": float(self._returns[member]),
+                    "l": int(self._lengths[member]),
+                    "t": 0.0,
+                }
+                self._returns[member], self._lengths[member] = 0.0, 0
+            else:
+                record = _of_member(infos, member)
+                record["TimeLimit.truncated"] = False
+            records.append(record)
+        return observations, rewards.astype(np.float32), dones, records
+
+    def close(self) -> None:
+        """Closes the environment, and its workers if it has any."""
+        self.venv.close()
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """An attribute of the environment, once for each member."""
+        value = getattr(self.venv, attr_name)
+        return [value for _ in self._members(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Sets an attribute of the environment, for all members."""
+        setattr(self.venv, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """Calls a method of the environment once; its result is given for each member."""
+        result = getattr(self.venv, method_name)(*method_args, **method_kwargs)
+        return [result for _ in self._members(indices)]
+
+    def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
+        """Never: members of a population have no wrappers. Episode statistics are in ``info`` all the same."""
+        from stable_baselines3.common.monitor import Monitor
+
+        return [wrapper_class is Monitor for _ in self._members(indices)]
+
+    def get_images(self) -> Sequence[np.ndarray | None]:
+        """A picture of each member."""
+        frames = self.venv.render()
+        return [None] * self.num_envs if frames is None else list(frames)
+
+    def _members(self, indices: Any) -> Iterable[int]:
+        return self._get_indices(indices)
+
+
+def _of_member(infos: dict[str, Any], member: int) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    for name, value in infos.items():
+        if name.startswith("_") or not infos[f"_{name}"][member]:
+            continue
+        if isinstance(value, dict):
+            record[name] = _of_member(value, member)
+        else:
+            entry = value[member]
+            record[name] = entry.item() if isinstance(entry, np.generic) else entry
+    return record

@@ -1,0 +1,165 @@
+"""One vector environment spread over worker processes: the way to use more than one core."""
+
+import multiprocessing
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from metagan_rl.errors import InvalidValueError, MetaGANError
+
+ANSWER_SECONDS = 1.0
+"""How often a silent worker is checked to be alive."""
+
+
+class WorkerError(MetaGANError, RuntimeError):
+    """A worker process failed or was killed."""
+
+
+class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """A registered environment's members in several processes; results do not depend on how many, but for rounding.
+
+    Args:
+        env_id: a registered ``MetaGAN/...`` id.
+        num_envs: members in all, at least one for each shard.
+        shards: worker processes; one for each core is best.
+        **options: keywords of the environment; ``autoreset_mode`` stays at same-step.
+
+    Raises:
+        InvalidValueError: fewer members than shards.
+        WorkerError: a worker could not be started; its own message follows.
+    """
+
+    def __init__(self, env_id: str, num_envs: int, shards: int, **options: Any) -> None:
+        if not 1 <= shards <= num_envs:
+            raise InvalidValueError(f"{shards} shards for {num_envs} members; take from 1 to {num_envs}")
+        self.num_envs = num_envs
+        self.render_mode = options.get("render_mode")
+        self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
+        self._edges = np.linspace(0, num_envs, shards + 1).astype(int)
+        context = multiprocessing.get_context("spawn")
+        self._workers = []
+        self._pipes: list[Connection] = []
+        for shard in range(shards):
+            ours, theirs = context.Pipe()
+            size = int(self._edges[shard + 1] - self._edges[shard])
+            worker = context.Process(
+                target=_work, args=(theirs, env_id, size, options), name=f"{env_id} shard {shard}", daemon=True
+            )
+            worker.start()
+            theirs.close()
+            self._workers.append(worker)
+            self._pipes.append(ours)
+        spaces = self._gather()
+        self.single_observation_space, self.single_action_space = spaces[0]
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """As for the native vector environment; ``options`` may hold ``tasks`` and ``gan_seeds`` for all members."""
+        seeds: Sequence[int | None] | None = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        for shard, pipe in enumerate(self._pipes):
+            part = slice(self._edges[shard], self._edges[shard + 1])
+            own = {name: value[part] for name, value in (options or {}).items()}
+            pipe.send(("reset", {"seed": None if seeds is None else list(seeds)[part], "options": own}))
+        observations, infos = zip(*self._gather(), strict=True)
+        return np.concatenate(observations), _joined(infos)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """Trains every member for one interval, all shards at once."""
+        for shard, pipe in enumerate(self._pipes):
+            pipe.send(("step", {"actions": actions[self._edges[shard] : self._edges[shard + 1]]}))
+        parts = list(zip(*self._gather(), strict=True))
+        observations, rewards, terminated, truncated = (np.concatenate(part) for part in parts[:4])
+        return observations, rewards, terminated, truncated, _joined(_with_finals(parts[4], self._edges))
+
+    def render(self) -> tuple[np.ndarray, ...] | None:
+        """A picture of each member."""
+        for pipe in self._pipes:
+            pipe.send(("render", {}))
+        frames = self._gather()
+        return None if frames[0] is None else tuple(frame for part in frames for frame in part)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Ends the workers."""
+        for pipe, worker in zip(self._pipes, self._workers, strict=True):
+            if worker.is_alive():
+                try:
+                    pipe.send(("close", {}))
+                except OSError:
+                    worker.terminate()
+        for pipe, worker in zip(self._pipes, self._workers, strict=True):
+            worker.join(timeout=5)
+            if worker.is_alive():
+                worker.kill()
+                worker.join()
+            pipe.close()
+
+    def _gather(self) -> list[Any]:
+        answers = []
+        for pipe, worker in zip(self._pipes, self._workers, strict=True):
+            while not pipe.poll(ANSWER_SECONDS):
+                if not worker.is_alive() and not pipe.poll(0):
+                    raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}")
+            try:
+                kind, answer = pipe.recv()
+            except EOFError:
+                worker.join(timeout=5)
+                raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}") from None
+            if kind == "error":
+                error, trace = answer
+                if isinstance(error, MetaGANError):
+                    raise error
+                raise WorkerError(f"worker process {worker.name!r} failed:\n{trace}")
+            answers.append(answer)
+        return answers
+
+
+def _work(pipe: Connection, env_id: str, num_envs: int, options: dict[str, Any]) -> None:
+    from metagan_rl.runtime import prepare_process
+
+    prepare_process()
+    try:
+        env = gym.make_vec(env_id, num_envs=num_envs, **options)
+        pipe.send(("spaces", (env.single_observation_space, env.single_action_space)))
+        while True:
+            command, arguments = pipe.recv()
+            if command == "close":
+                break
+            pipe.send(("answer", getattr(env, command)(**arguments)))
+    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+        pass  # the parent is gone, or was told to stop
+    except Exception as error:  # whatever it was belongs to the parent, which waits for an answer
+        message = error if isinstance(error, MetaGANError) else None
+        pipe.send(("error", (message, traceback.format_exc())))
+
+
+def _with_finals(infos: Sequence[dict[str, Any]], edges: np.ndarray) -> list[dict[str, Any]]:
+    """Infos that all have the entries of finished episodes if any has them."""
+    if not any("final_obs" in info for info in infos):
+        return list(infos)
+    whole = []
+    for shard, info in enumerate(infos):
+        size = int(edges[shard + 1] - edges[shard])
+        none = np.zeros(size, dtype=bool)
+        if "final_obs" not in info:
+            obs = np.full(size, None, dtype=object)
+            info = {**info, "final_info": info, "_final_info": none, "final_obs": obs, "_final_obs": none}
+        whole.append(info)
+    return whole
+
+
+def _joined(infos: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        name: _joined([info[name] for info in infos])
+        if isinstance(value, dict)
+        else np.concatenate([info[name] for info in infos])
+        for name, value in infos[0].items()
+    }
