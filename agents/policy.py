@@ -32,7 +32,7 @@ class PolicyConfig:
         knobs: controls the policy sets.
         control: side it controls.
         signals: names of the signals it sees, in order.
-        trial_memory: it also sees its previous action and a run-boundary flag (and the previous reward, if it has it).
+        trial_memory: it also sees its previous action, the previous reward and a run-boundary flag (RL²).
         hidden: units of the LSTM; 0 for a policy without memory.
         layers: units of each hidden layer after it.
     """
@@ -98,21 +98,20 @@ class PolicyScheduler(Scheduler):
         """Forgets everything."""
         self._state: Any = None
         self._memory = TrialMemory(runs, self.codec, 1) if self.config.trial_memory else None
-        self._last_distance: np.ndarray | None = None
+        self._actions: np.ndarray | None = None
 
     def propose(self, situation: Situation) -> Controls:
         """The likeliest controls."""
         observation = as_matrix(situation.signals, self._which, len(situation))
         if self._memory is not None:
+            if self._actions is not None:
+                self._memory.note(self._actions, situation.reward, np.zeros(len(situation), dtype=bool))
             observation = np.concatenate([observation, self._memory.observation()], axis=1)
         with torch.no_grad():
             logits, self._state = self.network(torch.from_numpy(observation), self._state)
         columns = [part.argmax(dim=1) for part in logits.split(self.codec.levels.tolist(), dim=1)]
-        actions = torch.stack(columns, dim=1).numpy()
-        if self._memory is not None:
-            none = np.zeros(len(situation), dtype=bool)
-            self._memory.note(actions, np.zeros(len(situation)), none)
-        return self.codec.decode(actions, situation.base)
+        self._actions = torch.stack(columns, dim=1).numpy()
+        return self.codec.decode(self._actions, situation.base)
 
     def state(self) -> dict[str, Any]:
         """Metadata and configuration, as written into the file."""

@@ -19,11 +19,13 @@ class Situation:
         signals: every signal by name, ``[B]`` each, before clipping (see ``metagan_rl.signals``).
         base: controls of an unscheduled run; learning rates in controls are multiples of the base.
         controls: those of the last interval (of the base, before the first).
+        reward: of the last interval, ``[B]`` (0 before the first).
     """
 
     signals: dict[str, np.ndarray]
     base: Controls
     controls: Controls
+    reward: np.ndarray
 
     @property
     def progress(self) -> np.ndarray:

@@ -32,12 +32,14 @@ class Outcome:
     Attributes:
         reward: sum of the terms.
         terms: the reward's weighted terms by name.
+        stability: the stability terms themselves, in [0, 1], by name.
         diverged: blew up in this interval.
         finished: the budget is spent.
     """
 
     reward: np.ndarray
     terms: dict[str, np.ndarray]
+    stability: dict[str, np.ndarray]
     diverged: np.ndarray
     finished: np.ndarray
 
@@ -130,6 +132,7 @@ class Runs:
         return Outcome(
             reward=np.sum(list(terms.values()), axis=0),
             terms=terms,
+            stability=stability,
             diverged=diverged,
             finished=self.done_intervals >= self.horizons,
         )

@@ -165,7 +165,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.autoreset_mode == AutoresetMode.NEXT_STEP and dummy.any():
             self._begin(np.flatnonzero(dummy), None, None)
             infos = self._infos(np.ones(self.num_envs, dtype=bool), outcome)
-        self._ended = over
+        self._ended = over.copy()
         observations = self._observe()
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
             observations, infos = self._reset_in_same_step(over, observations, infos)

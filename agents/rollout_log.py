@@ -1,0 +1,79 @@
+"""What a rollout tells: returns, quality by family, the controls that were chosen, and where the time went."""
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.callbacks import BaseCallback
+
+from metagan_rl.metrics import STABILITY_TERMS
+
+
+class RolloutLog(BaseCallback):
+    """Collects the finished runs of one rollout."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._returns: list[float] = []
+        self._ends: list[dict[str, Any]] = []
+        self._controls: dict[str, list[float]] = defaultdict(list)
+        self._terms: dict[str, float] = defaultdict(float)
+        self._steps = 0
+        self.environment_seconds = 0.0
+
+    def _on_training_start(self) -> None:
+        """Times the environment's steps, which are the rest of the agent's."""
+        env = self.model.get_env()
+        assert env is not None
+        inner = env.step_wait
+
+        def timed() -> Any:
+            started = time.monotonic()
+            result = inner()
+            self.environment_seconds += time.monotonic() - started
+            return result
+
+        env.step_wait = timed  # type: ignore[method-assign]  # for this rollout only, see below
+        self._restore = lambda: setattr(env, "step_wait", inner)
+
+    def _on_training_end(self) -> None:
+        self._restore()
+
+    def _on_step(self) -> bool:
+        for info in self.locals["infos"]:
+            self._steps += 1
+            for name, value in info["reward_terms"].items():
+                self._terms[name] += value
+            for name, value in info["controls"].items():
+                if isinstance(value, str):
+                    self._controls[f"{name}/{value.replace(':', 'to')}"].append(1.0)
+                elif name.endswith("_lr"):
+                    self._controls[f"{name}_log10"].append(np.log10(value))
+                else:
+                    self._controls[name].append(value)
+            if "episode" in info:
+                self._returns.append(info["episode"]["r"])
+                self._ends.append(info)
+        return True
+
+    def summary(self) -> dict[str, float]:
+        """The numbers to log."""
+        distances = np.log([max(info["distance"], 1e-12) for info in self._ends] or [0.0])
+        record = {
+            "rollout/return": float(np.mean(self._returns or [0.0])),
+            "rollout/distance": float(np.exp(np.mean(distances))),
+            "rollout/diverged": float(np.mean([info["diverged"] for info in self._ends] or [0.0])),
+        }
+        families = defaultdict(list)
+        for info, distance in zip(self._ends, distances, strict=False):
+            families[info["family"]].append(distance)
+        for family, values in sorted(families.items()):
+            record[f"families/{family}"] = float(np.exp(np.mean(values)))
+        for name, values in sorted(self._controls.items()):
+            kind = name.split("/")[0]
+            share = kind in ("ratio", "loss")
+            record[f"controls/{name.replace('/', '_')}"] = len(values) / self._steps if share else float(np.mean(values))
+        for name in ("quality", *STABILITY_TERMS):
+            record[f"reward/{name}"] = self._terms[name] / max(self._steps, 1)
+        return record

@@ -1,0 +1,370 @@
+"""Trains a recurrent scheduler: sb3-contrib's RecurrentPPO over a population of GANs, resumable at every iteration.
+
+An iteration begins new trials in all members, with seeds that depend on its number alone, so that a run which was
+stopped goes on exactly as if it had not been.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.logger import configure
+
+from metagan_rl import __version__
+from metagan_rl.agents.policy import PolicyConfig, PolicyScheduler, save_policy
+from metagan_rl.agents.recurrent_policy import FastLstmPolicy, bias_towards
+from metagan_rl.agents.rollout_log import RolloutLog
+from metagan_rl.agents.validation import Validation
+from metagan_rl.controls import KNOBS
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.registration import ENVIRONMENTS
+from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.signals import SIGNAL_SETS
+
+CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a training run depends on; written into its directory.
+
+    Attributes:
+        suite: suite to train on; its validation split is only looked at.
+        minutes: wall time to train for; sets the number of iterations after the first one was timed.
+        updates: GAN updates to train for, instead of minutes.
+        seed: of the agent and of all tasks and GANs.
+        members: GANs trained at once.
+        shards: worker processes that train them.
+        horizon: intervals in a run; by default the tasks' budget decides.
+        interval_updates: updates in an interval.
+        knobs: controls the agent sets.
+        signals: ``"all"`` or ``"loop"``.
+        trial_runs: runs in a trial (RL²).
+        hidden: units of the LSTM; actor and critic have one each.
+        learning_rate: of the agent, decayed to a fifth.
+        epochs: passes over each rollout.
+        minibatches: parts each rollout is cut into.
+        clip_range, gae_lambda, target_kl, max_grad_norm: of PPO.
+        entropy_start: entropy bonus, falling to 0 at three quarters of the run.
+        prior: how strongly a fresh agent prefers the base's learning rates (log-probability lost a level).
+        validate_every: iterations between validations; 0 for none.
+        validation_tasks: how many tasks of the validation split.
+    """
+
+    suite: str = "planar"
+    minutes: float | None = None
+    updates: int | None = None
+    seed: int = 0
+    members: int = 64
+    shards: int = 2
+    horizon: int | None = None
+    interval_updates: int = 48
+    knobs: tuple[str, ...] = KNOBS
+    signals: str = "all"
+    trial_runs: int = 1
+    hidden: int = 64
+    learning_rate: float = 1e-3
+    epochs: int = 6
+    minibatches: int = 4
+    clip_range: float = 0.2
+    gae_lambda: float = 0.95
+    target_kl: float = 0.05
+    max_grad_norm: float = 0.5
+    entropy_start: float = 0.005
+    prior: float = 0.7
+    validate_every: int = 5
+    validation_tasks: int = 24
+
+    def __post_init__(self) -> None:
+        for name in ("members", "shards", "interval_updates", "trial_runs", "hidden", "epochs", "minibatches"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise InvalidValueError(f"minutes is {self.minutes}; it must be more than 0")
+        if self.updates is not None and self.updates < 1:
+            raise InvalidValueError(f"updates is {self.updates}; it must be at least 1")
+        if not 0 < self.learning_rate < 1:
+            raise InvalidValueError(f"learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        if self.suite not in ENVIRONMENTS.values():
+            raise UnknownNameError("suite", self.suite, ENVIRONMENTS.values())
+
+    @property
+    def environment(self) -> str:
+        """The id of the suite's environment."""
+        return next(name for name, suite in ENVIRONMENTS.items() if suite == self.suite)
+
+
+def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: Callable[[str], None] = print) -> Path:
+    """Trains a scheduler and writes its policy file.
+
+    Args:
+        config: of the run; with ``resume`` only used if it asks for more iterations than the run has.
+        out: run directory: configuration, checkpoint, TensorBoard events, ``progress.jsonl`` and ``policy.safetensors``.
+        resume: go on with the run in ``out``.
+        show: gets a line for every iteration.
+
+    Returns:
+        The policy file; the best on validation tasks, or the last where nothing was validated.
+
+    Raises:
+        OutputError: the directory cannot be written.
+        FileFormatError: ``resume``, but the directory holds no run, or a damaged one.
+        InvalidValueError: a new run, but the directory already holds one.
+    """
+    out = Path(out)
+    run = _resumed(out) if resume else _fresh(config, out)
+    return run.go(show)
+
+
+class TrainingRun:
+    """A training run and its directory."""
+
+    def __init__(self, config: TrainConfig, out: Path) -> None:
+        self.config, self.out = config, out
+        self.iteration, self.iterations, self.best = 0, None, math.inf
+        self.seconds = 0.0
+        self.env: SB3VecEnv = make_sb3_vec_env(
+            config.environment,
+            config.members,
+            shards=min(config.shards, config.members),
+            split="train",
+            horizon=config.horizon,
+            interval_updates=config.interval_updates,
+            knobs=list(config.knobs),
+            signals=config.signals,
+            trial_runs=config.trial_runs,
+        )
+        try:
+            self._build()
+        except BaseException:
+            self.env.close()
+            raise
+
+    def _build(self) -> None:
+        config = self.config
+        from metagan_rl.tasks import get_suite
+
+        budget = get_suite(config.suite).split("train")[0].budget
+        self.run_intervals = config.horizon or max(1, budget // config.interval_updates)
+        steps = self.run_intervals * config.trial_runs
+        torch.manual_seed(config.seed)
+        self.model = RecurrentPPO(
+            FastLstmPolicy,
+            self.env,
+            learning_rate=config.learning_rate,
+            n_steps=steps,
+            batch_size=max(2, steps * config.members // config.minibatches),
+            n_epochs=config.epochs,
+            gamma=1.0,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip_range,
+            ent_coef=config.entropy_start,
+            max_grad_norm=config.max_grad_norm,
+            target_kl=config.target_kl,
+            seed=config.seed,
+            device="cpu",
+            policy_kwargs={
+                "lstm_hidden_size": config.hidden,
+                "net_arch": {"pi": [config.hidden], "vf": [config.hidden]},
+                "ortho_init": False,
+                "enable_critic_lstm": True,
+            },
+        )
+        codec = ActionCodec(config.knobs)
+        preferred = {"generator_lr": 4, "discriminator_lr": 4, "ratio": 2}
+        bias_towards(
+            self.model.policy, [preferred.get(knob) for knob in codec.knobs], config.prior, codec.levels.tolist()
+        )
+
+    def updates_per_iteration(self) -> int:
+        """GAN updates of one iteration."""
+        return self.model.n_steps * self.config.members * self.config.interval_updates
+
+    def go(self, show: Callable[[str], None]) -> Path:
+        """Runs the iterations that are left."""
+        logger = configure(str(self.out), ["tensorboard"])
+        self.model.set_logger(logger)
+        validation = Validation(self.config) if self.config.validate_every else None
+        try:
+            while self.iterations is None or self.iteration < self.iterations:
+                started = time.monotonic()
+                record = self._iterate()
+                if validation is not None and self._validates():
+                    record.update(validation.measure(self.scheduler()))
+                    if record["validation/distance"] < self.best:
+                        self.best = record["validation/distance"]
+                        save_policy(self.out / POLICY, self.scheduler())
+                self.seconds += time.monotonic() - started
+                self._plan()
+                record["time/minutes"] = self.seconds / 60
+                self._write(record, logger)
+                show(self._line(record))
+            if validation is None or not (self.out / POLICY).exists():
+                save_policy(self.out / POLICY, self.scheduler())
+        finally:
+            self.env.close()
+            logger.close()
+        return self.out / POLICY
+
+    def _validates(self) -> bool:
+        last = self.iterations is not None and self.iteration == self.iterations
+        return last or self.iteration % self.config.validate_every == 0
+
+    def _iterate(self) -> dict[str, float]:
+        model, config = self.model, self.config
+        done = 0.0 if self.iterations is None else self.iteration / self.iterations
+        model.ent_coef = config.entropy_start * max(0.0, 1 - done / 0.75)
+        model.lr_schedule = lambda _: config.learning_rate * (1 - 0.8 * done)
+        seed = int(np.random.SeedSequence([config.seed, self.iteration]).generate_state(1)[0] // 2)
+        # sb3-contrib samples actions from torch's global generator and its minibatches from NumPy's.
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        self.env.seed(seed)
+        model._last_obs = None  # makes learn() begin new trials
+        model._last_lstm_states = _zeroed(model._last_lstm_states)
+        log = RolloutLog()
+        started = time.monotonic()
+        model.learn(self.model.n_steps * config.members, callback=log, log_interval=None, reset_num_timesteps=False)
+        seconds = time.monotonic() - started
+        self.iteration += 1
+        record = log.summary()
+        record["time/updates_per_second"] = self.updates_per_iteration() / seconds
+        record["time/agent_share"] = 1 - log.environment_seconds / seconds
+        return record
+
+    def _plan(self) -> None:
+        if self.iterations is not None:
+            return
+        if self.config.minutes is not None:
+            self.iterations = max(1, round(self.config.minutes * 60 / self.seconds))
+        else:
+            self.iterations = max(1, (self.config.updates or 1) // self.updates_per_iteration())
+
+    def scheduler(self) -> PolicyScheduler:
+        """The agent as it is, as a scheduler."""
+        config, policy = self.config, self.model.policy
+        source = {key: value.detach().clone() for key, value in policy.state_dict().items()}
+        weights = {}
+        for key, value in source.items():
+            for theirs, ours in (
+                ("lstm_actor.", "lstm."),
+                ("mlp_extractor.policy_net.0.", "layers.0."),
+                ("action_net.", "head."),
+            ):
+                if key.startswith(theirs):
+                    weights[ours + key.removeprefix(theirs)] = value
+        described = PolicyConfig(
+            knobs=tuple(ActionCodec(config.knobs).knobs),
+            control="both",
+            signals=tuple(signal.name for signal in SIGNAL_SETS[config.signals]),
+            trial_memory=True,
+            hidden=config.hidden,
+            layers=(config.hidden,),
+        )
+        metadata = {
+            "metagan_rl": __version__,
+            "training": asdict(config),
+            "iterations": self.iteration,
+            "gan_updates": self.iteration * self.updates_per_iteration(),
+        }
+        return PolicyScheduler(described, weights, metadata)
+
+    def _write(self, record: dict[str, float], logger: Any) -> None:
+        updates = self.iteration * self.updates_per_iteration()
+        line = {"iteration": self.iteration, "gan_updates": updates, **{k: _plain(v) for k, v in record.items()}}
+        for name, value in record.items():
+            logger.record(name, value)
+        logger.dump(updates)
+        progress = self.out / PROGRESS
+        earlier = progress.read_text(encoding="utf-8") if progress.exists() else ""
+        write_whole(progress, earlier + json.dumps(line) + "\n")
+        checkpoint = {
+            "policy": self.model.policy.state_dict(),
+            "optimizer": self.model.policy.optimizer.state_dict(),
+            "iteration": self.iteration,
+            "iterations": self.iterations,
+            "seconds": self.seconds,
+            "best": self.best,
+            "timesteps": self.model.num_timesteps,
+        }
+        temporary = self.out / f".{CHECKPOINT}.tmp"
+        torch.save(checkpoint, temporary)
+        temporary.replace(self.out / CHECKPOINT)
+
+    def load(self) -> None:
+        """Takes up the checkpoint."""
+        path = self.out / CHECKPOINT
+        try:
+            checkpoint = torch.load(path, weights_only=True)
+            self.model.policy.load_state_dict(checkpoint["policy"])
+            self.model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
+            self.iteration, self.iterations = checkpoint["iteration"], checkpoint["iterations"]
+            self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
+            self.model.num_timesteps = checkpoint["timesteps"]
+        except FileNotFoundError:
+            return  # stopped before the first iteration was through: begin again
+        except Exception as error:  # torch.load raises whatever the damage leads to
+            raise FileFormatError(f"{path} is damaged ({error}); start a new run in another directory") from None
+
+    def _line(self, record: dict[str, float]) -> str:
+        parts = [
+            f"iteration {self.iteration}/{self.iterations}",
+            f"return {record['rollout/return']:+.3f}",
+            f"distance {record['rollout/distance']:.3f}",
+            f"diverged {record['rollout/diverged']:.0%}",
+            f"{record['time/updates_per_second']:,.0f} updates/s",
+        ]
+        if "validation/distance" in record:
+            base, random = record["validation/distance_constant"], record["validation/distance_random"]
+            parts.append(
+                f"validation distance {record['validation/distance']:.3f} (untuned {base:.3f}, random {random:.3f})"
+            )
+        return "  ".join(parts)
+
+
+def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
+    if config.minutes is None and config.updates is None:
+        config = replace(config, minutes=10.0)
+    make_directory(out)
+    if (out / CONFIG).exists():
+        raise InvalidValueError(f"{out} already holds a run; continue it with --resume {out}, or choose another --out")
+    write_whole(out / CONFIG, json.dumps({"kind": "metagan-rl train", "version": __version__, **asdict(config)}, indent=2))
+    return TrainingRun(config, out)
+
+
+def _resumed(out: Path) -> TrainingRun:
+    path = out / CONFIG
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.pop("kind") != "metagan-rl train":
+            raise ValueError("it is of another kind")
+        record.pop("version")
+        config = TrainConfig(**{**record, "knobs": tuple(record["knobs"])})
+    except OSError:
+        raise FileFormatError(f"{out} is not a training run: it has no {CONFIG}; metagan-rl train makes one") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileFormatError(f"{path} is not a training run's configuration ({error})") from None
+    run = TrainingRun(config, out)
+    try:
+        run.load()
+    except BaseException:
+        run.env.close()
+        raise
+    return run
+
+
+def _zeroed(states: Any) -> Any:
+    return type(states)(*(tuple(torch.zeros_like(part) for part in pair) for pair in states))
+
+
+def _plain(value: Any) -> Any:
+    return float(f"{float(value):.6g}")
