@@ -16,7 +16,7 @@ from metagan_rl.agents.scheduler import Scheduler, Situation
 from metagan_rl.controls import Controls
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.trial import TrialMemory
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, UnknownNameError
 from metagan_rl.files import write_whole
 from metagan_rl.signals import SIGNAL_SETS, as_matrix
 
@@ -156,3 +156,22 @@ def load_policy(path: str | Path) -> PolicyScheduler:
         return PolicyScheduler(config, weights, header.get("metadata", {}))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileFormatError(f"{path} does not fit together ({error}); train or fetch it again") from None
+
+
+SHIPPED = Path(__file__).with_name("policies")
+
+
+def shipped_policies() -> list[str]:
+    """Names of the policies that come with the package; :func:`shipped_policy` tells where they are."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def shipped_policy(name: str = "default") -> Path:
+    """The file of a policy that comes with the package.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if name not in shipped_policies():
+        raise UnknownNameError("policy", name, shipped_policies())
+    return SHIPPED / f"{name}.safetensors"

@@ -1,0 +1,197 @@
+"""The ``metagan-rl`` command: one dataclass a subcommand, each with a ``run`` that returns nothing."""
+
+import contextlib
+import io
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from metagan_rl.agents.training import TrainConfig
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+@dataclass
+class Quickstart:
+    """The main job: train a scheduler, compare it on held-out and real tasks, write a report."""
+
+    minutes: float = 6.0
+    """Minutes to train; the comparison takes a few more."""
+    out: Path = Path("runs/quickstart")
+    """Directory for everything."""
+    seed: int = 0
+    """Of the agent, its tasks and GANs."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        from metagan_rl.experiments.quickstart import quickstart
+
+        report = quickstart(self.minutes, self.out, self.seed, command=command, show=_show)
+        _show(f"report: {report}")
+
+
+@dataclass
+class Train:
+    """Train a scheduler by recurrent PPO inside GAN training."""
+
+    config: tyro.conf.OmitArgPrefixes[TrainConfig]
+    out: Path = Path("runs/train")
+    """Directory for checkpoints, TensorBoard events and the policy file."""
+    resume: Path | None = None
+    """Go on with the run in this directory; nothing else is then needed."""
+    device: Literal["cpu"] = "cpu"
+    """Where GANs are trained."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        from metagan_rl.agents import train
+
+        directory = self.resume or self.out
+        policy = train(self.config, directory, resume=self.resume is not None, show=_show)
+        _show(f"policy: {policy}\ncurves: tensorboard --logdir {directory}")
+
+
+@dataclass
+class Benchmark:
+    """Compare schedulers on one split of a suite, at equal updates and with the same GAN seeds."""
+
+    suite: str = "planar"
+    """Suite of tasks; metagan-rl list suites."""
+    split: str = "test"
+    """Split of the suite: train, val or test. Choose on val, look at test once."""
+    schedulers: str = "constant,linear,cosine,ttur,random"
+    """Names, with commas between them; metagan-rl list schedulers."""
+    policy: tuple[Path, ...] = ()
+    """Policy files to compare as well, each under its file's name."""
+    seeds: int = 4
+    """GAN runs for each task and scheduler."""
+    tasks: int | None = None
+    """Tasks of each family at most."""
+    out: Path = Path("runs/benchmark")
+    """Directory for rows and report; extended if it holds some already."""
+    backend: str = "process"
+    """How runs are spread: process."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        from metagan_rl.experiments import BenchmarkConfig, run_benchmark, write_report
+
+        config = BenchmarkConfig(
+            self.suite,
+            self.split,
+            tuple(name.strip() for name in self.schedulers.split(",") if name.strip()),
+            tuple((_policy_name(path), str(path)) for path in self.policy),
+            self.seeds,
+            self.tasks,
+        )
+        run_benchmark(config, self.out, backend=self.backend, command=command, show=_show)
+        report = write_report(self.out)
+        _show((self.out / "summary.md").read_text(encoding="utf-8"))
+        _show(f"report: {report}")
+
+
+@dataclass
+class Report:
+    """Write the report of a benchmark directory again."""
+
+    directory: tyro.conf.Positional[Path]
+    """Directory with rows.jsonl."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        from metagan_rl.experiments import write_report
+
+        _show(f"report: {write_report(self.directory)}")
+
+
+@dataclass
+class List:
+    """List what there is."""
+
+    what: tyro.conf.Positional[Literal["environments", "suites", "schedulers", "policies"]]
+    """Which kind of thing."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        for line in _listing(self.what):
+            _show(line)
+
+
+Command = (
+    Annotated[Quickstart, tyro.conf.subcommand("quickstart")]
+    | Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[List, tyro.conf.subcommand("list")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        command = _parse(arguments)
+        from metagan_rl.runtime import prepare_process
+
+        prepare_process()
+        command.run(shlex.join(["metagan-rl", *arguments]))
+    except MetaGANError as error:
+        print(f"metagan-rl: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("metagan-rl: interrupted; what was written can be used by --resume or report", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return 0
+
+
+def _parse(arguments: list[str]) -> Command:
+    """The subcommand, or a usage error in one line."""
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            return tyro.cli(Command, args=arguments, prog="metagan-rl")  # type: ignore[call-overload,no-any-return]
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        words = re.sub(r"[─│╭╮╰╯┌┐└┘]", " ", captured.getvalue())
+        raise InvalidValueError(" ".join(words.split())) from None
+
+
+def _policy_name(path: Path) -> str:
+    return "learned" if path.stem == "policy" else path.stem
+
+
+def _listing(what: str) -> list[str]:
+    if what == "environments":
+        from metagan_rl.envs.registration import ENVIRONMENTS
+
+        return [f"{name}  (suite {suite})" for name, suite in ENVIRONMENTS.items()]
+    if what == "suites":
+        from metagan_rl.tasks import SUITES, get_suite
+
+        suites = [get_suite(name) for name in SUITES]
+        sizes = [", ".join(f"{split} {len(tasks)}" for split, tasks in suite.splits.items()) for suite in suites]
+        return [f"{s.name}  v{s.version}  {size}: {s.description}" for s, size in zip(suites, sizes, strict=True)]
+    if what == "schedulers":
+        from metagan_rl.agents.scheduler import SCHEDULERS, scheduler_names
+
+        return [f"{name}  {(SCHEDULERS[name].__doc__ or '').splitlines()[0]}" for name in scheduler_names()]
+    from metagan_rl.agents.policy import shipped_policies
+
+    return shipped_policies() or ["no policy is shipped yet; metagan-rl train makes one"]
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

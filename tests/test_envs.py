@@ -1,0 +1,276 @@
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+import metagan_rl  # noqa: F401  (registers the environments)
+from metagan_rl.envs import MetaGANEnv, MetaGANVectorEnv
+from metagan_rl.envs.registration import ENVIRONMENTS
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.tasks import get_suite
+
+IDS = list(ENVIRONMENTS)
+SHORT = {"horizon": 3, "interval_updates": 12}
+
+
+@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("actions", ["discrete", "continuous"])
+def test_gymnasiums_and_sb3s_checkers_pass_without_warnings(env_id, actions):
+    env = gym.make(env_id, actions=actions, render_mode="rgb_array", **SHORT).unwrapped
+    # Gymnasium's checker makes the spec's other render modes by itself, at the full horizon; ours is looked at below.
+    check_env(env, skip_render_check=True)
+    sb3_check_env(env, warn=True, skip_render_check=True)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_specs_can_be_written_as_json_and_imported_by_module_prefix(env_id):
+    spec = gym.spec(env_id)
+    assert gym.envs.registration.EnvSpec.from_json(spec.to_json()).id == env_id
+    env = gym.make(f"metagan_rl:{env_id}", **SHORT)
+    assert isinstance(env.unwrapped, MetaGANEnv)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_member_i_follows_the_single_environment_seeded_seed_plus_i(env_id):
+    vector = gym.make_vec(env_id, num_envs=3, **SHORT)
+    assert isinstance(vector, MetaGANVectorEnv)
+    observations, infos = vector.reset(seed=7)
+    rng = np.random.default_rng(0)
+    actions = rng.integers([3, 3, 0, 0, 0], [6, 6, 6, 5, 3], size=(2, 3, 5))  # none that makes a GAN diverge
+    singles = [gym.make(env_id, **SHORT) for _ in range(3)]
+    for member, single in enumerate(singles):
+        observation, info = single.reset(seed=7 + member)
+        np.testing.assert_allclose(observation, observations[member], atol=2e-3)
+        assert info["task"] == infos["task"][member]
+    for step in range(2):
+        observations, rewards, *_ = vector.step(actions[step])
+        for member, single in enumerate(singles):
+            observation, reward, *_ = single.step(actions[step, member])
+            if step == 0:  # later, rounding of batched products grows with the chaos of training
+                np.testing.assert_allclose(observation, observations[member], atol=0.02)
+                assert reward == pytest.approx(rewards[member], abs=0.02)
+
+
+def test_two_runs_with_one_seed_are_the_same():
+    trajectories = []
+    for _ in range(2):
+        env = gym.make_vec("MetaGAN/Planar-v0", num_envs=4, **SHORT)
+        env.reset(seed=3)
+        env.action_space.seed(0)
+        trajectories.append([env.step(env.action_space.sample())[:2] for _ in range(4)])
+    for first, second in zip(*trajectories, strict=True):
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_a_reset_without_seed_goes_on_to_another_task():
+    env = gym.make("MetaGAN/Planar-v0", **SHORT)
+    names = {env.reset(seed=0)[1]["task"], *(env.reset()[1]["task"] for _ in range(4))}
+    assert len(names) > 2
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_splits_of_the_registered_environments_are_disjoint(env_id):
+    seen = [
+        {
+            gym.make(env_id, split=split, **SHORT).unwrapped.vector.split[i].name
+            for i in range(len(gym.make(env_id, split=split, **SHORT).unwrapped.vector.split))
+        }
+        for split in ("train", "val", "test")
+    ]
+    assert not (seen[0] & seen[1] or seen[0] & seen[2] or seen[1] & seen[2])
+
+
+def _zeros(env):
+    return np.zeros(env.action_space.shape, dtype=np.int64) + 2
+
+
+def test_same_step_autoreset_gives_the_last_observation_beside_the_first():
+    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, **SHORT)
+    env.reset(seed=0)
+    for _ in range(2):
+        assert not env.step(_zeros(env))[2].any()
+    observations, _, terminated, truncated, infos = env.step(_zeros(env))
+    assert terminated.all() and not truncated.any()
+    assert infos["_final_obs"].all() and infos["_final_info"].all()
+    assert env.single_observation_space.contains(infos["final_obs"][0])
+    assert infos["final_obs"][0][0] == 1.0  # progress at the end
+    assert observations[0][0] == 0.0  # progress at the beginning
+    assert (infos["final_info"]["updates"] == 36).all() and (infos["updates"] == 0).all()
+
+
+def test_next_step_autoreset_resets_in_a_step_of_its_own():
+    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, autoreset_mode=AutoresetMode.NEXT_STEP, **SHORT)
+    env.reset(seed=0)
+    for _ in range(3):
+        observations, _, terminated, _, _ = env.step(_zeros(env))
+    assert terminated.all() and observations[0][0] == 1.0
+    observations, rewards, terminated, truncated, _ = env.step(_zeros(env))
+    assert not rewards.any() and not terminated.any() and not truncated.any()
+    assert observations[0][0] == 0.0
+
+
+def test_disabled_autoreset_leaves_resets_to_the_caller():
+    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, autoreset_mode=AutoresetMode.DISABLED, **SHORT)
+    env.reset(seed=0)
+    for _ in range(3):
+        env.step(_zeros(env))
+    with pytest.raises(InvalidValueError, match="reset them"):
+        env.step(_zeros(env))
+    observations, _ = env.reset(options={"reset_mask": np.array([True, False])})
+    assert observations[0][0] == 0.0 and observations[1][0] == 1.0
+    env.reset(options={"reset_mask": np.array([False, True])})
+    env.step(_zeros(env))
+
+
+def test_truncation_comes_only_from_max_episode_steps():
+    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, max_episode_steps=2, **SHORT)
+    env.reset(seed=0)
+    env.step(_zeros(env))
+    _, _, terminated, truncated, _ = env.step(_zeros(env))
+    assert truncated.all() and not terminated.any()
+
+
+def test_a_trial_is_k_runs_on_one_task_with_memory_in_the_observation():
+    env = gym.make("MetaGAN/Planar-v0", trial_runs=2, horizon=2, interval_updates=12)
+    plain = gym.make("MetaGAN/Planar-v0", horizon=2, interval_updates=12)
+    assert env.observation_space.shape[0] == plain.observation_space.shape[0] + 5 + 2
+    observation, info = env.reset(seed=1)
+    assert observation[-1] == 1.0 and not observation[-7:-1].any()
+    action = np.array([8, 0, 2, 0, 0])
+    starts, boundaries, terminated = [info["distance"]], [], []
+    for _ in range(4):
+        observation, reward, done, _, later = env.step(action)
+        assert later["task"] == info["task"]
+        assert observation[-2] == pytest.approx(np.tanh(reward), abs=1e-6)
+        np.testing.assert_allclose(observation[-7:-5], [1.0, -1.0])
+        boundaries.append(observation[-1])
+        terminated.append(done)
+    assert boundaries == [0.0, 1.0, 0.0, 1.0]
+    assert terminated == [False, False, False, True]
+    assert starts
+
+
+@pytest.mark.parametrize("knobs", [("generator_lr",), ("ratio", "loss")])
+def test_knobs_leave_the_rest_at_the_base(knobs):
+    env = gym.make("MetaGAN/Planar-v0", knobs=knobs, **SHORT)
+    assert env.action_space.shape == (len(knobs),)
+    env.reset(seed=0)
+    controls = env.step(np.zeros(len(knobs), dtype=np.int64))[4]["controls"]
+    assert controls["discriminator_lr"] == 1.0 and controls["penalty_weight"] == 0.0
+    assert (controls["generator_lr"] == 1.0) == ("generator_lr" not in knobs)
+
+
+def test_control_of_one_side_leaves_the_other_to_the_environment():
+    generator = gym.make("MetaGAN/Planar-v0", control="generator", **SHORT)
+    assert generator.unwrapped.vector.codec.knobs == ("generator_lr",)
+    discriminator = gym.make("MetaGAN/Planar-v0", control="discriminator", **SHORT)
+    assert discriminator.unwrapped.vector.codec.knobs == ("discriminator_lr", "penalty_weight")
+
+
+def test_loop_signals_are_those_without_a_quality_metric():
+    every = gym.make("MetaGAN/Planar-v0", **SHORT).unwrapped.vector.which
+    loop = gym.make("MetaGAN/Planar-v0", signals="loop", **SHORT).unwrapped.vector.which
+    assert set(loop) < set(every)
+    assert not {"precision", "coverage", "distance_to_floor"} & {signal.name for signal in loop}
+
+
+def test_returns_telescope_to_log_start_over_end():
+    env = gym.make_vec(
+        "MetaGAN/Planar-v0",
+        num_envs=4,
+        reward={"saturation": 0, "vanishing": 0, "oscillation": 0, "mode_loss": 0},
+        **SHORT,
+    )
+    _, infos = env.reset(seed=5)
+    total = np.zeros(4)
+    for _ in range(3):
+        _, rewards, _, _, later = env.step(_zeros(env))
+        total += rewards
+    end = later["final_info"]["distance"]
+    np.testing.assert_allclose(total, np.log(infos["distance"] / end), rtol=1e-9)
+
+
+def test_divergence_ends_the_episode_flagged_and_never_pays():
+    task = get_suite("planar").split("train")[0].with_base(generator_lr=10.0, discriminator_lr=10.0, loss="lsgan")
+    env = gym.make("MetaGAN/Planar-v0", knobs=("generator_lr", "discriminator_lr"), interval_updates=48)
+    _, info = env.reset(seed=0, options={"task": task, "gan_seed": 1})
+    worst_carrying_on = np.log(info["distance"] / 20.0) - 64 * 4 * 0.005
+    total, terminated = 0.0, False
+    while not terminated:
+        observation, reward, terminated, truncated, info = env.step(np.array([8, 8]))
+        total += reward
+        assert np.isfinite(reward) and np.isfinite(observation).all() and not truncated
+    assert info["diverged"] and info["distance"] == 20.0
+    assert total <= worst_carrying_on + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"split": "tset"}, UnknownNameError, "did you mean test"),
+        ({"knobs": ("lr",)}, UnknownNameError, "unknown knob 'lr'"),
+        ({"actions": "discreet"}, UnknownNameError, "did you mean discrete"),
+        ({"signals": "lop"}, UnknownNameError, "did you mean loop"),
+        ({"control": "none"}, UnknownNameError, "unknown control"),
+        ({"interval_updates": 50}, InvalidValueError, "multiple of 12"),
+        ({"horizon": 0}, InvalidValueError, "horizon is 0"),
+        ({"trial_runs": 0}, InvalidValueError, "trial_runs is 0"),
+        ({"reward": {"qualty": 1.0}}, UnknownNameError, "did you mean quality"),
+        ({"reward": {"quality": float("nan")}}, InvalidValueError, "quality is nan"),
+        ({"device": "cuda"}, InvalidValueError, "device is 'cuda'"),
+        ({"render_mode": "ansi"}, UnknownNameError, "rgb_array"),
+    ],
+)
+def test_bad_arguments_give_one_error_that_names_the_value(options, error, words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Gymnasium warns about unknown render modes before we do
+        with pytest.raises(error, match=words):
+            env = gym.make("MetaGAN/Planar-v0", **options)
+            env.reset(seed=0)
+
+
+@pytest.mark.parametrize("action", [[9, 0, 0, 0, 0], [-1, 0, 0, 0, 0], [0, 0, 0, 0, 5], [0.5, 0, 0, 0, 0], [0, 0]])
+def test_actions_outside_the_space_are_refused(action):
+    env = MetaGANEnv("planar", **SHORT)
+    env.reset(seed=0)
+    with pytest.raises(InvalidValueError, match="action"):
+        env.step(np.array(action))
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan")])
+def test_continuous_actions_outside_the_box_are_refused(value):
+    env = MetaGANEnv("planar", actions="continuous", **SHORT)
+    env.reset(seed=0)
+    with pytest.raises(InvalidValueError, match="outside the space"):
+        env.step(np.array([value, 0, 0, 0, 0]))
+
+
+def test_step_before_reset_is_refused():
+    with pytest.raises(InvalidValueError, match="reset"):
+        MetaGANVectorEnv("planar", 2).step(np.zeros((2, 5), dtype=np.int64))
+
+
+def test_unknown_tasks_and_too_few_tasks_are_refused():
+    env = MetaGANVectorEnv("planar", 2, **SHORT)
+    with pytest.raises(UnknownNameError, match="ring/train"):
+        env.reset(seed=0, options={"tasks": ["ring/train/9999", "ring/train/0000"]})
+    with pytest.raises(InvalidValueError, match="1 tasks for 2 members"):
+        env.reset(seed=0, options={"tasks": ["ring/train/0000"]})
+
+
+def test_better_generators_get_better_rewards():
+    from metagan_rl.envs import Reward
+
+    nothing = {name: np.zeros(3) for name in ("saturation", "vanishing", "oscillation", "mode_loss")}
+    after = np.array([0.2, 0.5, 1.0])
+    terms = Reward().terms(np.ones(3), after, nothing, np.zeros(3, dtype=bool), np.full(3, 10))
+    assert (np.diff(sum(terms.values())) < 0).all() and terms["quality"][2] == 0
+    for name in nothing:
+        unstable = {**nothing, name: np.array([0.0, 0.5, 1.0])}
+        terms = Reward().terms(np.ones(3), np.ones(3), unstable, np.zeros(3, dtype=bool), np.full(3, 10))
+        assert (np.diff(sum(terms.values())) < 0).all()
