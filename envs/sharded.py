@@ -1,5 +1,6 @@
 """One vector environment spread over worker processes: the way to use more than one core."""
 
+import contextlib
 import multiprocessing
 import traceback
 from collections.abc import Sequence
@@ -65,36 +66,33 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """As for the native vector environment; ``options`` may hold ``tasks`` and ``gan_seeds`` for all members."""
         seeds: Sequence[int | None] | None = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
-        for shard, pipe in enumerate(self._pipes):
+        for shard in range(len(self._pipes)):
             part = slice(self._edges[shard], self._edges[shard + 1])
             own = {name: value[part] for name, value in (options or {}).items()}
-            pipe.send(("reset", {"seed": None if seeds is None else list(seeds)[part], "options": own}))
+            self._send(shard, "reset", {"seed": None if seeds is None else list(seeds)[part], "options": own})
         observations, infos = zip(*self._gather(), strict=True)
         return np.concatenate(observations), _joined(infos)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Trains every member for one interval, all shards at once."""
-        for shard, pipe in enumerate(self._pipes):
-            pipe.send(("step", {"actions": actions[self._edges[shard] : self._edges[shard + 1]]}))
+        for shard in range(len(self._pipes)):
+            self._send(shard, "step", {"actions": actions[self._edges[shard] : self._edges[shard + 1]]})
         parts = list(zip(*self._gather(), strict=True))
         observations, rewards, terminated, truncated = (np.concatenate(part) for part in parts[:4])
         return observations, rewards, terminated, truncated, _joined(_with_finals(parts[4], self._edges))
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture of each member."""
-        for pipe in self._pipes:
-            pipe.send(("render", {}))
+        for shard in range(len(self._pipes)):
+            self._send(shard, "render", {})
         frames = self._gather()
         return None if frames[0] is None else tuple(frame for part in frames for frame in part)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Ends the workers."""
-        for pipe, worker in zip(self._pipes, self._workers, strict=True):
-            if worker.is_alive():
-                try:
-                    pipe.send(("close", {}))
-                except OSError:
-                    worker.terminate()
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.send(("close", {}))
         for pipe, worker in zip(self._pipes, self._workers, strict=True):
             worker.join(timeout=5)
             if worker.is_alive():
@@ -102,15 +100,19 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 worker.join()
             pipe.close()
 
+    def _send(self, shard: int, command: str, arguments: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # a dead worker is told of when its answer is waited for
+            self._pipes[shard].send((command, arguments))
+
     def _gather(self) -> list[Any]:
         answers = []
         for pipe, worker in zip(self._pipes, self._workers, strict=True):
-            while not pipe.poll(ANSWER_SECONDS):
-                if not worker.is_alive() and not pipe.poll(0):
-                    raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}")
             try:
+                while not pipe.poll(ANSWER_SECONDS):
+                    if not worker.is_alive() and not pipe.poll(0):
+                        raise EOFError
                 kind, answer = pipe.recv()
-            except EOFError:
+            except (EOFError, OSError):
                 worker.join(timeout=5)
                 raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}") from None
             if kind == "error":

@@ -2,10 +2,21 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class MetaGANError(Exception):
     """Base of all errors that are a user's to mend; the command line prints them as one line and exits with 2."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes by their message: constructors may take something else."""
+        return _rebuilt, (type(self), self.args)
+
+
+def _rebuilt(kind: type[MetaGANError], arguments: tuple[Any, ...]) -> MetaGANError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    return error
 
 
 class UnknownNameError(MetaGANError, KeyError):

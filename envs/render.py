@@ -1,0 +1,280 @@
+"""A run as a picture: real and generated samples, quality so far, and what the scheduler does."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from metagan_rl.controls import LR_FACTOR
+from metagan_rl.envs.runs import Runs
+from metagan_rl.errors import MissingDependencyError
+from metagan_rl.evaluation import generated
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+IMAGE_SIDE = 8
+"""Rows of this many squared columns are drawn as grey images."""
+REAL, FAKE, INK, FAINT = "#9a9a9a", "#d55e00", "#222222", "#d9d9d9"
+GENERATOR, DISCRIMINATOR = "#d55e00", "#0072b2"
+FRAME = (720, 480)
+"""Width and height in pixels."""
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "text.usetex": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "white",
+    "axes.grid": False,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "text.color": INK,
+}
+SHOWN_DECADES_BELOW = 1e-6
+"""A floor lower than this (the Dirac-GAN's is 1e-12) is left out: it would flatten everything else."""
+
+
+class Plane:
+    """Where points of any dimension are drawn: two columns as they are, else the principal axes of the real points.
+
+    Args:
+        real: ``[N, D]``; decides axes and limits.
+        margin: room around the real points, as a share of their extent.
+    """
+
+    def __init__(self, real: np.ndarray, margin: float = 0.3) -> None:
+        real = np.asarray(real, dtype=np.float64)
+        self.principal = real.shape[1] > 2
+        self._centre = real.mean(axis=0) if self.principal else np.zeros(real.shape[1])
+        self._axes = np.eye(real.shape[1])
+        if self.principal:
+            axes = np.linalg.svd(real - self._centre, full_matrices=False)[2][:2]
+            # The sign of a principal axis is arbitrary: make its largest entry positive, so that pictures agree.
+            axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
+            self._axes = axes.T
+        drawn = self(real)
+        middle, half = (drawn.max(axis=0) + drawn.min(axis=0)) / 2, np.ptp(drawn, axis=0).max() / 2 * (1 + margin)
+        half = max(float(half), 1e-6)
+        self.low, self.high = middle - half, middle + half
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Coordinates ``[N, 2]`` of points ``[N, D]``; a single column is spread evenly over the height."""
+        placed = (np.asarray(points, dtype=np.float64) - self._centre) @ self._axes
+        if placed.shape[1] == 1:
+            placed = np.column_stack([placed, np.linspace(-1, 1, len(placed))])
+        return np.asarray(placed)
+
+    def inside(self, placed: np.ndarray) -> np.ndarray:
+        """Bool ``[N]``: coordinates that are finite and within the limits."""
+        return np.asarray(((placed >= self.low) & (placed <= self.high)).all(axis=1))  # NaN is outside
+
+
+def is_image(points: np.ndarray) -> bool:
+    """Whether the rows ``[N, D]`` are drawn as 8x8 images."""
+    return bool(points.shape[1] == IMAGE_SIDE**2)
+
+
+def mosaic(points: np.ndarray, rows: int, columns: int, low: float, high: float) -> np.ndarray:
+    """Images side by side.
+
+    Args:
+        points: ``[N, 64]``, of which the first are shown; missing ones stay white.
+        rows: of images.
+        columns: of images.
+        low: value drawn white.
+        high: value drawn black.
+
+    Returns:
+        Grey values uint8 ``[9 rows - 1, 9 columns - 1]``.
+    """
+    side = IMAGE_SIDE + 1
+    canvas = np.full((side * rows, side * columns), 255, dtype=np.uint8)
+    grey = np.nan_to_num((points[: rows * columns] - low) / max(high - low, 1e-12), nan=0.0).clip(0, 1)
+    for place, image in enumerate(grey):
+        top, left = side * (place // columns), side * (place % columns)
+        canvas[top : top + IMAGE_SIDE, left : left + IMAGE_SIDE] = np.round(255 * (1 - image)).reshape(8, 8)
+    return canvas[:-1, :-1]
+
+
+def draw(runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Draws one run; the same run gives the same pixels.
+
+    Args:
+        runs: which holds it.
+        member: which run.
+        history: one entry for the start and one for each interval since, with ``distance`` and the five controls in
+            words and numbers (``Controls.describe``).
+
+    Returns:
+        uint8 ``[480, 720, 3]``.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("matplotlib", "report", "rendering") from error
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(FRAME[0] / 100, FRAME[1] / 100), dpi=100, facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        _title(figure, runs, member, history)
+        _samples(figure, runs, member, history)
+        _quality(figure.add_axes((0.61, 0.575, 0.36, 0.27)), runs, member, history)
+        _controls(figure.add_axes((0.61, 0.225, 0.36, 0.22)), runs, member, history)
+        _now(figure, history[-1])
+        canvas.draw()
+        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def _title(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
+    task, diverged = runs.tasks[member], bool(runs.population.diverged[member])
+    figure.text(0.03, 0.945, task.name, fontsize=14, fontweight="bold", va="center", parse_math=False)
+    state = "diverged" if diverged else f"distance {history[-1]['distance']:.3g}"
+    where = f"interval {runs.done_intervals[member]} of {runs.horizons[member]}"
+    figure.text(0.97, 0.945, f"{where}   ·   {state}", fontsize=11, ha="right", va="center", color=FAKE if diverged else INK)
+
+
+def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
+    task = runs.tasks[member]
+    if task.networks.kind == "dirac":
+        _phase_plane(figure.add_axes((0.075, 0.1, 0.42, 0.745)), runs, member, history)
+        return
+    real = task.data().reward_reference.numpy()
+    fake = generated(runs.population, [member])[0].numpy(force=True)
+    if is_image(real):
+        low, high = float(real.min()), float(real.max())
+        for points, bottom, name, colour in ((real, 0.475, "real", INK), (fake, 0.04, "generated", FAKE)):
+            axes = figure.add_axes((0.03, bottom, 0.47, 0.365))
+            axes.imshow(mosaic(points, 4, 8, low, high), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+            axes.set_axis_off()
+            axes.text(0.0, 1.02, name, transform=axes.transAxes, color=colour, fontweight="bold", va="bottom")
+        return
+    axes = figure.add_axes((0.075, 0.1, 0.42, 0.745))
+    plane = Plane(real)
+    placed, shown = plane(fake), plane.inside(plane(fake))
+    axes.scatter(*plane(real).T, s=7, color=REAL, linewidths=0)
+    axes.scatter(*placed[shown].T, s=7, color=FAKE, alpha=0.7, linewidths=0)
+    axes.set(xlim=(plane.low[0], plane.high[0]), ylim=(plane.low[1], plane.high[1]))
+    if plane.principal:
+        axes.set_xlabel(f"first principal axis of the real rows ({task.dim} columns)")
+        axes.set_ylabel("second", labelpad=1)
+    _legend(axes, (("real", "#6e6e6e"), ("generated", FAKE)))
+    if not shown.all():
+        text = f"{1 - shown.mean():.0%} of the generated lie outside"
+        axes.text(0.5, 0.015, text, transform=axes.transAxes, ha="center", va="bottom", fontsize=8, color=FAKE)
+
+
+def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
+    """The Dirac-GAN's two numbers, with the radius (its distance) of every interval as a circle."""
+    theta, psi = _dirac_state(runs, member)
+    radii = [float(entry["distance"]) for entry in history]
+    angle = np.linspace(0, 2 * np.pi, 181)
+    for radius in radii[-12:]:
+        axes.plot(radius * np.cos(angle), radius * np.sin(angle), color=FAINT, linewidth=0.8)
+    axes.plot(radii[0] * np.cos(angle), radii[0] * np.sin(angle), color=REAL, linewidth=1, linestyle=(0, (4, 3)))
+    axes.plot([0, theta], [0, psi], color=FAKE, linewidth=1)
+    axes.scatter([0], [0], marker="+", s=90, color=INK, zorder=3)
+    axes.scatter([theta], [psi], s=50, color=FAKE, zorder=4)
+    reach = 1.25 * max(radii[0], min(radii[-1], 4 * radii[0]))
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    axes.set_xlabel("theta: where G puts its mass (data at 0)")
+    axes.set_ylabel("psi: slope of D", labelpad=1)
+    _legend(axes, (("equilibrium +", INK), ("now", FAKE), ("start radius", "#6e6e6e")))
+
+
+def _dirac_state(runs: Runs, member: int) -> tuple[float, float]:
+    for population, members in runs.population.groups():
+        for row in np.flatnonzero(members == member):
+            state = population.state
+            return float(state.generator[row, 0]), float(state.discriminator[row, 0])
+    raise AssertionError(f"member {member} is in no population")
+
+
+def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
+    distances = np.array([max(float(entry["distance"]), 1e-12) for entry in history])
+    lowest, highest = distances.min(), distances.max()
+    floor = float(runs.floor[member])
+    if floor > SHOWN_DECADES_BELOW:
+        axes.axhline(floor, color=REAL, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate(
+            "real against real", (1, floor), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
+            ha="right", va="bottom", fontsize=8, color="#6e6e6e",
+        )  # fmt: skip
+        lowest = min(lowest, floor)
+    axes.plot(distances, color=FAKE, marker="o", markersize=3 if len(history) < 30 else 0)
+    _log_axis(axes, lowest / 1.35, highest * 1.35)
+    _intervals(axes, runs, member)
+    axes.set_title("distance to the real data (lower is better)", loc="left", fontsize=9, fontweight="bold")
+
+
+def _controls(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
+    axes.axhline(1, color=FAINT, linewidth=1)
+    steps = np.arange(len(history))
+    for name, colour, dashes in (("discriminator_lr", DISCRIMINATOR, "--"), ("generator_lr", GENERATOR, "-")):
+        values = [float(entry[name]) for entry in history[1:]]  # a setting holds for the interval that it led to
+        if values:
+            axes.plot(steps, [values[0], *values], drawstyle="steps-pre", color=colour, linestyle=dashes)
+    axes.set_yscale("log")
+    axes.set_ylim(1 / LR_FACTOR / 1.3, LR_FACTOR * 1.3)
+    axes.set_yticks([1 / 30, 1, 30], ["1/30", "1", "30"])
+    axes.minorticks_off()
+    _intervals(axes, runs, member)
+    axes.set_xlabel("interval")
+    axes.set_title("learning rates, as multiples of the base", loc="left", fontsize=9, fontweight="bold")
+    _legend(axes, (("G", GENERATOR), ("D", DISCRIMINATOR)), right=True)
+
+
+def _now(figure: "Figure", entry: Mapping[str, Any]) -> None:
+    words = (
+        ("D : G updates", str(entry["ratio"])),
+        ("loss", str(entry["loss"])),
+        ("penalty weight", f"{float(entry['penalty_weight']):.3g}"),
+    )
+    for (name, value), x in zip(words, (0.585, 0.715, 0.86), strict=True):
+        figure.text(x, 0.083, name, fontsize=8, color="#5c5c5c", va="center")
+        figure.text(x, 0.043, value, fontsize=9.5, fontweight="bold", va="center", parse_math=False)
+
+
+def _intervals(axes: "Axes", runs: Runs, member: int) -> None:
+    horizon = int(runs.horizons[member])
+    step = max(1, int(np.ceil(horizon / 8)))
+    axes.set_xlim(-0.02 * horizon, 1.02 * horizon)
+    axes.set_xticks(range(0, horizon + 1, step))
+
+
+def _log_axis(axes: "Axes", low: float, high: float) -> None:
+    """A log axis with a few ticks in plain numbers, also where it spans less than a decade."""
+    axes.set_yscale("log")
+    axes.set_ylim(low, high)
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    steps = (1,) if np.log10(high / low) > 2.5 else (1, 3) if np.log10(high / low) > 1 else (1, 2, 3, 5)
+    ticks = [step * 10.0**power for power in decades for step in steps]
+    every = max(1, len(decades) // 6) if len(steps) == 1 else 1
+    ticks = [tick for tick in ticks[::every] if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:.4g}" for tick in ticks])
+    axes.minorticks_off()
+
+
+def _legend(axes: "Axes", entries: Sequence[tuple[str, str]], right: bool = False) -> None:
+    """Coloured words above the axes: quicker than a legend box, and nothing is hidden behind them."""
+    x, direction, align = (1.0, -1, "right") if right else (0.0, 1, "left")
+    offset = 0.0
+    for name, colour in reversed(entries) if right else entries:
+        axes.annotate(
+            name, (x, 1), xycoords="axes fraction", xytext=(direction * offset, 6), textcoords="offset points",
+            ha=align, va="bottom", color=colour, fontweight="bold",
+        )  # fmt: skip
+        offset += 6.4 * len(name) + 10

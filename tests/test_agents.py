@@ -1,0 +1,201 @@
+import json
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from sb3_contrib import RecurrentPPO
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from metagan_rl.agents import FastLstmPolicy, TrainConfig, load_policy, make_scheduler, save_policy, train
+from metagan_rl.agents.drive import drive
+from metagan_rl.agents.scheduler import scheduler_names
+from metagan_rl.agents.training import _resumed
+from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.tasks import get_suite
+
+TINY = TrainConfig(
+    updates=3 * 4 * 3 * 12,
+    members=4,
+    shards=1,
+    horizon=3,
+    interval_updates=12,
+    hidden=8,
+    minibatches=2,
+    epochs=2,
+    validate_every=2,
+    validation_tasks=2,
+)
+
+
+class Recall(gym.Env):
+    """Shows a bit once, then asks for it: only memory can answer."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (2,))
+    action_space = gym.spaces.MultiDiscrete([2])
+    length = 4
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.bit, self.time = int(self.np_random.integers(2)), 0
+        return np.array([2 * self.bit - 1, -1], dtype=np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        asked = self.time == self.length
+        reward = float(action[0] == self.bit) if asked else 0.0
+        last = self.time == self.length - 1
+        return np.array([0, 1 if last else -1], dtype=np.float32), reward, asked, False, {}
+
+
+def _recall_score(model):
+    env, score = Recall(), 0.0
+    for episode in range(60):
+        observation, _ = env.reset(seed=1000 + episode)
+        state, start, over = None, np.array([True]), False
+        while not over:
+            action, state = model.predict(observation, state=state, episode_start=start, deterministic=True)
+            start = np.array([False])
+            observation, reward, over, _, _ = env.step(action)
+            score += reward
+    return score / 60
+
+
+def test_memory_tells_a_recurrent_policy_from_a_memoryless_one():
+    torch.manual_seed(0)
+    options = {"n_steps": 32, "batch_size": 128, "gamma": 1.0, "learning_rate": 5e-3, "seed": 0, "device": "cpu"}
+    env = DummyVecEnv([Recall] * 16)
+    small = {"net_arch": [16]}
+    recurrent = RecurrentPPO(FastLstmPolicy, env, policy_kwargs={**small, "lstm_hidden_size": 16}, **options)
+    recurrent.learn(32 * 16 * 20)
+    memoryless = PPO("MlpPolicy", env, policy_kwargs=small, **options)
+    memoryless.learn(32 * 16 * 20)
+    assert _recall_score(recurrent) > 0.95
+    assert _recall_score(memoryless) < 0.75
+
+
+@pytest.mark.parametrize("inner_start", [False, True])
+def test_the_fast_sequence_path_gives_the_same_numbers(inner_start):
+    torch.manual_seed(0)
+    lstm = torch.nn.LSTM(6, 5)
+    features, starts = torch.randn(3 * 7, 6), torch.zeros(3, 7)
+    starts[0, 0] = 1.0
+    if inner_start:
+        starts[1, 4] = 1.0
+    states = (torch.randn(1, 3, 5), torch.randn(1, 3, 5))
+    slow = RecurrentActorCriticPolicy._process_sequence(features, states, starts.flatten(), lstm)
+    fast = FastLstmPolicy._process_sequence(features, states, starts.flatten(), lstm)
+    torch.testing.assert_close(fast, slow)
+
+
+def test_training_writes_a_policy_curves_and_a_checkpoint(tmp_path):
+    lines = []
+    path = train(TINY, tmp_path / "run", show=lines.append)
+    assert path.name == "policy.safetensors" and len(lines) == 3
+    assert any("validation distance" in line and "untuned" in line for line in lines)
+    records = [json.loads(line) for line in (tmp_path / "run/progress.jsonl").read_text().splitlines()]
+    assert {"rollout/return", "controls/generator_lr_log10", "time/updates_per_second"} <= set(records[0])
+    assert any(name.startswith("families/") for name in records[0])
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+
+
+def test_a_resumed_run_goes_on_exactly(tmp_path):
+    train(TINY, tmp_path / "whole", show=lambda line: None)
+    stopped = tmp_path / "stopped"
+
+    def stop(line):
+        if line.startswith("iteration 2/"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(TINY, stopped, show=stop)
+    train(TINY, stopped, resume=True, show=lambda line: None)
+    whole, resumed = (
+        [json.loads(line) for line in (path / "progress.jsonl").read_text().splitlines()]
+        for path in (tmp_path / "whole", stopped)
+    )
+    for one, other in zip(whole, resumed, strict=True):
+        assert {k: v for k, v in one.items() if "time" not in k} == {k: v for k, v in other.items() if "time" not in k}
+
+
+def test_a_policy_file_gives_the_same_controls_as_the_agent_that_wrote_it(tmp_path):
+    train(TINY, tmp_path / "run", show=lambda line: None)
+    run = _resumed(tmp_path / "run")
+    try:
+        agent = run.scheduler()
+        model = run.model
+    finally:
+        run.env.close()
+    save_policy(tmp_path / "copy.safetensors", agent)
+    loaded = load_policy(tmp_path / "copy.safetensors")
+    rng = np.random.default_rng(0)
+    observations = rng.uniform(-1, 1, (4, 3, model.observation_space.shape[0])).astype(np.float32)
+    state, memory = None, None
+    for step in range(4):
+        actions, state = model.predict(
+            observations[step], state=state, episode_start=np.full(3, step == 0), deterministic=True
+        )
+        with torch.no_grad():
+            logits, memory = loaded.network(torch.from_numpy(observations[step]), memory)
+        ours = np.stack([p.argmax(1).numpy() for p in logits.split(loaded.codec.levels.tolist(), dim=1)], axis=1)
+        np.testing.assert_array_equal(actions, ours)
+    assert loaded.metadata["training"]["suite"] == "planar"
+    tasks = get_suite("planar").split("val")[:2]
+    first, second = (drive(scheduler, tasks, [1, 2], horizon=2)[0].quality.distance for scheduler in (agent, loaded))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_bad_policy_files_are_refused_with_their_name(tmp_path):
+    train(TINY, tmp_path / "run", show=lambda line: None)
+    whole = (tmp_path / "run/policy.safetensors").read_bytes()
+    bad = tmp_path / "bad.safetensors"
+    for content in (b"", whole[:100], whole[:-10], b"\x80\x04." + whole, whole.replace(b"metagan-rl policy", b"another-xy policy")):
+        bad.write_bytes(content)
+        with pytest.raises(FileFormatError, match=r"bad\.safetensors"):
+            load_policy(bad)
+    with pytest.raises(FileFormatError, match="no policy file"):
+        load_policy(tmp_path / "none.safetensors")
+
+
+def test_run_directories_that_are_none_are_refused(tmp_path):
+    with pytest.raises(FileFormatError, match="not a training run"):
+        train(TINY, tmp_path, resume=True)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(FileFormatError, match="not a training run"):
+        train(TINY, tmp_path, resume=True)
+    with pytest.raises(InvalidValueError, match="already holds a run"):
+        train(TINY, tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot write"):
+        train(TINY, tmp_path / "file")
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    train(TINY, tmp_path / "run", show=lambda line: None)
+    checkpoint = tmp_path / "run/checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(FileFormatError, match="damaged"):
+        train(TINY, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize("name", scheduler_names())
+def test_every_scheduler_drives_runs_to_the_end_of_the_budget(name):
+    tasks = get_suite("planar").split("val")[:3]
+    runs, trace = drive(make_scheduler(name), tasks, [1, 2, 3], horizon=4, interval_updates=12)
+    assert (runs.updates == 48).all() and len(trace.controls) == 4 and len(trace.distance) == 5
+    assert np.isfinite(trace.distance).all()
+
+
+def test_decays_begin_at_the_base_and_end_near_zero():
+    tasks = get_suite("planar").split("val")[:1]
+    for name in ("linear", "cosine"):
+        _, trace = drive(make_scheduler(name), tasks, [1], horizon=8, interval_updates=12)
+        rates = [controls.generator_lr[0] for controls in trace.controls]
+        assert rates[0] == 1.0 and rates[-1] < 0.2 and (np.diff(rates) < 0).all()
+
+
+def test_unknown_schedulers_offer_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean cosine"):
+        make_scheduler("cosin")
