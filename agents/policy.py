@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class PolicyNetwork(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(inputs, config.hidden) if config.hidden else None
         sizes = [config.hidden or inputs, *config.layers]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], sum(levels))
 
     def forward(self, observation: Tensor, state: Any) -> tuple[Tensor, Any]:

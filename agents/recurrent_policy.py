@@ -15,13 +15,14 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
     """
 
     @staticmethod
-    def _process_sequence(
+    def _process_sequence(  # type: ignore[override]  # the parent's annotation leaves out that states are pairs
         features: Tensor, lstm_states: tuple[Tensor, Tensor], episode_starts: Tensor, lstm: nn.LSTM
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         sequences = lstm_states[0].shape[1]
         starts = episode_starts.reshape(sequences, -1)
         if starts.shape[1] > 1 and bool(starts[:, 1:].any()):
-            return RecurrentActorCriticPolicy._process_sequence(features, lstm_states, episode_starts, lstm)
+            parent: Any = RecurrentActorCriticPolicy._process_sequence
+            return parent(features, lstm_states, episode_starts, lstm)  # type: ignore[no-any-return]
         keep = (1 - starts[:, 0]).view(1, sequences, 1)
         states = (lstm_states[0] * keep, lstm_states[1] * keep)
         inputs = features.reshape(sequences, -1, lstm.input_size).swapaxes(0, 1)

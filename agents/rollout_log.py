@@ -34,11 +34,11 @@ class RolloutLog(BaseCallback):
             self.environment_seconds += time.monotonic() - started
             return result
 
-        env.step_wait = timed  # type: ignore[method-assign]  # for this rollout only, see below
-        self._restore = lambda: setattr(env, "step_wait", inner)
+        env.step_wait = timed  # type: ignore[method-assign]  # until the rollout is over
+        self._env, self._inner = env, inner
 
     def _on_training_end(self) -> None:
-        self._restore()
+        self._env.step_wait = self._inner  # type: ignore[method-assign]  # as it was
 
     def _on_step(self) -> bool:
         for info in self.locals["infos"]:
@@ -73,7 +73,9 @@ class RolloutLog(BaseCallback):
         for name, values in sorted(self._controls.items()):
             kind = name.split("/")[0]
             share = kind in ("ratio", "loss")
-            record[f"controls/{name.replace('/', '_')}"] = len(values) / self._steps if share else float(np.mean(values))
+            record[f"controls/{name.replace('/', '_')}"] = (
+                len(values) / self._steps if share else float(np.mean(values))
+            )
         for name in ("quality", *STABILITY_TERMS):
             record[f"reward/{name}"] = self._terms[name] / max(self._steps, 1)
         return record

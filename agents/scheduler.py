@@ -45,7 +45,7 @@ class Scheduler(ABC):
     source: str = ""
     """Where the rule is from."""
 
-    def begin(self, runs: int, seed: int = 0) -> None:
+    def begin(self, runs: int, seed: int = 0) -> None:  # noqa: B027  (most schedulers keep nothing)
         """A new set of runs begins: forget the last one's.
 
         Args:

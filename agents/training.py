@@ -108,7 +108,7 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: C
 
     Args:
         config: of the run; with ``resume`` only used if it asks for more iterations than the run has.
-        out: run directory: configuration, checkpoint, TensorBoard events, ``progress.jsonl`` and ``policy.safetensors``.
+        out: run directory, for configuration, checkpoint, TensorBoard events, ``progress.jsonl`` and the policy file.
         resume: go on with the run in ``out``.
         show: gets a line for every iteration.
 
@@ -130,7 +130,8 @@ class TrainingRun:
 
     def __init__(self, config: TrainConfig, out: Path) -> None:
         self.config, self.out = config, out
-        self.iteration, self.iterations, self.best = 0, None, math.inf
+        self.iteration, self.best = 0, math.inf
+        self.iterations: int | None = None
         self.seconds = 0.0
         self.env: SB3VecEnv = make_sb3_vec_env(
             config.environment,
@@ -233,7 +234,7 @@ class TrainingRun:
         model._last_lstm_states = _zeroed(model._last_lstm_states)
         log = RolloutLog()
         started = time.monotonic()
-        model.learn(self.model.n_steps * config.members, callback=log, log_interval=None, reset_num_timesteps=False)
+        model.learn(self.model.n_steps * config.members, callback=log, log_interval=10**9, reset_num_timesteps=False)
         seconds = time.monotonic() - started
         self.iteration += 1
         record = log.summary()
@@ -337,7 +338,9 @@ def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
     make_directory(out)
     if (out / CONFIG).exists():
         raise InvalidValueError(f"{out} already holds a run; continue it with --resume {out}, or choose another --out")
-    write_whole(out / CONFIG, json.dumps({"kind": "metagan-rl train", "version": __version__, **asdict(config)}, indent=2))
+    write_whole(
+        out / CONFIG, json.dumps({"kind": "metagan-rl train", "version": __version__, **asdict(config)}, indent=2)
+    )
     return TrainingRun(config, out)
 
 

@@ -1,6 +1,6 @@
 """How the agent does on validation tasks while it trains, next to the untuned base and to random controls."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class Validation:
         split = get_suite(config.suite).split("val")
         step = max(1, len(split) // config.validation_tasks)
         self._tasks = [split[i] for i in range(0, len(split), step)][: config.validation_tasks]
-        self._options = {"interval_updates": config.interval_updates, "horizon": config.horizon}
+        self._options: dict[str, Any] = {"interval_updates": config.interval_updates, "horizon": config.horizon}
         self._references: dict[str, float] = {}
 
     def measure(self, scheduler: Scheduler) -> dict[str, float]:

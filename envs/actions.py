@@ -61,7 +61,7 @@ class ActionCodec:
         self.levels = np.array([sizes[knob] for knob in self.knobs])
 
     @property
-    def space(self) -> gym.Space:
+    def space(self) -> gym.Space[np.ndarray]:
         """The space of one member's actions: ``MultiDiscrete``, or a ``Box`` in [-1, 1]."""
         if self.discrete:
             return gym.spaces.MultiDiscrete(self.levels)

@@ -12,8 +12,8 @@ class DiracEnv(MetaGANEnv):
     ## Description
     Train the Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406): data at 0, G(z) = theta, D(x) = psi x, gradient
     descent, both networks stepping at once at ratio 1:1. Two numbers that show every instability of GAN training, and
-    whose rates are known in closed form. Distance is the radius of (theta, psi), 0 at equilibrium; precision and coverage
-    are 1 within 0.1 of the data.
+    whose rates are known in closed form. Distance is the radius of (theta, psi), 0 at equilibrium; precision and
+    coverage are 1 within 0.1 of the data.
 
     ## Action Space
     ``MultiDiscrete([9, 9, 6, 5, 5])``, or ``Box(-1, 1, (5,))`` with ``actions="continuous"``; fewer with ``knobs`` or
@@ -28,12 +28,12 @@ class DiracEnv(MetaGANEnv):
     | 4 | penalty weight | 0, 0.01, 0.1, 1, 10 | 0 below -0.8, then 0.001 to 10 |
 
     ## Observation Space
-    ``Box`` of unit-free signals, each clipped to its range: the table is ``metagan_rl.signals.SIGNAL_SETS``, in words and
-    formulas. With ``trial_runs`` the previous action, the previous reward (tanh) and a run-boundary flag follow.
+    ``Box`` of unit-free signals, each clipped to its range: the table is ``metagan_rl.signals.SIGNAL_SETS``, in words
+    and formulas. With ``trial_runs`` the previous action, the previous reward (tanh) and a run-boundary flag follow.
 
     ## Rewards
-    ``log(distance before / distance after)`` of the interval, which telescopes over a run to log(start / end), less small
-    weights times saturation, vanishing gradient, oscillation and mode loss; each term is in ``info["reward_terms"]``.
+    ``log(distance before / distance after)`` of the interval, which telescopes over a run to log(start / end), less
+    small weights times saturation, vanishing gradient, oscillation and mode loss, each in ``info["reward_terms"]``.
     Distance is sliced Wasserstein + 1 - F(precision, coverage). Divergence is never better than carrying on.
 
     ## Starting State

@@ -10,10 +10,10 @@ class PlanarEnv(MetaGANEnv):
     """A GAN on 2-D data distributions of eleven families, to be scheduled.
 
     ## Description
-    Train a GAN on a 2-D distribution: rings, grids, random Gaussian mixtures, moons, circles and line segments. The test
-    split adds new parameters of these families (tag ``known-family``) and five families that are in no other split:
-    spiral, pinwheel, checkerboard, Swiss roll and rose (tag ``held-out-family``). Base learning rates are off the recipe
-    by up to a factor 10 either way, as a user's are who has not tuned.
+    Train a GAN on a 2-D distribution: rings, grids, random Gaussian mixtures, moons, circles and line segments. The
+    test split adds new parameters of these families (tag ``known-family``) and five families of its own:
+    spiral, pinwheel, checkerboard, Swiss roll and rose (tag ``held-out-family``). Base learning rates are off the
+    recipe by up to a factor 10 either way, as a user's are who has not tuned.
 
     ## Action Space
     ``MultiDiscrete([9, 9, 6, 5, 5])``, or ``Box(-1, 1, (5,))`` with ``actions="continuous"``; fewer with ``knobs`` or
@@ -28,12 +28,12 @@ class PlanarEnv(MetaGANEnv):
     | 4 | penalty weight | 0, 0.01, 0.1, 1, 10 | 0 below -0.8, then 0.001 to 10 |
 
     ## Observation Space
-    ``Box`` of unit-free signals, each clipped to its range: the table is ``metagan_rl.signals.SIGNAL_SETS``, in words and
-    formulas. With ``trial_runs`` the previous action, the previous reward (tanh) and a run-boundary flag follow.
+    ``Box`` of unit-free signals, each clipped to its range: the table is ``metagan_rl.signals.SIGNAL_SETS``, in words
+    and formulas. With ``trial_runs`` the previous action, the previous reward (tanh) and a run-boundary flag follow.
 
     ## Rewards
-    ``log(distance before / distance after)`` of the interval, which telescopes over a run to log(start / end), less small
-    weights times saturation, vanishing gradient, oscillation and mode loss; each term is in ``info["reward_terms"]``.
+    ``log(distance before / distance after)`` of the interval, which telescopes over a run to log(start / end), less
+    small weights times saturation, vanishing gradient, oscillation and mode loss, each in ``info["reward_terms"]``.
     Distance is sliced Wasserstein + 1 - F(precision, coverage). Divergence is never better than carrying on.
 
     ## Starting State

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 IMAGE_SIDE = 8
 """Rows of this many squared columns are drawn as grey images."""
-REAL, FAKE, INK, FAINT = "#9a9a9a", "#d55e00", "#222222", "#d9d9d9"
+REAL, FAKE = "#9a9a9a", "#d55e00"
+INK, DIM, FAINT = "#222222", "#6e6e6e", "#d9d9d9"
 GENERATOR, DISCRIMINATOR = "#d55e00", "#0072b2"
 FRAME = (720, 480)
 """Width and height in pixels."""
@@ -132,8 +133,8 @@ def draw(runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> np.nd
         canvas = FigureCanvasAgg(figure)
         _title(figure, runs, member, history)
         _samples(figure, runs, member, history)
-        _quality(figure.add_axes((0.61, 0.575, 0.36, 0.27)), runs, member, history)
-        _controls(figure.add_axes((0.61, 0.225, 0.36, 0.22)), runs, member, history)
+        _quality(figure.add_axes((0.62, 0.575, 0.35, 0.2375)), runs, member, history)
+        _controls(figure.add_axes((0.62, 0.225, 0.35, 0.22)), runs, member, history)
         _now(figure, history[-1])
         canvas.draw()
         return np.asarray(canvas.buffer_rgba())[..., :3].copy()
@@ -144,37 +145,43 @@ def _title(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[
     figure.text(0.03, 0.945, task.name, fontsize=14, fontweight="bold", va="center", parse_math=False)
     state = "diverged" if diverged else f"distance {history[-1]['distance']:.3g}"
     where = f"interval {runs.done_intervals[member]} of {runs.horizons[member]}"
-    figure.text(0.97, 0.945, f"{where}   ·   {state}", fontsize=11, ha="right", va="center", color=FAKE if diverged else INK)
+    figure.text(
+        0.97, 0.945, f"{where}   ·   {state}", fontsize=11, ha="right", va="center", color=FAKE if diverged else INK
+    )
 
 
 def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
     task = runs.tasks[member]
     if task.networks.kind == "dirac":
-        _phase_plane(figure.add_axes((0.075, 0.1, 0.42, 0.745)), runs, member, history)
+        _phase_plane(figure.add_axes((0.075, 0.12, 0.45, 0.675)), runs, member, history)
         return
     real = task.data().reward_reference.numpy()
     fake = generated(runs.population, [member])[0].numpy(force=True)
     if is_image(real):
         low, high = float(real.min()), float(real.max())
-        for points, bottom, name, colour in ((real, 0.475, "real", INK), (fake, 0.04, "generated", FAKE)):
-            axes = figure.add_axes((0.03, bottom, 0.47, 0.365))
-            axes.imshow(mosaic(points, 4, 8, low, high), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto")
+        for points, bottom, name, colour in ((real, 0.47, "real", INK), (fake, 0.045, "generated", FAKE)):
+            axes = figure.add_axes((0.03, bottom, 0.495, 0.37))
+            axes.imshow(
+                mosaic(points, 4, 8, low, high), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto"
+            )
             axes.set_axis_off()
-            axes.text(0.0, 1.02, name, transform=axes.transAxes, color=colour, fontweight="bold", va="bottom")
+            axes.text(0.0, 1.015, name, transform=axes.transAxes, color=colour, fontweight="bold", va="bottom")
         return
-    axes = figure.add_axes((0.075, 0.1, 0.42, 0.745))
+    axes = figure.add_axes((0.03, 0.07, 0.495, 0.7425))  # square in pixels
     plane = Plane(real)
-    placed, shown = plane(fake), plane.inside(plane(fake))
+    placed = plane(fake)
+    shown = plane.inside(placed)
     axes.scatter(*plane(real).T, s=7, color=REAL, linewidths=0)
     axes.scatter(*placed[shown].T, s=7, color=FAKE, alpha=0.7, linewidths=0)
-    axes.set(xlim=(plane.low[0], plane.high[0]), ylim=(plane.low[1], plane.high[1]))
+    axes.set(xlim=(plane.low[0], plane.high[0]), ylim=(plane.low[1], plane.high[1]), xticks=[], yticks=[])
+    axes.spines[["top", "right"]].set_visible(True)
+    axes.spines[:].set_color(FAINT)
     if plane.principal:
-        axes.set_xlabel(f"first principal axis of the real rows ({task.dim} columns)")
-        axes.set_ylabel("second", labelpad=1)
-    _legend(axes, (("real", "#6e6e6e"), ("generated", FAKE)))
+        axes.set_xlabel(f"first two principal axes of the real rows ({task.dim} columns)", fontsize=8)
+    _legend(axes, (("real", DIM), ("generated", FAKE)))
     if not shown.all():
-        text = f"{1 - shown.mean():.0%} of the generated lie outside"
-        axes.text(0.5, 0.015, text, transform=axes.transAxes, ha="center", va="bottom", fontsize=8, color=FAKE)
+        text = f"{1 - shown.mean():.0%} outside the frame"
+        axes.text(1, 1.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color=FAKE)
 
 
 def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
@@ -188,11 +195,12 @@ def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mappin
     axes.plot([0, theta], [0, psi], color=FAKE, linewidth=1)
     axes.scatter([0], [0], marker="+", s=90, color=INK, zorder=3)
     axes.scatter([theta], [psi], s=50, color=FAKE, zorder=4)
-    reach = 1.25 * max(radii[0], min(radii[-1], 4 * radii[0]))
+    reach = 1.25 * max(radii[0], min(float(np.hypot(theta, psi)), 4 * radii[0]))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    axes.locator_params(nbins=4)
     axes.set_xlabel("theta: where G puts its mass (data at 0)")
     axes.set_ylabel("psi: slope of D", labelpad=1)
-    _legend(axes, (("equilibrium +", INK), ("now", FAKE), ("start radius", "#6e6e6e")))
+    _legend(axes, (("now", FAKE), ("start radius", DIM), ("equilibrium (+)", INK)))
 
 
 def _dirac_state(runs: Runs, member: int) -> tuple[float, float]:
@@ -209,15 +217,15 @@ def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[st
     floor = float(runs.floor[member])
     if floor > SHOWN_DECADES_BELOW:
         axes.axhline(floor, color=REAL, linewidth=1.2, linestyle=(0, (4, 3)))
-        axes.annotate(
-            "real against real", (1, floor), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-            ha="right", va="bottom", fontsize=8, color="#6e6e6e",
-        )  # fmt: skip
+        across = axes.get_yaxis_transform()
+        axes.text(
+            1, floor * 1.06, "real against real", transform=across, ha="right", va="bottom", fontsize=8, color=DIM
+        )
         lowest = min(lowest, floor)
     axes.plot(distances, color=FAKE, marker="o", markersize=3 if len(history) < 30 else 0)
     _log_axis(axes, lowest / 1.35, highest * 1.35)
     _intervals(axes, runs, member)
-    axes.set_title("distance to the real data (lower is better)", loc="left", fontsize=9, fontweight="bold")
+    axes.set_title("distance (lower is better)", loc="left", fontsize=9, fontweight="bold")
 
 
 def _controls(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
@@ -233,7 +241,7 @@ def _controls(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[s
     axes.minorticks_off()
     _intervals(axes, runs, member)
     axes.set_xlabel("interval")
-    axes.set_title("learning rates, as multiples of the base", loc="left", fontsize=9, fontweight="bold")
+    axes.set_title("learning rate / base", loc="left", fontsize=9, fontweight="bold")
     _legend(axes, (("G", GENERATOR), ("D", DISCRIMINATOR)), right=True)
 
 
@@ -243,14 +251,14 @@ def _now(figure: "Figure", entry: Mapping[str, Any]) -> None:
         ("loss", str(entry["loss"])),
         ("penalty weight", f"{float(entry['penalty_weight']):.3g}"),
     )
-    for (name, value), x in zip(words, (0.585, 0.715, 0.86), strict=True):
-        figure.text(x, 0.083, name, fontsize=8, color="#5c5c5c", va="center")
+    for (name, value), x in zip(words, (0.575, 0.705, 0.86), strict=True):
+        figure.text(x, 0.083, name, fontsize=8, color=DIM, va="center")
         figure.text(x, 0.043, value, fontsize=9.5, fontweight="bold", va="center", parse_math=False)
 
 
 def _intervals(axes: "Axes", runs: Runs, member: int) -> None:
     horizon = int(runs.horizons[member])
-    step = max(1, int(np.ceil(horizon / 8)))
+    step = max(1, int(np.ceil(horizon / 6)))
     axes.set_xlim(-0.02 * horizon, 1.02 * horizon)
     axes.set_xticks(range(0, horizon + 1, step))
 
@@ -260,7 +268,16 @@ def _log_axis(axes: "Axes", low: float, high: float) -> None:
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
-    steps = (1,) if np.log10(high / low) > 2.5 else (1, 3) if np.log10(high / low) > 1 else (1, 2, 3, 5)
+    span = np.log10(high / low)
+    steps = (
+        (1,)
+        if span > 2.5
+        else (1, 3)
+        if span > 1
+        else (1, 2, 5)
+        if span > 0.5
+        else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    )
     ticks = [step * 10.0**power for power in decades for step in steps]
     every = max(1, len(decades) // 6) if len(steps) == 1 else 1
     ticks = [tick for tick in ticks[::every] if low <= tick <= high]

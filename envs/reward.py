@@ -16,9 +16,9 @@ class Reward:
 
         quality * log(d / d') - saturation * s - vanishing * v - oscillation * o - mode_loss * m
 
-    with the stability terms in [0, 1]. The first part telescopes: over a run it is log(start / end). A run that diverges
-    pays as if it ended at the worst distance with every stability term at 1 for the rest of its budget, which is never
-    better than carrying on.
+    with the stability terms in [0, 1]. The first part telescopes: over a run it is log(start / end). A run that
+    diverges pays as if it ended at the worst distance with every stability term at 1 for the rest of its budget, which
+    is never better than carrying on.
     """
 
     quality: float = 1.0
@@ -44,7 +44,8 @@ class Reward:
         """The weighted terms ``[B]``, whose sum is the reward.
 
         Args:
-            before, after: quality distance at the beginning and the end of the interval, ``[B]``.
+            before: quality distance at the beginning of the interval, ``[B]``.
+            after: quality distance at its end, ``[B]``.
             stability: the stability terms of the interval, ``[B]`` each.
             diverged: bool ``[B]``, members that blew up in this interval.
             intervals_left: intervals of the budget, this one included, ``[B]``.

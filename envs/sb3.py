@@ -12,7 +12,9 @@ from metagan_rl.envs.registration import ENVIRONMENTS
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 
 
-def make_sb3_vec_env(env_id: str = "MetaGAN/Planar-v0", num_envs: int = 16, *, shards: int = 1, **options: Any) -> "SB3VecEnv":
+def make_sb3_vec_env(
+    env_id: str = "MetaGAN/Planar-v0", num_envs: int = 16, *, shards: int = 1, **options: Any
+) -> "SB3VecEnv":
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 
     Args:
@@ -46,7 +48,8 @@ class SB3VecEnv(VecEnv):
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise InvalidValueError(
-                f"autoreset_mode is {env.metadata.get('autoreset_mode')}; Stable-Baselines3 needs AutoresetMode.SAME_STEP"
+                f"autoreset_mode is {env.metadata.get('autoreset_mode')}; "
+                "Stable-Baselines3 needs AutoresetMode.SAME_STEP"
             )
         self.venv = env
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
@@ -58,12 +61,12 @@ class SB3VecEnv(VecEnv):
         """Begins new episodes, with the seeds and options given before, which are then forgotten."""
         seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
         options = next((given for given in self._options if given), None)
-        observations, infos = self.venv.reset(seed=seeds, options=options)
+        observations, infos = self.venv.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # list of seeds
         self.reset_infos = [_of_member(infos, member) for member in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
-        return observations
+        return np.asarray(observations)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Takes note of the actions."""
@@ -122,7 +125,7 @@ class SB3VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[np.ndarray | None]:
         """A picture of each member."""
-        frames = self.venv.render()
+        frames: Any = self.venv.render()
         return [None] * self.num_envs if frames is None else list(frames)
 
     def _members(self, indices: Any) -> Iterable[int]:

@@ -25,7 +25,9 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         self.action_space = self.vector.single_action_space
         self.render_mode = self.vector.render_mode
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begins a run on a task drawn from the split.
 
         Args:
@@ -35,7 +37,11 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         super().reset(seed=seed)
         self.vector.rngs[0] = self.np_random
         options = options or {}
-        given = {plural: [options[name]] for name, plural in (("task", "tasks"), ("gan_seed", "gan_seeds")) if name in options}
+        given = {
+            plural: [options[name]]
+            for name, plural in (("task", "tasks"), ("gan_seed", "gan_seeds"))
+            if name in options
+        }
         observations, infos = self.vector.reset(options=given)
         return observations[0], _unbatched(infos)
 
@@ -48,7 +54,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray(action)[None])
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _unbatched(infos)
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]  # Gymnasium's RenderFrame is a bare type variable
+    def render(self) -> np.ndarray | None:
         """A picture of the run so far, uint8 ``[H, W, 3]``."""
         frames = self.vector.render()
         return None if frames is None else frames[0]

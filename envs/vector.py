@@ -131,9 +131,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._begin(members, options.get("tasks"), options.get("gan_seeds"))
         return self._observe(), self._infos(mask)
 
-    def step(
-        self, actions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Trains every member for one interval.
 
         Raises:
@@ -186,14 +184,18 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         assert self.runs is not None
         outcome = self.runs.advance(controls)
         if self.render_mode is not None:
-            for member in np.flatnonzero(~dummy):
+            for member in np.flatnonzero(~dummy).tolist():
                 entry = self.runs.controls.describe(member)
                 entry["distance"] = float(self.runs.quality.distance[member])
                 self._history[member].append(entry)
         return outcome
 
     def _begin(
-        self, members: np.ndarray, tasks: Sequence[Task | str] | None, gan_seeds: Sequence[int] | None, new_episode: bool = True
+        self,
+        members: np.ndarray,
+        tasks: Sequence[Task | str] | None,
+        gan_seeds: Sequence[int] | None,
+        new_episode: bool = True,
     ) -> None:
         for name, given in (("tasks", tasks), ("gan_seeds", gan_seeds)):
             if given is not None and len(given) != len(members):
@@ -216,7 +218,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             if self.memory is not None:
                 self.memory.restart(members)
         if self.render_mode is not None:
-            for member in members:
+            for member in members.tolist():
                 entry = self.runs.controls.describe(member)
                 entry["distance"] = float(self.runs.quality.distance[member])
                 self._history[member].append(entry)

@@ -204,15 +204,30 @@ def _run(batch: _Batch) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dic
     seeds = [gan_seed(task, batch.seed) for task in tasks]
     started = time.monotonic()
     keys = [
-        {"suite": batch.suite, "split": batch.split, "task": task.name, "seed": batch.seed, "scheduler": batch.scheduler}
+        {
+            "suite": batch.suite,
+            "split": batch.split,
+            "task": task.name,
+            "seed": batch.seed,
+            "scheduler": batch.scheduler,
+        }
         for task in tasks
     ]
     try:
         runs, trace = drive(scheduler, tasks, seeds, seed=batch.seed, interval_updates=batch.interval_updates)
     except MetaGANError as error:  # a scheduler that misbehaves is a result too
-        return [{**key, "tag": task.tag, "family": task.family, "error": str(error)} for key, task in zip(keys, tasks, strict=True)], [], {}
+        return (
+            [
+                {**key, "tag": task.tag, "family": task.family, "error": str(error)}
+                for key, task in zip(keys, tasks, strict=True)
+            ],
+            [],
+            {},
+        )
     seconds = (time.monotonic() - started) / len(tasks)
-    rows = [{**key, **values, "seconds": round(seconds, 4)} for key, values in zip(keys, _results(runs, trace), strict=True)]
+    rows = [
+        {**key, **values, "seconds": round(seconds, 4)} for key, values in zip(keys, _results(runs, trace), strict=True)
+    ]
     curves = [{**key, **_curve(trace, member)} for member, key in enumerate(keys)]
     samples = {}
     for member, task in enumerate(tasks):
@@ -310,7 +325,7 @@ def _add_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
 
 
 def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -> None:
-    suites = [
+    suites: list[dict[str, Any]] = [
         {
             "suite": config.suite,
             "split": config.split,
@@ -338,7 +353,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
                 )
             before[entry["suite"], entry["split"]] = {**entry, "policies": policies}
         suites = list(before.values())
-    record = {
+    record: dict[str, Any] = {
         "kind": "metagan-rl benchmark",
         "version": __version__,
         "command": command,

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from metagan_rl.agents.training import TrainConfig
-from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError
+from metagan_rl.errors import InvalidValueError, MetaGANError
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -157,7 +157,7 @@ def _parse(arguments: list[str]) -> Command:
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(Command, args=arguments, prog="metagan-rl")  # type: ignore[call-overload,no-any-return]
+            return tyro.cli(Command, args=arguments, prog="metagan-rl")
     except SystemExit as stop:
         if not stop.code:
             raise

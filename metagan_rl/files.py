@@ -25,7 +25,9 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     except OSError as error:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; choose another place or free some space"
+        ) from error
 
 
 def make_directory(path: str | os.PathLike[str]) -> Path:

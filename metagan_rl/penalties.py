@@ -52,7 +52,9 @@ def input_gradient(critic: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor
 PENALTIES: Registry[Penalty] = Registry("penalty")
 PENALTIES.register(
     "r1",
-    Penalty(lambda real, fake, mix: real, half_square, source="E|grad D(x)|^2 / 2, Mescheder et al. 2018, arXiv:1801.04406"),
+    Penalty(
+        lambda real, fake, mix: real, half_square, source="E|grad D(x)|^2 / 2, Mescheder et al. 2018, arXiv:1801.04406"
+    ),
 )
 PENALTIES.register(
     "r2",

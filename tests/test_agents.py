@@ -151,7 +151,13 @@ def test_bad_policy_files_are_refused_with_their_name(tmp_path):
     train(TINY, tmp_path / "run", show=lambda line: None)
     whole = (tmp_path / "run/policy.safetensors").read_bytes()
     bad = tmp_path / "bad.safetensors"
-    for content in (b"", whole[:100], whole[:-10], b"\x80\x04." + whole, whole.replace(b"metagan-rl policy", b"another-xy policy")):
+    for content in (
+        b"",
+        whole[:100],
+        whole[:-10],
+        b"\x80\x04." + whole,
+        whole.replace(b"metagan-rl policy", b"another-xy policy"),
+    ):
         bad.write_bytes(content)
         with pytest.raises(FileFormatError, match=r"bad\.safetensors"):
             load_policy(bad)

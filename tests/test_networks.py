@@ -56,7 +56,7 @@ def sequential(network: StackedMLP, activation: str, row: Tensor) -> nn.Sequenti
     return nn.Sequential(*layers[:-1])
 
 
-# --- the network as a function ---------------------------------------------------------------------------------------
+# --- the network as a function -------------------------------------------------------------------------------------
 
 
 def test_every_activation_is_tested() -> None:
@@ -179,7 +179,7 @@ def test_dirac_networks_are_theta_and_psi_times_x() -> None:
     assert DiracDiscriminator()(weights, inputs).tolist() == [[[2.0], [8.0]], [[-3.0], [-1.5]]]
 
 
-# --- optimisers ------------------------------------------------------------------------------------------------------
+# --- optimisers ----------------------------------------------------------------------------------------------------
 
 
 def test_adam_equals_torch_step_by_step_with_each_members_own_settings() -> None:
@@ -217,7 +217,7 @@ def test_sgd_steps_against_the_gradient_at_each_members_rate() -> None:
     assert per_member_norm(torch.tensor([[3.0, 4.0], [0.0, 2.0]])).tolist() == [5.0, 2.0]
 
 
-# --- closed form and automatic differentiation train alike -------------------------------------------------------------
+# --- closed form and automatic differentiation train alike -----------------------------------------------------------
 
 
 def interval(
@@ -291,9 +291,7 @@ def test_closed_form_trains_as_autograd_does_with_several_losses_at_once() -> No
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_closed_form_trains_as_autograd_does_when_both_step_at_once(optimizer: str) -> None:
-    assert_trained_alike(
-        [("hinge", 0, 2)], "zero-centred", cycle=(1, 1), simultaneous=True, optimizer=optimizer
-    )
+    assert_trained_alike([("hinge", 0, 2)], "zero-centred", cycle=(1, 1), simultaneous=True, optimizer=optimizer)
 
 
 def test_every_loss_and_penalty_trains_differently() -> None:
@@ -306,10 +304,12 @@ def test_every_loss_and_penalty_trains_differently() -> None:
         assert (one - other).abs().max() > 1e-4
 
 
-# --- which path is taken -----------------------------------------------------------------------------------------------
+# --- which path is taken ---------------------------------------------------------------------------------------------
 
 
-def small_population(activation: str, penalty_weight: float, loss: str = "non-saturating") -> tuple[Population, Controls]:
+def small_population(
+    activation: str, penalty_weight: float, loss: str = "non-saturating"
+) -> tuple[Population, Controls]:
     networks = Networks(latent_dim=2, width=8, depth=2, activation=activation)
     base = Base(batch_size=8, loss=loss, penalty_weight=penalty_weight)
     task = Task("ring8/0", "ring8", 2, networks=networks, base=base)

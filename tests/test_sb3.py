@@ -68,8 +68,8 @@ def test_shards_give_the_same_members_in_the_same_order():
         assert [info["task"] for info in sharded.reset_infos] == list(infos["task"])
         actions = np.array([[3, 0], [4, 1], [5, 2], [4, 3], [3, 5]])
         for _ in range(2):
-            expected, rewards, terminated, _, infos = whole.step(actions)
-            observations, ours, dones, records = sharded.step(actions)
+            expected, _, terminated, _, infos = whole.step(actions)
+            observations, _, dones, records = sharded.step(actions)
             np.testing.assert_array_equal(dones, terminated)
         assert dones.all() and all("terminal_observation" in record for record in records)
         np.testing.assert_allclose(observations, expected, atol=1e-4)

@@ -28,7 +28,9 @@ def mode_statistics(points: np.ndarray, modes: Modes) -> dict[str, float]:
     counts = np.bincount(nearest[good], minlength=len(modes.weights))
     share = counts / max(counts.sum(), 1)
     found = share > 0
-    reverse_kl = float((share[found] * np.log(share[found] / modes.weights[found])).sum()) if found.any() else float("inf")
+    reverse_kl = (
+        float((share[found] * np.log(share[found] / modes.weights[found])).sum()) if found.any() else float("inf")
+    )
     return {
         "modes": float((counts > 0).sum()),
         "modes_share": float((counts > 0).mean()),

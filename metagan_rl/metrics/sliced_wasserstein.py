@@ -32,7 +32,8 @@ def sliced_wasserstein(points: Tensor, reference: Tensor, directions: Tensor) ->
     """Root of the mean over directions of the squared 1-D Wasserstein-2 distances, in units of the data.
 
     Args:
-        points, reference: ``[..., N, D]``, equally many.
+        points: generated, ``[..., N, D]``.
+        reference: real, equally many.
         directions: ``[D, count]``.
 
     Returns:

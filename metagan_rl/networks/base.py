@@ -40,6 +40,30 @@ class StackedNetwork(Protocol):
         ...
 
 
+class ClosedForm(StackedNetwork, Protocol):
+    """A network with gradients written out; see ``StackedMLP`` for what the methods do."""
+
+    def forward(self, weights: list[Tensor], inputs: Tensor) -> list[Tensor]:
+        """Inputs of every layer, and the output."""
+        ...
+
+    def backward(
+        self, weights: list[Tensor], values: list[Tensor], gradient: Tensor, *, by_weights: bool, by_inputs: bool
+    ) -> tuple[list[Tensor], Tensor]:
+        """Gradients by weights and inputs."""
+        ...
+
+    def input_gradient(self, weights: list[Tensor], values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Gradient of the output by the inputs."""
+        ...
+
+    def penalty_backward(
+        self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
+    ) -> list[Tensor | None]:
+        """Gradients by the weights of a function of the input gradient."""
+        ...
+
+
 def size(network: StackedNetwork) -> int:
     """P, the numbers of one member's weights."""
     return sum(torch.Size(shape).numel() for shape in network.shapes)

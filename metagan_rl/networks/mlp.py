@@ -172,7 +172,8 @@ class StackedMLP:
         constant it is linear in every weight, and its backward pass is once more a forward pass. Biases do not matter.
 
         Args:
-            weights, values: as for :meth:`input_gradient`.
+            weights: as ever.
+            values: as for :meth:`input_gradient`.
             chain: from there.
             cotangent: ``[B, N, sizes[0]]``.
         """

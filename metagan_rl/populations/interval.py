@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from metagan_rl.losses import LOSSES, LogitLoss
-from metagan_rl.networks.base import StackedNetwork, split
+from metagan_rl.networks.base import ClosedForm, StackedNetwork, split
 from metagan_rl.penalties import PENALTIES, Penalty, input_gradient
 from metagan_rl.populations.measurements import Measurements, Recorder
 from metagan_rl.populations.optimizers import Adam, per_member_norm, sgd
@@ -78,13 +79,15 @@ class IntervalTrainer:
         """Prepares one interval.
 
         Args:
-            generator, discriminator: the networks.
+            generator: latent to data.
+            discriminator: data to one logit.
             state: of the chunk's members; changed in place.
             plan: what they do.
             inputs: all that is random.
             closed_form: take gradients in closed form where the networks have one; else by automatic differentiation.
         """
-        self.generator, self.discriminator = generator, discriminator
+        # The closed forms of networks that have none are never called.
+        self.generator, self.discriminator = cast(ClosedForm, generator), cast(ClosedForm, discriminator)
         self.state, self.plan, self.inputs = state, plan, inputs
         self.closed_form = closed_form and generator.has_backward and discriminator.has_backward
         self.generator_weights = split(generator, state.generator)
@@ -241,9 +244,7 @@ class IntervalTrainer:
         if self.adams is None:
             sgd(state.discriminator, gradient, self.plan.discriminator_lr)
         else:
-            self.adams[1].step(
-                state.discriminator, gradient, state.discriminator_first, state.discriminator_second
-            )
+            self.adams[1].step(state.discriminator, gradient, state.discriminator_first, state.discriminator_second)
 
     @torch.no_grad()
     def _step_generator(self, gradient: Tensor) -> None:

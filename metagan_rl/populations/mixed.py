@@ -23,7 +23,9 @@ class MixedPopulation:
 
     def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         if not tasks or len(tasks) != len(seeds):
-            raise InvalidValueError(f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one")
+            raise InvalidValueError(
+                f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
+            )
         self.tasks = list(tasks)
         self._populations: dict[Shape, Population] = {}
         self._members: dict[Shape, list[int]] = {}  # row of a population -> member
@@ -106,7 +108,7 @@ class MixedPopulation:
                 self._members[shape] = [self._members[shape][row] for row in rows]
 
     def _gather(self, read: Callable[[Population], np.ndarray], dtype: type) -> np.ndarray:
-        values = np.zeros(len(self), dtype=dtype)
+        values: np.ndarray = np.zeros(len(self), dtype=dtype)
         for population, members in self.groups():
             values[members] = read(population)
         return values

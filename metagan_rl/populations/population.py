@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -58,7 +59,9 @@ class Population:
 
     def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         if not tasks or len(tasks) != len(seeds):
-            raise InvalidValueError(f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one")
+            raise InvalidValueError(
+                f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
+            )
         self.shape = Shape.of(tasks[0])
         for task in tasks:
             if Shape.of(task) != self.shape:
@@ -161,7 +164,7 @@ class Population:
         cycle = RATIOS.values()[controls.ratio[0]]
         names = list(LOSSES)
         edges = [0, *(np.flatnonzero(np.diff(controls.loss)) + 1), len(members)]
-        runs = [(names[controls.loss[a]], int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        runs = [(names[controls.loss[a]], int(a), int(b)) for a, b in pairwise(edges)]
         bases = [self.tasks[member].base for member in members]
 
         def column(values: Sequence[float] | np.ndarray) -> Tensor:

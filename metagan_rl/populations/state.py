@@ -68,7 +68,9 @@ class PopulationState:
 
     def join(self, other: "PopulationState") -> "PopulationState":
         """These members followed by the others."""
-        return PopulationState(**{f.name: torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)})
+        return PopulationState(
+            **{f.name: torch.cat([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self)}
+        )
 
     def clone(self) -> "PopulationState":
         """An independent copy."""

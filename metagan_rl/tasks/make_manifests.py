@@ -89,9 +89,7 @@ def dirac() -> Suite:
         drawn = []
         for index in range(count):
             generator_lr, discriminator_lr = (log_uniform(rng, DIRAC_RECIPE_LR / 3, DIRAC_RECIPE_LR * 3) for _ in "gd")
-            base = Base(
-                generator_lr, discriminator_lr, ema_decay=0.0, batch_size=2, optimizer="sgd", simultaneous=True
-            )
+            base = Base(generator_lr, discriminator_lr, ema_decay=0.0, batch_size=2, optimizer="sgd", simultaneous=True)
             networks = Networks(latent_dim=1, width=1, depth=1, kind="dirac")
             name = f"dirac/{split}/{index:04d}"
             drawn.append(sample_task("dirac", rng, name=name, networks=networks, base=base, budget=960))
