@@ -2,6 +2,7 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,15 @@ from metagan_rl.metrics import STABILITY_TERMS
 
 
 class RolloutLog(BaseCallback):
-    """Collects the finished runs of one rollout."""
+    """Collects the finished runs of one rollout.
 
-    def __init__(self) -> None:
+    Args:
+        on_interval: called after every interval, for a progress bar.
+    """
+
+    def __init__(self, on_interval: Callable[[], object] = lambda: None) -> None:
         super().__init__()
+        self._on_interval = on_interval
         self._returns: list[float] = []
         self._ends: list[dict[str, Any]] = []
         self._controls: dict[str, list[float]] = defaultdict(list)
@@ -41,6 +47,7 @@ class RolloutLog(BaseCallback):
         self._env.step_wait = self._inner  # type: ignore[method-assign]  # as it was
 
     def _on_step(self) -> bool:
+        self._on_interval()
         for info in self.locals["infos"]:
             self._steps += 1
             for name, value in info["reward_terms"].items():

@@ -4,8 +4,10 @@ An iteration begins new trials in all members, with seeds that depend on its num
 stopped goes on exactly as if it had not been.
 """
 
+import functools
 import json
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import Progress, TaskID
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.logger import configure
 
@@ -195,6 +198,9 @@ class TrainingRun:
         logger = configure(str(self.out), ["tensorboard"])
         self.model.set_logger(logger)
         validation = Validation(self.config) if self.config.validate_every else None
+        bar = Progress(*Progress.get_default_columns(), transient=True, disable=not sys.stdout.isatty())
+        self._advance = functools.partial(bar.advance, bar.add_task("intervals", total=None))
+        bar.start()
         try:
             while self.iterations is None or self.iteration < self.iterations:
                 started = time.monotonic()
@@ -206,12 +212,14 @@ class TrainingRun:
                         save_policy(self.out / POLICY, self.scheduler())
                 self.seconds += time.monotonic() - started
                 self._plan()
+                bar.update(TaskID(0), total=(self.iterations or 1) * self.model.n_steps)
                 record["time/minutes"] = self.seconds / 60
                 self._write(record, logger)
                 show(self._line(record))
             if validation is None or not (self.out / POLICY).exists():
                 save_policy(self.out / POLICY, self.scheduler())
         finally:
+            bar.stop()
             self.env.close()
             logger.close()
         return self.out / POLICY
@@ -232,7 +240,7 @@ class TrainingRun:
         self.env.seed(seed)
         model._last_obs = None  # makes learn() begin new trials
         model._last_lstm_states = _zeroed(model._last_lstm_states)
-        log = RolloutLog()
+        log = RolloutLog(self._advance)
         started = time.monotonic()
         model.learn(self.model.n_steps * config.members, callback=log, log_interval=10**9, reset_num_timesteps=False)
         seconds = time.monotonic() - started
