@@ -1,5 +1,6 @@
 """Recurrent policy for RL² trials: sb3-contrib's, with its sequences run through the LSTM in one call."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -30,20 +31,27 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
         return output.transpose(0, 1).flatten(end_dim=1), states
 
 
-def bias_towards(policy: Any, preferred: list[int | None], strength: float, levels: list[int]) -> None:
-    """Makes a fresh discrete policy prefer some levels, so that exploration starts near what a user would do.
+PREFERRED = {"generator_lr": 4, "discriminator_lr": 4, "ratio": 2, "loss": 0, "penalty_weight": 1}
+"""Levels a fresh agent prefers: the base's rates, 1:1, the non-saturating loss, the lightest penalty."""
+
+
+def bias_towards(policy: Any, knobs: Sequence[str], levels: Sequence[int], strength: float) -> None:
+    """Makes a fresh discrete policy prefer what a careful user would try first, so that exploration starts there.
+
+    Levels drawn evenly would ruin every GAN in its first intervals, and nothing could be learnt about the rest.
 
     Args:
         policy: with a ``MultiDiscrete`` action head.
-        preferred: for each knob the level to prefer, or ``None``.
-        strength: log-probability lost for each level away from it.
-        levels: how many levels each knob has.
+        knobs: name of each knob.
+        levels: how many levels each has.
+        strength: log-probability lost for each level away from the preferred one (for the loss: for any other).
     """
     with torch.no_grad():
         start = 0
         policy.action_net.weight.mul_(0.1)
-        for level, count in zip(preferred, levels, strict=True):
-            if level is not None:
-                away = (torch.arange(count) - level).abs().float()
-                policy.action_net.bias[start : start + count] = -strength * away
+        for knob, count in zip(knobs, levels, strict=True):
+            away = (torch.arange(count) - PREFERRED[knob]).abs().float()
+            if knob == "loss":
+                away = 2 * away.clamp_max(1)
+            policy.action_net.bias[start : start + count] = -strength * away
             start += count

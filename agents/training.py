@@ -58,7 +58,7 @@ class TrainConfig:
         minibatches: parts each rollout is cut into.
         clip_range, gae_lambda, target_kl, max_grad_norm: of PPO.
         entropy_start: entropy bonus, falling to 0 at three quarters of the run.
-        prior: how strongly a fresh agent prefers the base's learning rates (log-probability lost a level).
+        prior: how strongly a fresh agent prefers what a careful user would try first (log-probability lost a level).
         validate_every: iterations between validations; 0 for none.
         validation_tasks: how many tasks of the validation split.
     """
@@ -76,14 +76,14 @@ class TrainConfig:
     trial_runs: int = 1
     hidden: int = 64
     learning_rate: float = 1e-3
-    epochs: int = 6
+    epochs: int = 8
     minibatches: int = 4
     clip_range: float = 0.2
     gae_lambda: float = 0.95
     target_kl: float = 0.05
     max_grad_norm: float = 0.5
     entropy_start: float = 0.005
-    prior: float = 0.7
+    prior: float = 1.2
     validate_every: int = 5
     validation_tasks: int = 24
 
@@ -97,6 +97,9 @@ class TrainConfig:
             raise InvalidValueError(f"updates is {self.updates}; it must be at least 1")
         if not 0 < self.learning_rate < 1:
             raise InvalidValueError(f"learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        ActionCodec(self.knobs)
+        if self.signals not in SIGNAL_SETS:
+            raise UnknownNameError("set of signals", self.signals, SIGNAL_SETS)
         if self.suite not in ENVIRONMENTS.values():
             raise UnknownNameError("suite", self.suite, ENVIRONMENTS.values())
 
@@ -184,10 +187,7 @@ class TrainingRun:
             },
         )
         codec = ActionCodec(config.knobs)
-        preferred = {"generator_lr": 4, "discriminator_lr": 4, "ratio": 2}
-        bias_towards(
-            self.model.policy, [preferred.get(knob) for knob in codec.knobs], config.prior, codec.levels.tolist()
-        )
+        bias_towards(self.model.policy, codec.knobs, codec.levels.tolist(), config.prior)
 
     def updates_per_iteration(self) -> int:
         """GAN updates of one iteration."""

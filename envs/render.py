@@ -21,7 +21,7 @@ INK, DIM, FAINT = "#222222", "#6e6e6e", "#d9d9d9"
 GENERATOR, DISCRIMINATOR = "#d55e00", "#0072b2"
 FRAME = (720, 480)
 """Width and height in pixels."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -130,7 +130,7 @@ def draw(runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> np.nd
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(FRAME[0] / 100, FRAME[1] / 100), dpi=100, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)  # its methods are not annotated
         _title(figure, runs, member, history)
         _samples(figure, runs, member, history)
         _quality(figure.add_axes((0.62, 0.575, 0.35, 0.2375)), runs, member, history)
@@ -171,8 +171,8 @@ def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mappin
     plane = Plane(real)
     placed = plane(fake)
     shown = plane.inside(placed)
-    axes.scatter(*plane(real).T, s=7, color=REAL, linewidths=0)
-    axes.scatter(*placed[shown].T, s=7, color=FAKE, alpha=0.7, linewidths=0)
+    axes.scatter(plane(real)[:, 0], plane(real)[:, 1], s=7, color=REAL, linewidths=0)
+    axes.scatter(placed[shown, 0], placed[shown, 1], s=7, color=FAKE, alpha=0.7, linewidths=0)
     axes.set(xlim=(plane.low[0], plane.high[0]), ylim=(plane.low[1], plane.high[1]), xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
     axes.spines[:].set_color(FAINT)
@@ -223,7 +223,7 @@ def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[st
         )
         lowest = min(lowest, floor)
     axes.plot(distances, color=FAKE, marker="o", markersize=3 if len(history) < 30 else 0)
-    _log_axis(axes, lowest / 1.35, highest * 1.35)
+    log_axis(axes, lowest / 1.35, highest * 1.35)
     _intervals(axes, runs, member)
     axes.set_title("distance (lower is better)", loc="left", fontsize=9, fontweight="bold")
 
@@ -263,7 +263,7 @@ def _intervals(axes: "Axes", runs: Runs, member: int) -> None:
     axes.set_xticks(range(0, horizon + 1, step))
 
 
-def _log_axis(axes: "Axes", low: float, high: float) -> None:
+def log_axis(axes: "Axes", low: float, high: float) -> None:
     """A log axis with a few ticks in plain numbers, also where it spans less than a decade."""
     axes.set_yscale("log")
     axes.set_ylim(low, high)

@@ -56,7 +56,11 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             theirs.close()
             self._workers.append(worker)
             self._pipes.append(ours)
-        spaces = self._gather()
+        try:
+            spaces = self._gather()
+        except BaseException:
+            self.close_extras()
+            raise
         self.single_observation_space, self.single_action_space = spaces[0]
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -140,7 +144,8 @@ def _work(pipe: Connection, env_id: str, num_envs: int, options: dict[str, Any])
         pass  # the parent is gone, or was told to stop
     except Exception as error:  # whatever it was belongs to the parent, which waits for an answer
         message = error if isinstance(error, MetaGANError) else None
-        pipe.send(("error", (message, traceback.format_exc())))
+        with contextlib.suppress(OSError):  # the parent may be gone, for another worker's error
+            pipe.send(("error", (message, traceback.format_exc())))
 
 
 def _with_finals(infos: Sequence[dict[str, Any]], edges: np.ndarray) -> list[dict[str, Any]]:

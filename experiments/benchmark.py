@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -111,7 +111,7 @@ def run_benchmark(
         configs: one for each split to compare on.
         out: directory for ``rows.jsonl``, ``curves.jsonl`` and ``samples.npz``; extended if it holds a benchmark.
         backend: ``"process"``.
-        workers: processes; by default one for each core.
+        workers: processes; by default one for each core; 0 runs everything in this one.
         command: how the benchmark was called, kept with the results.
         show: gets a line now and then.
 
@@ -132,21 +132,13 @@ def run_benchmark(
     batches = [batch for config in configs for batch in _batches(config) if not _keys(batch) <= done]
     total = sum(len(batch.tasks) for batch in batches)
     finished, started = 0, time.monotonic()
-    count = workers or min(os.cpu_count() or 1, max(1, len(batches)))
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_prepare) as pool:
-        futures = {pool.submit(_run, batch): batch for batch in batches}
-        try:
-            for future in _as_completed(futures):
-                rows, curves, samples = future.result()
-                _append(out / CURVES, (c for c in curves if _key(c) not in done))
-                _add_samples(out / SAMPLES, samples)
-                _append(out / ROWS, (row for row in rows if _key(row) not in done))
-                finished += len(rows)
-                show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
+    count = min(os.cpu_count() or 1, max(1, len(batches))) if workers is None else workers
+    for rows, curves, samples in _results_of(batches, count):
+        _append(out / CURVES, (curve for curve in curves if _key(curve) not in done))
+        _add_samples(out / SAMPLES, samples)
+        _append(out / ROWS, (row for row in rows if _key(row) not in done))
+        finished += len(rows)
+        show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
     return out
 
 
@@ -155,11 +147,23 @@ def gan_seed(task: Task, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{task.name}/{seed}".encode()).digest()[:4], "big")
 
 
-def _as_completed(futures: Iterable["Future[Any]"]) -> Iterator["Future[Any]"]:
-    waiting = set(futures)
-    while waiting:
-        ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        yield from ready
+_Result = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, np.ndarray]]
+
+
+def _results_of(batches: Sequence[_Batch], workers: int) -> Iterator[_Result]:
+    """Results as they come, from this process or from others."""
+    if workers == 0:
+        yield from map(_run, batches)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare) as pool:
+        futures = [pool.submit(_run, batch) for batch in batches]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            for future in futures:
+                future.cancel()
+            raise
 
 
 def _prepare() -> None:
@@ -197,7 +201,7 @@ def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _run(batch: _Batch) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, np.ndarray]]:
+def _run(batch: _Batch) -> _Result:
     split = get_suite(batch.suite).split(batch.split)
     tasks = [split[name] for name in batch.tasks]
     scheduler: Scheduler = load_policy(batch.policy) if batch.policy else make_scheduler(batch.scheduler)

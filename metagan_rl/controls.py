@@ -48,8 +48,8 @@ class Controls:
             value = np.asarray(getattr(self, field.name))
             if kind is np.int64 and not np.issubdtype(value.dtype, np.integer):
                 raise InvalidValueError(f"controls: {field.name} is {value.dtype}; it must be whole-number indices")
-            if not (np.issubdtype(value.dtype, np.integer) or np.issubdtype(value.dtype, np.floating)):
-                raise InvalidValueError(f"controls: {field.name} is {value.dtype}; it must be numbers")
+            if value.dtype.kind not in "iuf":
+                raise InvalidValueError(f"controls: {field.name} is {value.dtype}; it must be real numbers")
             object.__setattr__(self, field.name, np.atleast_1d(value.astype(kind)))
         counts = {field.name: getattr(self, field.name).shape for field in fields(self)}
         if len(set(counts.values())) != 1 or len(self.ratio.shape) != 1:

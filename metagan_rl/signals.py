@@ -15,6 +15,8 @@ from metagan_rl.populations.measurements import Measurements
 
 USUAL_BUDGET = 3072
 PENALTY_UNIT = 1e-3
+HUGE = 1e30
+"""Measurements are cut off here."""
 KNOWN_LOSSES = ("non-saturating", "hinge", "lsgan", "wgan", "rpgan")
 
 
@@ -94,6 +96,8 @@ def control_signals(controls: Controls) -> dict[str, np.ndarray]:
 
 def training_signals(measured: Measurements, controls: Controls) -> dict[str, np.ndarray]:
     """Signals from one interval's losses, logits and gradients, ``[B]`` each; without slopes and stability terms."""
+    # No infinities, whose differences and ratios are not numbers; NaN, which is not measured, stays.
+    measured = Measurements(**{name: np.clip(values, -HUGE, HUGE) for name, values in vars(measured).items()})
     losses = LOSSES.values()
     ideal = np.array([loss.ideal for loss in losses])[controls.loss]
     boundary = np.array([loss.boundary for loss in losses])[controls.loss]

@@ -9,12 +9,13 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from metagan_rl.agents import FastLstmPolicy, TrainConfig, load_policy, make_scheduler, save_policy, train
+from metagan_rl.agents import FastLstmPolicy, Scheduler, TrainConfig, load_policy, make_scheduler, save_policy, train
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.agents.training import _resumed
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.tasks import get_suite
+from metagan_rl.testing import ConformanceError, check_scheduler
 
 TINY = TrainConfig(
     updates=3 * 4 * 3 * 12,
@@ -205,3 +206,30 @@ def test_decays_begin_at_the_base_and_end_near_zero():
 def test_unknown_schedulers_offer_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean cosine"):
         make_scheduler("cosin")
+
+
+@pytest.mark.parametrize("name", scheduler_names())
+def test_every_scheduler_passes_the_public_check(name):
+    check_scheduler(name)
+
+
+def _broken(propose, **attributes):
+    return type("Broken", (Scheduler,), {"propose": propose, "source": "a test", **attributes})
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        (_broken(lambda self, s: s.base, source=""), "source"),
+        (_broken(lambda self, s: s.base[:1]), "for all runs"),
+        (_broken(lambda self, s: None), "must give Controls"),
+        (_broken(lambda self, s: s.base.replace(generator_lr=np.full(len(s), np.nan))), "generator_lr"),
+        (_broken(lambda self, s: s.base.replace(discriminator_lr=np.full(len(s), 99.0))), "must lie between"),
+        (_broken(lambda self, s: s.signals["no_such_signal"]), "KeyError"),
+        (_broken(lambda self, s: s.signals["progress"].fill(1.0) or s.base), "changed what it was shown"),
+        (_broken(lambda self, s: s.base.replace(generator_lr=np.random.uniform(0.5, 1, len(s)))), "other controls"),
+    ],
+)
+def test_the_public_check_tells_what_is_wrong_with_a_scheduler(scheduler, words):
+    with pytest.raises(ConformanceError, match=words):
+        check_scheduler(scheduler)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from metagan_rl.controls import CYCLE, KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
-from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
+from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks import StackedMLP
 from metagan_rl.networks.base import split
@@ -629,10 +629,6 @@ def test_one_population_has_one_shape(other: Task) -> None:
     with pytest.raises(InvalidValueError, match=other.name):
         Population([ring(1), other], [0, 1])
     assert Shape.of(other) != Shape.of(ring())
-
-
-def test_errors_are_of_the_kinds_that_users_catch() -> None:
-    assert issubclass(InvalidValueError, MetaGANError) and issubclass(InvalidValueError, ValueError)
 
 
 # --- members of different shapes -------------------------------------------------------------------------------------

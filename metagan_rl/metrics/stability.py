@@ -37,7 +37,7 @@ class StabilityMonitor:
         gradient = np.maximum(np.nan_to_num(measured.generator_gradient), 1e-30)
         unset = np.isnan(self._first_gradient)
         self._first_gradient[unset] = gradient[unset]
-        lost = np.log10(self._first_gradient / gradient)
+        lost = np.log10(self._first_gradient) - np.log10(gradient)  # their ratio may overflow
 
         self._log_distances = np.roll(self._log_distances, -1, axis=1)
         self._log_distances[:, -1] = log_distance

@@ -77,7 +77,8 @@ class Recorder:
 
     def measurements(self, generator_move: Tensor, discriminator_move: Tensor, diverged: Tensor) -> Measurements:
         """The averages of the interval."""
-        real, fake = torch.stack(self._real), torch.stack(self._fake)  # [U, B, N]
+        # [U, B, N]; in double precision, because the squares of an exploding critic's logits overflow single
+        real, fake = torch.stack(self._real).double(), torch.stack(self._fake).double()
         variance = (real.var(dim=-1) + fake.var(dim=-1)) / 2
 
         def ready(values: Tensor) -> np.ndarray:

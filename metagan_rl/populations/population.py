@@ -114,7 +114,7 @@ class Population:
         for members in self._chunks(controls):
             chunk = self.state[torch.from_numpy(members)]
             plan = self._plan(members, controls[members], updates)
-            inputs = self._inputs(members, chunk, updates)
+            inputs = self._inputs(members, chunk, updates, mix=plan.penalty == "one-centred")
             result = IntervalTrainer(self.generator, self.discriminator, chunk, plan, inputs).run()
             self.state.put(torch.from_numpy(members), chunk)
             measured.put(members, result)
@@ -185,11 +185,13 @@ class Population:
             simultaneous=self.shape.simultaneous,
         )
 
-    def _inputs(self, members: np.ndarray, chunk: PopulationState, updates: int) -> IntervalInputs:
+    def _inputs(
+        self, members: np.ndarray, chunk: PopulationState, updates: int, *, mix: bool = True
+    ) -> IntervalInputs:
         batch, latent = self.shape.batch_size, self.shape.networks.latent_dim
         noise = torch.empty(len(members), updates, batch, latent, dtype=self.dtype)
         rows = torch.empty(len(members), updates, batch, dtype=torch.int64)
-        mix = torch.empty(len(members), updates, batch, 1, dtype=self.dtype)
+        along = torch.zeros(len(members), updates, batch, 1, dtype=self.dtype)
         points, offset = [], 0
         seeds, intervals = chunk.seed.tolist(), chunk.intervals.tolist()
         for place, member in enumerate(members):
@@ -197,11 +199,12 @@ class Population:
             train = self.tasks[member].data().train
             torch.randn(noise.shape[1:], generator=rng, out=noise[place])
             torch.randint(len(train), rows.shape[1:], generator=rng, out=rows[place])
-            torch.rand(mix.shape[1:], generator=rng, out=mix[place])
+            if mix:  # drawn last, so that the rest does not depend on the penalty
+                torch.rand(along.shape[1:], generator=rng, out=along[place])
             rows[place] += offset
             points.append(train)
             offset += len(train)
-        return IntervalInputs(noise, torch.cat(points).to(self.dtype), rows, mix)
+        return IntervalInputs(noise, torch.cat(points).to(self.dtype), rows, along)
 
 
 def _stream(seed: int, interval: int) -> torch.Generator:

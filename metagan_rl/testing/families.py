@@ -1,7 +1,4 @@
-"""Conformance checks for people who add their own families: one call in a test tells all that is wrong.
-
-A check returns ``None`` when all is well; else it raises one ``ConformanceError`` that lists every problem found.
-"""
+"""The conformance check of families."""
 
 import json
 import re
@@ -13,25 +10,12 @@ import numpy as np
 
 from metagan_rl.errors import InvalidValueError, MetaGANError, MissingDependencyError
 from metagan_rl.tasks import FAMILIES, Family, Modes, Task, register_family
+from metagan_rl.testing.errors import ConformanceError
 
 # An odd number, so that families which draw two halves and lose a point are found.
 _COUNT = 2047
 _MIN_ROWS = 8
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
-class ConformanceError(MetaGANError, AssertionError):
-    """Something a user added does not do what the library relies on.
-
-    Attributes:
-        problems: one line for each problem.
-    """
-
-    def __init__(self, subject: str, problems: list[str]) -> None:
-        """Args: subject: what was checked, ("family 'ring'"). problems: one line for each problem."""
-        self.problems = tuple(problems)
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n- ".join([f"{subject} has {count}:", *problems]))
 
 
 def check_family(name_or_family: str | Family | type[Family], *, draws: int = 8, seed: int = 0) -> None:

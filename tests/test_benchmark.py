@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+
+from metagan_rl.agents import Scheduler, register_scheduler
+from metagan_rl.agents.scheduler import SCHEDULERS
+from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.experiments.benchmark import BenchmarkConfig, gan_seed, run_benchmark
+from metagan_rl.tasks import Base, Suite, register_suite, sample_task
+from metagan_rl.tasks.suites import SUITES
+
+
+@pytest.fixture(scope="module")
+def short_suite():
+    """Tasks with a budget of four intervals."""
+    rng = np.random.default_rng(0)
+    tasks = [
+        sample_task(family, rng, name=f"{family}/{i}", budget=192, base=Base(batch_size=32))
+        for family in ("ring", "moons")
+        for i in range(6)
+    ]
+    splits = {"train": tuple(tasks[::3]), "val": tuple(tasks[1::3]), "test": tuple(tasks[2::3])}
+    register_suite(Suite("short", 1, "for tests", splits))
+    yield "short"
+    SUITES.remove("short")
+
+
+def _rows(directory):
+    return [json.loads(line) for line in (directory / "rows.jsonl").read_text().splitlines()]
+
+
+def _settled(rows):
+    return sorted((json.dumps({k: v for k, v in row.items() if k != "seconds"}) for row in rows))
+
+
+def test_rows_are_whole_paired_and_the_same_when_made_again(short_suite, tmp_path):
+    config = BenchmarkConfig(short_suite, "test", ("constant", "linear"), seeds=2)
+    first = _rows(run_benchmark(config, tmp_path / "a", workers=0))
+    again = _rows(run_benchmark(config, tmp_path / "b", workers=0))
+    assert len(first) == 4 * 2 * 2
+    assert _settled(first) == _settled(again)
+    wanted = {"suite", "split", "tag", "task", "seed", "scheduler", "distance", "precision", "coverage", "diverged"}
+    assert wanted | {"updates", "seconds"} <= set(first[0])
+    assert all(row["updates"] == 192 for row in first)
+    starts = {(row["task"], row["seed"], row["scheduler"]): row["start"] for row in first}
+    for (task, seed, scheduler), start in starts.items():
+        assert start == starts[task, seed, "constant"], (scheduler, "must start from the same weights")
+    rings = [row for row in first if row["family"] == "ring"]
+    assert all(0 <= row["modes_share"] <= 1 for row in rings)
+    assert all(row["modes"] is None for row in first if row["family"] == "moons")
+
+
+def test_more_schedulers_and_seeds_extend_the_rows_and_change_none(short_suite, tmp_path):
+    out = tmp_path / "grown"
+    run_benchmark(BenchmarkConfig(short_suite, "test", ("constant",), seeds=1), out, workers=0)
+    before = _rows(out)
+    config = BenchmarkConfig(short_suite, "test", ("constant", "linear"), seeds=2)
+    run_benchmark(config, out, workers=0)
+    assert _rows(out)[: len(before)] == before
+    whole = _rows(run_benchmark(config, tmp_path / "whole", workers=0))
+    assert _settled(_rows(out)) == _settled(whole)
+
+
+def test_a_half_written_last_row_is_run_again(short_suite, tmp_path):
+    config = BenchmarkConfig(short_suite, "test", ("constant",), seeds=1)
+    out = run_benchmark(config, tmp_path, workers=0)
+    whole = _rows(out)
+    text = (out / "rows.jsonl").read_text()
+    (out / "rows.jsonl").write_text(text[:-40])
+    run_benchmark(config, out, workers=0)
+    assert _settled(_rows(out)) == _settled(whole)
+
+
+def test_results_of_other_settings_are_never_mixed_in(short_suite, tmp_path):
+    run_benchmark(BenchmarkConfig(short_suite, "test", ("constant",), seeds=1), tmp_path, workers=0)
+    with pytest.raises(FileFormatError, match="never mixed"):
+        other = BenchmarkConfig(short_suite, "test", ("constant",), seeds=1, interval_updates=24)
+        run_benchmark(other, tmp_path, workers=0)
+
+
+def test_a_scheduler_that_misbehaves_has_rows_that_say_so(short_suite, tmp_path):
+    @register_scheduler("not-a-number")
+    class NotANumber(Scheduler):
+        def propose(self, situation):
+            return situation.base.replace(generator_lr=np.full(len(situation), np.nan))
+
+    try:
+        config = BenchmarkConfig(short_suite, "test", ("not-a-number", "constant"), seeds=1)
+        rows = _rows(run_benchmark(config, tmp_path, workers=0))
+    finally:
+        SCHEDULERS.remove("not-a-number")
+    bad = [row for row in rows if row["scheduler"] == "not-a-number"]
+    assert len(bad) == 4 and all("generator_lr" in row["error"] and "nan" in row["error"] for row in bad)
+    assert all(row["error"] is None for row in rows if row["scheduler"] == "constant")
+
+
+def test_gan_seeds_differ_between_tasks_and_seeds(short_suite):
+    from metagan_rl.tasks import get_suite
+
+    tasks = list(get_suite(short_suite).split("test"))
+    assert len({gan_seed(task, seed) for task in tasks for seed in range(5)}) == len(tasks) * 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"suite": "planer"}, UnknownNameError, "did you mean planar"),
+        ({"split": "tset"}, UnknownNameError, "did you mean test"),
+        ({"schedulers": ("cosin",)}, UnknownNameError, "did you mean cosine"),
+        ({"schedulers": ()}, InvalidValueError, "at least one"),
+        ({"schedulers": ("linear", "linear")}, InvalidValueError, "each once"),
+        ({"seeds": 0}, InvalidValueError, "seeds is 0"),
+        ({"tasks": 0}, InvalidValueError, "tasks is 0"),
+        ({"policies": (("mine", "nowhere.safetensors"),)}, FileFormatError, "nowhere.safetensors"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_runs(changes, error, words):
+    with pytest.raises(error, match=words):
+        BenchmarkConfig(**{"suite": "planar", **changes})
+
+
+def test_places_that_cannot_be_written_are_named(short_suite, tmp_path):
+    (tmp_path / "file").write_text("")
+    config = BenchmarkConfig(short_suite, "test", ("constant",), seeds=1)
+    with pytest.raises(OutputError, match="cannot write into"):
+        run_benchmark(config, tmp_path / "file", workers=0)
+    with pytest.raises(UnknownNameError, match="unknown backend 'ry'"):
+        run_benchmark(config, tmp_path, backend="ry")

@@ -1,0 +1,52 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from metagan_rl.cli import main
+from metagan_rl.envs.registration import ENVIRONMENTS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "--suite", "planer", "--minutes", "1"], "did you mean planar"),
+        (["train", "--minutes", "-1"], "minutes is -1"),
+        (["train", "--minutes", "soon"], "soon"),
+        (["train", "--knobs", "lr"], "unknown knob 'lr'"),
+        (["train", "--resume", "nowhere"], "nowhere is not a training run"),
+        (["benchmark", "--schedulers", "constnt"], "did you mean constant"),
+        (["benchmark", "--split", "tset"], "did you mean test"),
+        (["benchmark", "--policy", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["benchmark", "--backend", "proces", "--seeds", "1"], "did you mean process"),
+        (["report", "nowhere"], "nowhere"),
+        (["list", "things"], "things"),
+        (["trane"], "trane"),
+        ([], ""),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("metagan-rl: ") and error.count("\n") == 1
+    assert words in error
+
+
+def test_list_tells_what_there_is(capsys):
+    for what, names in (
+        ("environments", ENVIRONMENTS),
+        ("suites", ["planar", "tabular", "digits"]),
+        ("schedulers", ["constant", "cosine", "random"]),
+    ):
+        assert main(["list", what]) == 0
+        shown = capsys.readouterr().out
+        assert all(name in shown for name in names)
+    assert main(["list", "policies"]) == 0
+
+
+def test_importing_the_package_registers_without_torch():
+    code = "import sys, gymnasium, metagan_rl; assert 'MetaGAN/Planar-v0' in gymnasium.registry; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stdout.strip() == "False"
