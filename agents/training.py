@@ -42,8 +42,9 @@ class TrainConfig:
 
     Attributes:
         suite: suite to train on; its validation split is only looked at.
-        minutes: wall time to train for; sets the number of iterations after the first one was timed.
-        updates: GAN updates to train for, instead of minutes.
+        minutes: time to train for, without validation; how far the schedules of learning rate and entropy are then depends on the
+            machine's speed. 10 if ``updates`` is not given either.
+        updates: GAN updates to train for, instead of minutes; such a run is the same every time.
         seed: of the agent and of all tasks and GANs.
         members: GANs trained at once.
         shards: worker processes that train them.
@@ -58,7 +59,7 @@ class TrainConfig:
         minibatches: parts each rollout is cut into.
         clip_range, gae_lambda, target_kl, max_grad_norm: of PPO.
         entropy_start: entropy bonus, falling to 0 at three quarters of the run.
-        prior: how strongly a fresh agent prefers what a careful user would try first (log-probability lost a level).
+        prior: how strongly a fresh agent prefers what a careful user would try first, as log-probability lost a level.
         validate_every: iterations between validations; 0 for none.
         validation_tasks: how many tasks of the validation split.
     """
@@ -75,12 +76,12 @@ class TrainConfig:
     signals: str = "all"
     trial_runs: int = 1
     hidden: int = 64
-    learning_rate: float = 1e-3
-    epochs: int = 8
+    learning_rate: float = 2.5e-3
+    epochs: int = 20
     minibatches: int = 4
     clip_range: float = 0.2
-    gae_lambda: float = 0.95
-    target_kl: float = 0.05
+    gae_lambda: float = 0.9
+    target_kl: float = 0.03
     max_grad_norm: float = 0.5
     entropy_start: float = 0.005
     prior: float = 1.2
@@ -137,7 +138,6 @@ class TrainingRun:
     def __init__(self, config: TrainConfig, out: Path) -> None:
         self.config, self.out = config, out
         self.iteration, self.best = 0, math.inf
-        self.iterations: int | None = None
         self.seconds = 0.0
         self.env: SB3VecEnv = make_sb3_vec_env(
             config.environment,
@@ -202,17 +202,16 @@ class TrainingRun:
         self._advance = functools.partial(bar.advance, bar.add_task("intervals", total=None))
         bar.start()
         try:
-            while self.iterations is None or self.iteration < self.iterations:
+            while self.done() < 1:
                 started = time.monotonic()
                 record = self._iterate()
+                self.seconds += time.monotonic() - started
                 if validation is not None and self._validates():
                     record.update(validation.measure(self.scheduler()))
                     if record["validation/distance"] < self.best:
                         self.best = record["validation/distance"]
                         save_policy(self.out / POLICY, self.scheduler())
-                self.seconds += time.monotonic() - started
-                self._plan()
-                bar.update(TaskID(0), total=(self.iterations or 1) * self.model.n_steps)
+                bar.update(TaskID(0), total=self.iteration * self.model.n_steps / self.done())
                 record["time/minutes"] = self.seconds / 60
                 self._write(record, logger)
                 show(self._line(record))
@@ -225,12 +224,18 @@ class TrainingRun:
         return self.out / POLICY
 
     def _validates(self) -> bool:
-        last = self.iterations is not None and self.iteration == self.iterations
-        return last or self.iteration % self.config.validate_every == 0
+        return self.done() >= 1 or self.iteration % self.config.validate_every == 0
+
+    def done(self) -> float:
+        """How much of the run is done, from 0 to 1."""
+        if self.config.updates is not None:
+            return self.iteration / max(1, self.config.updates // self.updates_per_iteration())
+        assert self.config.minutes is not None
+        return self.seconds / (60 * self.config.minutes)
 
     def _iterate(self) -> dict[str, float]:
         model, config = self.model, self.config
-        done = 0.0 if self.iterations is None else self.iteration / self.iterations
+        done = min(1.0, self.done())
         model.ent_coef = config.entropy_start * max(0.0, 1 - done / 0.75)
         model.lr_schedule = lambda _: config.learning_rate * (1 - 0.8 * done)
         seed = int(np.random.SeedSequence([config.seed, self.iteration]).generate_state(1)[0] // 2)
@@ -249,14 +254,6 @@ class TrainingRun:
         record["time/updates_per_second"] = self.updates_per_iteration() / seconds
         record["time/agent_share"] = 1 - log.environment_seconds / seconds
         return record
-
-    def _plan(self) -> None:
-        if self.iterations is not None:
-            return
-        if self.config.minutes is not None:
-            self.iterations = max(1, round(self.config.minutes * 60 / self.seconds))
-        else:
-            self.iterations = max(1, (self.config.updates or 1) // self.updates_per_iteration())
 
     def scheduler(self) -> PolicyScheduler:
         """The agent as it is, as a scheduler."""
@@ -300,7 +297,6 @@ class TrainingRun:
             "policy": self.model.policy.state_dict(),
             "optimizer": self.model.policy.optimizer.state_dict(),
             "iteration": self.iteration,
-            "iterations": self.iterations,
             "seconds": self.seconds,
             "best": self.best,
             "timesteps": self.model.num_timesteps,
@@ -316,7 +312,7 @@ class TrainingRun:
             checkpoint = torch.load(path, weights_only=True)
             self.model.policy.load_state_dict(checkpoint["policy"])
             self.model.policy.optimizer.load_state_dict(checkpoint["optimizer"])
-            self.iteration, self.iterations = checkpoint["iteration"], checkpoint["iterations"]
+            self.iteration = checkpoint["iteration"]
             self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
             self.model.num_timesteps = checkpoint["timesteps"]
         except FileNotFoundError:
@@ -326,7 +322,7 @@ class TrainingRun:
 
     def _line(self, record: dict[str, float]) -> str:
         parts = [
-            f"iteration {self.iteration}/{self.iterations}",
+            f"iteration {self.iteration} ({min(1, self.done()):.0%})",
             f"return {record['rollout/return']:+.3f}",
             f"distance {record['rollout/distance']:.3f}",
             f"diverged {record['rollout/diverged']:.0%}",

@@ -298,9 +298,10 @@ def _done(path: Path) -> set[tuple[Any, ...]]:
     from metagan_rl.experiments.report import read_rows
 
     rows = read_rows(path.parent)
-    text = path.read_text(encoding="utf-8")
-    if text and not text.endswith("\n"):  # a run was stopped in the middle of a line
-        write_whole(path, text[: text.rfind("\n") + 1])
+    for file in (path, path.with_name(CURVES)):
+        content = file.read_bytes() if file.exists() else b""
+        if content and not content.endswith(b"\n"):  # a run was stopped in the middle of a line
+            write_whole(file, content[: content.rfind(b"\n") + 1])
     return {_key(row) for row in rows}
 
 

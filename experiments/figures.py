@@ -31,11 +31,11 @@ KNOWN_COLOURS = {
     "linear": "#009e73",
     "cosine": "#0072b2",
     "ttur": "#e69f00",
-    "random": "#8c8c8c",
+    "random": "#999933",
     "gap-aware": "#cc79a7",
     "pbt": "#882255",
 }
-OTHER_COLOURS = ("#d55e00", "#332288", "#117733", "#aa4499", "#999933", "#661100", "#44aa99", "#6699cc")
+OTHER_COLOURS = ("#d55e00", "#332288", "#117733", "#aa4499", "#661100", "#44aa99", "#6699cc")
 DASHES = ((), (6, 2), (2, 1.5), (6, 2, 1.5, 2), (10, 3))
 RATIO_COLOURS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")  # six steps of cividis
 LOSS_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#bbcc33", "#ffaabb", "#44bb99", "#dddddd")  # Tol's "light"
@@ -121,9 +121,8 @@ def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line
         axes = figure.add_subplot()
         for name, band in curves.items():
             _line(axes, band, lines[name], 0.13)
-        low = min(float(np.nanmin(band.low)) for band in curves.values())
-        high = max(float(np.nanmax(band.high)) for band in curves.values())
-        log_axis(axes, low / 1.1, high * 1.1)
+        seen = np.concatenate([ends for band in curves.values() for ends in (band.low, band.middle, band.high)])
+        log_axis(axes, float(np.nanmin(seen)) / 1.1, float(np.nanmax(seen)) * 1.1)
         axes.set(xlabel=x_label, ylabel="distance", xlim=(0, None))
         axes.margins(x=0)
         return inline_svg(figure, key)
@@ -139,11 +138,11 @@ def schedule_card(key: str, bands: Mapping[str, Band], shares: Mapping[str, np.n
         line: of the scheduler.
     """
     with style():
-        figure = new_figure(5.0, 3.5)
+        figure = new_figure(5.0, 3.1)
         rates, ratio, weight, loss = figure.subplots(2, 2, sharex=True).ravel()
         rates.axhline(1, color="#bdbdbd", linewidth=0.8)
-        _line(rates, bands["discriminator_lr"], Line("#6e6e6e", (3, 1.5)), 0.2)
-        _line(rates, bands["generator_lr"], Line(line.colour, width=1.8), 0.2)
+        _line(rates, bands["generator_lr"], Line(line.colour, width=2.4), 0.25)
+        _line(rates, bands["discriminator_lr"], Line("#3c3c3c", (4, 2.5), width=1.1), 0.12)
         rates.set_yscale("log")
         rates.set_ylim(1 / LR_FACTOR / 1.25, LR_FACTOR * 1.25)
         rates.set_yticks([1 / 30, 1 / 5, 1, 5, 30], ["1/30", "1/5", "1", "5", "30"])

@@ -23,7 +23,7 @@ MAX_SAMPLE_BYTES = 3_500_000
 """Pictures of samples beyond this are left out, so that the report can be sent by mail."""
 STABILITY = (
     ("vanishing", "vanishing gradient"),
-    ("saturation", "saturation of D"),
+    ("saturation", "saturation of\N{NO-BREAK SPACE}D"),
     ("oscillation", "oscillation"),
     ("mode_loss", "mode loss"),
     ("modes_share", "modes found"),
@@ -97,9 +97,9 @@ def read_rows(directory: str | Path) -> list[dict[str, Any]]:
     _config(Path(directory))
     path = Path(directory) / "rows.jsonl"
     rows = read_lines(path, (*KEY, "tag", "family"))
-    for number, row in enumerate(rows, start=1):
+    for place, row in enumerate(rows, start=1):
         if not row.get("error") and not isinstance(row.get("distance"), (int, float)) and not row.get("diverged"):
-            raise FileFormatError(f"{path}, row {number}: no distance; remove the line or run the benchmark again")
+            raise FileFormatError(f"{path}, row {place}: no distance; remove the line or run the benchmark again")
     return rows
 
 
@@ -118,18 +118,16 @@ def read_lines(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from error
     records = []
-    for number, line in enumerate(content.split(b"\n")[:-1], start=1):
+    for place, line in enumerate(content.split(b"\n")[:-1], start=1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
             missing = [name for name in required if name not in record]
         except (ValueError, TypeError):
-            raise FileFormatError(f"{path}, line {number} is damaged: {line[:60]!r}") from None
+            raise FileFormatError(f"{path}, line {place} is damaged: {line[:60]!r}") from None
         if not isinstance(record, dict) or missing:
-            raise FileFormatError(
-                f"{path}, line {number} is not a record of a benchmark; missing: {', '.join(missing)}"
-            )
+            raise FileFormatError(f"{path}, line {place} is not a record of a benchmark; missing: {', '.join(missing)}")
         records.append(record)
     return records
 
@@ -167,7 +165,7 @@ def _curve_figures(
             panels.append((f"{suite}, {split} split: {tag}", svg))
     choices = choices_in(latest.values())
     cards = []
-    for place, name in enumerate(schedulers):
+    for place, name in enumerate(sorted(schedulers, key=lambda name: name in figures.KNOWN_COLOURS)):  # policies first
         own = [curve for curve in latest.values() if curve["scheduler"] == name]
         if own:
             cards.append((name, figures.schedule_card(f"schedule{place}", *schedule_of(own, choices), lines[name])))
@@ -211,35 +209,33 @@ def _sample_figures(
     """One record for each task with its pictures by column, and how many tasks were left out for size."""
     if not path.exists():
         return [], 0
-    found: dict[str, dict[str, Any]] = {}  # task -> scheduler -> row of its first seed
-    for row in sorted(rows, key=lambda row: -row["seed"]):
-        found.setdefault(row["task"], {})[row["scheduler"]] = row
+    first: dict[tuple[str, str], dict[str, Any]] = {}  # rows of the first seed, in the order of the tables
+    for row in (row for group in group_rows(rows).values() for row in group):
+        known = first.setdefault((row["task"], row["scheduler"]), row)
+        if row["seed"] < known["seed"]:
+            first[row["task"], row["scheduler"]] = row
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {tuple(name.rsplit("|", 1)): file[name] for name in file.files}
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from None
-    tasks = [task for task, name in arrays if name == "real" and task in found]
-    order = {
-        row["task"]: place for place, row in enumerate(row for group in group_rows(rows).values() for row in group)
-    }
+    tags = {task: row["tag"] for (task, _), row in first.items() if f"{task}|real" in arrays}
     shown: list[dict[str, Any]] = []
     size = 0
-    for task in sorted(tasks, key=lambda task: order[task]):
-        real = arrays[task, "real"]
+    for task, tag in tags.items():
+        real = arrays[f"{task}|real"]
         cells: dict[str, Any] = {"real": (figures.sample_picture(real, real, None), None, False)}
         for name in schedulers:
-            if (task, name) in arrays:
-                picture = figures.sample_picture(arrays[task, name], real, lines[name].colour)
-                row = found[task].get(name)
-                known = row is not None and not row.get("error")
-                cells[name] = (picture, end_distance(row) if known else None, bool(known and row.get("diverged")))
+            if f"{task}|{name}" in arrays:
+                picture = figures.sample_picture(arrays[f"{task}|{name}"], real, lines[name].colour)
+                result = first.get((task, name), {"error": "unknown"})
+                sound = not result.get("error")
+                cells[name] = (picture, end_distance(result) if sound else None, sound and bool(result.get("diverged")))
         size += sum(len(picture) for picture, _, _ in cells.values())
         if size > MAX_SAMPLE_BYTES:
             break
-        row = next(iter(found[task].values()))
-        shown.append({"task": task, "tag": row["tag"], "columns": real.shape[1], "cells": cells})
-    return shown, len(tasks) - len(shown)
+        shown.append({"task": task, "tag": tag, "columns": real.shape[1], "cells": cells})
+    return shown, len(tags) - len(shown)
 
 
 def _environment() -> Any:

@@ -10,15 +10,21 @@ import numpy as np
 from metagan_rl.experiments.statistics import Estimate
 from metagan_rl.experiments.summary import Group
 
+NARROWEST, WIDEST = 2.2, 5.0
+"""The scale of ratios reaches at least 1/2.2 or 2.2 and at most 1/5 or 5; what lies beyond is put at its end."""
+UNKNOWN = "\N{EN DASH}"
+
 
 def number(value: float | None) -> str:
     """Three significant digits, or a dash for what is not known."""
-    return "–" if value is None or not np.isfinite(value) else f"{value:#.3g}".removesuffix(".")
+    if value is None or not np.isfinite(value):
+        return UNKNOWN
+    return f"{value:#.3g}".removesuffix(".") if value else "0"
 
 
 def percent(value: float | None) -> str:
     """A share in whole per cent."""
-    return "–" if value is None or not np.isfinite(value) else f"{100 * value:.0f} %"
+    return UNKNOWN if value is None or not np.isfinite(value) else f"{100 * value:.0f} %"
 
 
 def interval(estimate: Estimate) -> str:
@@ -38,14 +44,14 @@ def whiskers(group: Group) -> dict[str, Any]:
         ``ticks``: labels and positions; ``entries``: position of low end, value and high end by scheduler.
     """
     ratios = {entry.scheduler: entry.ratio for entry in group.entries if np.isfinite(entry.ratio.value)}
-    every = [1 / 1.6, 1.6, *(end for ratio in ratios.values() for end in (ratio.low, ratio.value, ratio.high))]
-    low, high = (np.log(np.clip(end, 0.02, 50)) for end in (np.nanmin(every) / 1.08, np.nanmax(every) * 1.08))
+    every = [end for ratio in ratios.values() for end in (ratio.low, ratio.value, ratio.high) if np.isfinite(end)]
+    low = np.log(np.clip(min([1.0, *every]) / 1.08, 1 / WIDEST, 1 / NARROWEST))
+    high = np.log(np.clip(max([1.0, *every]) * 1.08, NARROWEST, WIDEST))
 
     def at(value: float) -> float:
         return round(float(np.clip(100 * (np.log(value) - low) / (high - low), 0, 100)), 2)
 
-    candidates = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
-    ticks = [(f"{tick:g}", at(tick)) for tick in candidates if low < np.log(tick) < high]
+    ticks = [(f"{tick:g}", at(tick)) for tick in (0.25, 0.5, 1, 2, 4) if low < np.log(tick) < high]
     ends = {name: [at(v) if np.isfinite(v) else None for v in (r.low, r.value, r.high)] for name, r in ratios.items()}
     return {"ticks": ticks, "entries": ends}
 
@@ -95,8 +101,11 @@ def as_markdown(groups: Sequence[Group], command: str) -> str:
         parts.append("No run has finished yet.")
     for group in groups:
         reference = safe(group.reference)
+        columns = (
+            f"scheduler | distance | 95 % | ratio to {reference} | 95 % | wins | 95 % | diverged | precision | coverage"
+        )
         table = [
-            f"| scheduler | distance | 95 % | ratio to {reference} | 95 % | wins | 95 % | diverged | precision | coverage | runs |",
+            f"| {columns} | runs |",
             "|---|--:|:--|--:|:--|--:|:--|--:|--:|--:|--:|",
         ]
         for entry in group.entries:
@@ -108,13 +117,13 @@ def as_markdown(groups: Sequence[Group], command: str) -> str:
                 number(entry.means.get("precision")),
                 number(entry.means.get("coverage")),
             ]
-            table.append("| " + " | ".join([*cells, f"{entry.tasks} × {entry.seeds}"]) + " |")
+            table.append("| " + " | ".join([*cells, f"{entry.tasks} x {entry.seeds}"]) + " |")
         dashes = " | " * 9
         table.append(f"| *real against real (floor)* | {number(group.floor)}{dashes}|")
         table.append(f"| *untrained (start)* | {number(group.start)}{dashes}|")
         parts += [f"## {safe(group.name)}", "\n".join(table)]
     parts.append(
         "Distance = sliced Wasserstein + 1 - F(precision, coverage), geometric mean over tasks, lower is better. "
-        "Bold: surely lower than the next best (95 % interval of the paired ratio excludes 1). Runs: tasks × seeds."
+        "Bold: surely lower than the next best (95 % interval of the paired ratio excludes 1). Runs: tasks x seeds."
     )
     return "\n\n".join(parts) + "\n"

@@ -20,6 +20,7 @@ from metagan_rl.networks import StackedMLP
 from metagan_rl.networks.base import split
 from metagan_rl.populations import Measurements, MixedPopulation, Population, PopulationState, Shape
 from metagan_rl.populations.interval import WEIGHT_LIMIT
+from metagan_rl.populations.measurements import Recorder
 from metagan_rl.populations.population import CHUNK_MEMBERS
 from metagan_rl.tasks import Base, Networks, Task
 
@@ -333,6 +334,17 @@ def test_multipliers_scale_the_base_rates() -> None:
     both = bases(tasks).replace(generator_lr=np.array([4.0, 1.0]), discriminator_lr=np.array([0.5, 1.0]))
     population.train(both, 24)
     assert_same(population.state[:1], population.state[1:])
+
+
+def test_logits_too_large_to_be_squared_are_still_measured() -> None:
+    recorder = Recorder(torch.zeros(1, 1))
+    real, fake = torch.tensor([[1e25, 3e25]]), torch.tensor([[-1e25, -3e25]])
+    recorder.discriminator(real, fake, torch.ones(1), torch.ones(1, 2))
+    recorder.generator(torch.ones(1), torch.ones(1, 2))
+    measured = recorder.measurements(torch.ones(1), torch.ones(1), torch.zeros(1, dtype=torch.bool))
+    assert measured.logit_deviation[0] == pytest.approx(math.sqrt(2) * 1e25)
+    assert measured.real_logit[0] == pytest.approx(2e25) == -measured.fake_logit[0]
+    assert measured.real_accuracy[0] == measured.fake_accuracy[0] == measured.pair_accuracy[0] == 1
 
 
 # --- members do not depend on each other -----------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_pixels_do_not_depend_on_the_users_settings() -> None:
 
     env = made("Planar")
     frame = np.asarray(env.render())
-    settings = {"font.size": 20.0, "axes.facecolor": "black", "lines.linewidth": 9.0}
+    settings: Any = {"font.size": 20.0, "axes.facecolor": "black", "lines.linewidth": 9.0}
     with mpl.rc_context(settings):
         np.testing.assert_array_equal(frame, np.asarray(env.render()))
         assert mpl.rcParams["font.size"] == 20.0

@@ -148,17 +148,21 @@ class Population:
         return PopulationState.fresh(*stacked, seed_column)
 
     def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
-        """Sound members that can step together: one ratio, one penalty, in runs of the same loss."""
-        losses = list(LOSSES)
+        """Sound members that can step together: one ratio, one kind of penalty, in runs of the same loss."""
+        losses = LOSSES.values()
         groups: dict[tuple[int, str], list[int]] = {}
-        for member in np.flatnonzero(~self.state.diverged.numpy()):
-            loss = LOSSES[losses[controls.loss[member]]]
-            penalty = loss.penalty if controls.penalty_weight[member] > 0 else ""
-            groups.setdefault((int(controls.ratio[member]), penalty), []).append(int(member))
+        for member in np.flatnonzero(~self.state.diverged.numpy()).tolist():
+            key = int(controls.ratio[member]), losses[controls.loss[member]].penalty
+            groups.setdefault(key, []).append(member)
         for _, members in sorted(groups.items()):
             members.sort(key=lambda member: (controls.loss[member], member))
-            pieces = -(-len(members) // CHUNK_MEMBERS)
-            yield from np.array_split(np.array(members), pieces)
+            free = [member for member in members if controls.penalty_weight[member] == 0]
+            # A few unpenalised members come along with weight 0, which is cheaper than stepping them by themselves.
+            alone = len(free) == len(members) or len(free) >= CHUNK_MEMBERS // 2
+            together = [member for member in members if member not in set(free)] if alone else members
+            for part in (free if alone else [], together):
+                if part:
+                    yield from np.array_split(np.array(part), -(-len(part) // CHUNK_MEMBERS))
 
     def _plan(self, members: np.ndarray, controls: Controls, updates: int) -> IntervalPlan:
         cycle = RATIOS.values()[controls.ratio[0]]
@@ -174,7 +178,7 @@ class Population:
             cycle=cycle,
             cycles=updates // sum(cycle),
             losses=runs,
-            penalty=LOSSES[runs[0][0]].penalty if controls.penalty_weight[0] > 0 else None,
+            penalty=LOSSES[runs[0][0]].penalty if (controls.penalty_weight > 0).any() else None,
             penalty_weight=column(controls.penalty_weight),
             generator_lr=column([base.generator_lr for base in bases] * controls.generator_lr),
             discriminator_lr=column([base.discriminator_lr for base in bases] * controls.discriminator_lr),
@@ -185,9 +189,7 @@ class Population:
             simultaneous=self.shape.simultaneous,
         )
 
-    def _inputs(
-        self, members: np.ndarray, chunk: PopulationState, updates: int, *, mix: bool = True
-    ) -> IntervalInputs:
+    def _inputs(self, members: np.ndarray, chunk: PopulationState, updates: int, *, mix: bool = True) -> IntervalInputs:
         batch, latent = self.shape.batch_size, self.shape.networks.latent_dim
         noise = torch.empty(len(members), updates, batch, latent, dtype=self.dtype)
         rows = torch.empty(len(members), updates, batch, dtype=torch.int64)

@@ -1,0 +1,332 @@
+"""The report: whole, self-contained, escaped; and plain words about a directory that is none."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metagan_rl.errors import FileFormatError, MissingDependencyError
+from metagan_rl.experiments.report import read_rows, write_report
+from metagan_rl.experiments.summary import summarise
+from metagan_rl.experiments.tables import number, shade
+
+pytest.importorskip("matplotlib")
+
+SCHEDULERS = ("constant", "cosine", "learned")
+FACTORS = {
+    "constant": 1.0,
+    "linear": 0.93,
+    "cosine": 0.9,
+    "ttur": 1.1,
+    "random": 2.4,
+    "gap-aware": 0.85,
+    "learned": 0.6,
+}
+GROUPS = (
+    ("planar", "known-family", ("ring", "grid"), 2),
+    ("planar", "held-out-family", ("spiral", "rose"), 2),
+    ("tabular", "real", ("wine",), 13),
+    ("digits", "real", ("digits",), 64),
+)
+
+
+def make_benchmark(
+    directory: Path, schedulers: Sequence[str] = SCHEDULERS, tasks: int = 2, seeds: int = 2, intervals: int = 6
+) -> Path:
+    """A directory as ``run_benchmark`` leaves it, with made-up results."""
+    rng = np.random.default_rng(0)
+    rows, curves, samples = [], [], {}
+    for suite, tag, families, dim in GROUPS:
+        for family in families:
+            for index in range(tasks):
+                name, difficulty = f"{family}/test/{index:04d}", np.exp(rng.normal(-1, 0.5))
+                real = ring(rng, dim)
+                if index == 0:
+                    samples[f"{name}|real"] = real.astype(np.float16)
+                for seed in range(seeds):
+                    for scheduler in schedulers:
+                        key = {"suite": suite, "split": "test", "task": name, "seed": seed, "scheduler": scheduler}
+                        factor = FACTORS.get(scheduler, 0.7)
+                        diverged = scheduler == "random" and rng.random() < 0.2
+                        end = 20.0 if diverged else float(difficulty * factor * np.exp(rng.normal(0, 0.15)))
+                        rows.append(row(key, tag, family, end, diverged, rng))
+                        curves.append(curve(key, end, intervals, rng))
+                        if index == seed == 0:
+                            points = ring(rng, dim) * (1 + rng.normal(0, 0.12 * factor, (len(real), dim)))
+                            samples[f"{name}|{scheduler}"] = points.astype(np.float16)
+    config = {
+        "kind": "metagan-rl benchmark",
+        "version": "0.1.0",
+        "command": "metagan-rl benchmark --suite planar --split test --schedulers constant,cosine",
+        "suites": [{"suite": s, "split": "test", "sha256": "0f" * 32} for s in ("planar", "tabular", "digits")],
+        "schedulers": list(schedulers),
+        "seeds": seeds,
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "benchmark.json").write_text(json.dumps(config))
+    for file, records in (("rows", rows), ("curves", curves), ("training", training())):
+        (directory / f"{file}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    np.savez_compressed(directory / "samples.npz", **samples)  # type: ignore[arg-type]  # keywords are arrays
+    return directory
+
+
+def ring(rng: np.random.Generator, dim: int) -> np.ndarray:
+    angle = rng.integers(8, size=200) * np.pi / 4
+    plane = 1.4 * np.column_stack([np.cos(angle), np.sin(angle)]) + rng.normal(0, 0.08, (200, 2))
+    return np.asarray(plane @ np.random.default_rng(5).normal(size=(2, dim)) if dim > 2 else plane)
+
+
+def row(
+    key: dict[str, Any], tag: str, family: str, distance: float, diverged: bool, rng: np.random.Generator
+) -> dict[str, Any]:
+    quality = float(np.exp(-distance))
+    values = {"vanishing": 0.05, "saturation": 0.2, "oscillation": 0.1, "mode_loss": 0.03}
+    return {
+        **key, "tag": tag, "family": family, "distance": distance, "floor": 0.09, "start": 1.9,
+        "sliced_wasserstein": distance / 3, "precision": quality, "coverage": quality * 0.9,
+        "modes": 7.0 if family == "ring" else None, "modes_share": 0.875 if family == "ring" else None,
+        "high_quality": 0.8 if family == "ring" else None, "diverged": diverged,
+        **{name: float(value * rng.uniform(0.5, 2)) for name, value in values.items()},
+        "updates": 3072, "seconds": 1.5, "error": None,
+    }  # fmt: skip
+
+
+def curve(key: dict[str, Any], end: float, intervals: int, rng: np.random.Generator) -> dict[str, Any]:
+    share = np.linspace(0, 1, intervals + 1)
+    distance = end + (1.9 - end) * np.exp(-4 * share) * np.exp(rng.normal(0, 0.05, intervals + 1))
+    decay = np.ones(intervals)
+    if key["scheduler"] in ("cosine", "linear"):
+        decay = np.maximum((1 + np.cos(np.pi * share[:-1])) / 2, 1 / 30)
+    if key["scheduler"] in ("learned", "random"):
+        decay = np.exp(rng.normal(0, 0.8, intervals) - share[:-1])
+    learned = key["scheduler"] == "learned"
+    return {
+        **key,
+        "distance": distance.tolist(),
+        "generator_lr": decay.tolist(),
+        "discriminator_lr": (decay * (2 if learned else 1)).tolist(),
+        "ratio": rng.choice(["1:1", "2:1", "5:1"], intervals).tolist() if learned else ["1:1"] * intervals,
+        "loss": rng.choice(["rpgan", "hinge"], intervals).tolist() if learned else ["non-saturating"] * intervals,
+        "penalty_weight": (rng.choice([0, 0.1, 1, 10], intervals) if learned else np.zeros(intervals)).tolist(),
+    }
+
+
+def training() -> list[dict[str, Any]]:
+    records: list[dict[str, Any]] = []
+    for step in range(40):
+        record: dict[str, Any] = {"iteration": step + 1, "gan_updates": 150_000 * (step + 1)}
+        record["rollout/return"] = 0.5 + 1.2 * (1 - np.exp(-step / 12)) + 0.1 * np.sin(3.0 * step)
+        if step % 5 == 4:
+            record["validation/distance"] = 0.35 + 0.5 * np.exp(-step / 10)
+            record.update({"validation/distance_constant": 0.6, "validation/distance_random": 1.3})
+        records.append(record)
+    return records
+
+
+class Page(HTMLParser):
+    """Text, tags and attributes of the page; fails on tags that do not match."""
+
+    VOID = frozenset({"meta", "br", "img"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.headings: list[str] = []
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+        if self.open[-1:] == ["h2"]:
+            self.headings.append(data)
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = make_benchmark(tmp_path_factory.mktemp("benchmark"))
+    assert write_report(directory) == directory / "report.html"
+    return directory
+
+
+@pytest.fixture
+def fresh(benchmark: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(benchmark, tmp_path / "copy"))
+
+
+def test_the_report_needs_nothing_else(benchmark: Path) -> None:
+    html = (benchmark / "report.html").read_text(encoding="utf-8")
+    assert len(html) < 6_000_000
+    for outside in ("http", "//www", "<script", "<link", "@import", "file:"):
+        assert outside not in html
+    page = Page(html)
+    assert {"svg", "img", "table", "style"} <= page.tags
+    assert len(set(page.ids)) == len(page.ids)
+
+
+def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
+    page = Page((benchmark / "report.html").read_text(encoding="utf-8"))
+    words = " ".join(page.words)
+    for name in (*SCHEDULERS, "known-family", "held-out-family", "wine", "spiral/test/0000", "floor", "0f0f"):
+        assert name in words
+    assert page.headings == [
+        "Results",
+        "Families",
+        "Training of the agent",
+        "Quality over the run",
+        "Schedules chosen",
+        "Samples at the end",
+        "Stability",
+        "How to read this",
+    ]
+
+
+def test_the_report_made_again_is_the_same(fresh: Path) -> None:
+    names = ("report.html", "summary.md", "summary.csv")
+    before = [(fresh / name).read_bytes() for name in names]
+    write_report(fresh)
+    assert [(fresh / name).read_bytes() for name in names] == before
+
+
+def test_summaries_hold_the_tables(benchmark: Path) -> None:
+    with (benchmark / "summary.csv").open(encoding="utf-8", newline="") as file:
+        records = list(csv.DictReader(file))
+    assert len(records) == len(GROUPS) * len(SCHEDULERS)
+    learned = next(r for r in records if r["scheduler"] == "learned" and r["tag"] == "known-family")
+    assert float(learned["ratio_low"]) < float(learned["ratio"]) == pytest.approx(0.6, rel=0.2)
+    assert learned["tasks"] == "4"
+    markdown = (benchmark / "summary.md").read_text(encoding="utf-8")
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+    assert "held-out-family" in markdown
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    names = ("constant", "<b>böse</b> & $x_1$|学习")
+    directory = make_benchmark(tmp_path, names, tasks=1, seeds=1, intervals=3)
+    page = Page(write_report(directory).read_text(encoding="utf-8"))
+    assert "b" not in page.tags or "<b>böse" not in (directory / "report.html").read_text(encoding="utf-8")
+    assert any(names[1] in words for words in page.words)
+    assert "\\|学习" in (directory / "summary.md").read_text(encoding="utf-8")
+
+
+def test_a_half_written_last_line_is_left_out(fresh: Path) -> None:
+    rows = len(read_rows(fresh))
+    for name in ("rows", "curves"):
+        with (fresh / f"{name}.jsonl").open("ab") as file:
+            file.write('{"suite": "planar", "task": "ä'.encode()[:-1])
+    assert len(read_rows(fresh)) == rows
+    write_report(fresh)
+
+
+@pytest.mark.parametrize("damage", ['{"suite": "pla', "[1, 2]", '"text"', '{"suite": "planar"}', "7"])
+@pytest.mark.parametrize("name", ["rows", "curves"])
+def test_a_line_damaged_in_the_middle_is_named(fresh: Path, name: str, damage: str) -> None:
+    path = fresh / f"{name}.jsonl"
+    lines = path.read_text().splitlines()
+    lines[2] = damage
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(FileFormatError, match=rf"{name}\.jsonl, line 3"):
+        write_report(fresh)
+
+
+def test_damage_elsewhere_is_named(fresh: Path) -> None:
+    lines = (fresh / "curves.jsonl").read_text().splitlines()
+    broken = {**json.loads(lines[0]), "generator_lr": ["fast"] * 6}
+    (fresh / "curves.jsonl").write_text("\n".join([json.dumps(broken), *lines[1:]]) + "\n")
+    with pytest.raises(FileFormatError, match=r"curves\.jsonl is damaged"):
+        write_report(fresh)
+    (fresh / "curves.jsonl").unlink()
+    (fresh / "samples.npz").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(FileFormatError, match=r"samples\.npz is damaged"):
+        write_report(fresh)
+    record = {**json.loads((fresh / "rows.jsonl").read_text().splitlines()[0]), "distance": "low"}
+    (fresh / "rows.jsonl").write_text(json.dumps(record) + "\n")
+    with pytest.raises(FileFormatError, match="row 1: no distance"):
+        read_rows(fresh)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", '{"kind": "something else"}'])
+def test_other_directories_are_refused(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "benchmark.json").write_text(content)
+    for read in (read_rows, write_report):
+        with pytest.raises(FileFormatError, match=tmp_path.name):
+            read(tmp_path)
+    with pytest.raises(FileFormatError, match="nowhere"):
+        read_rows(tmp_path / "nowhere")
+
+
+def test_a_benchmark_without_rows_says_so(fresh: Path) -> None:
+    for name in ("rows.jsonl", "curves.jsonl", "samples.npz", "training.jsonl"):
+        (fresh / name).unlink()
+    assert read_rows(fresh) == []
+    assert "No run has finished yet" in write_report(fresh).read_text(encoding="utf-8")
+
+
+def test_failed_and_missing_runs_are_told(fresh: Path) -> None:
+    path = fresh / "rows.jsonl"
+    kept = [record for record in map(json.loads, path.read_text().splitlines()) if record["family"] == "ring"]
+    for record in kept:
+        if record["scheduler"] == "cosine":
+            for name in set(record) - {"suite", "split", "task", "seed", "scheduler", "tag", "family"}:
+                del record[name]
+            record["error"] = "controls <of> nothing"
+    path.write_text("".join(json.dumps(record) + "\n" for record in kept[:-1]))
+    text = write_report(fresh).read_text(encoding="utf-8")
+    assert "controls &lt;of&gt; nothing" in text
+    assert "0 of 4 runs, 4 failed" in text
+    assert "3 of 4 runs" in text
+
+
+def test_bold_needs_a_lead_beyond_doubt(benchmark: Path) -> None:
+    groups = summarise(read_rows(benchmark), SCHEDULERS)
+    for group in groups:
+        assert [entry.distance.value for entry in group.entries] == sorted(e.distance.value for e in group.entries)
+        assert group.entries[0].best == group.lead.excludes(1.0)
+        assert not any(entry.best for entry in group.entries[1:])
+    assert groups[0].entries[0].best
+    one_task = [record for record in read_rows(benchmark) if record["task"] == "ring/test/0000"]
+    assert not any(entry.best for entry in summarise(one_task, SCHEDULERS)[0].entries)
+
+
+def test_a_row_written_twice_counts_once(benchmark: Path) -> None:
+    rows = read_rows(benchmark)
+    assert repr(summarise(rows, SCHEDULERS)) == repr(summarise([*rows, *rows], SCHEDULERS))
+
+
+def test_matplotlib_missing_is_said(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingDependencyError, match=r"the report needs matplotlib.*metagan-rl\[report\]"):
+        write_report(fresh)
+
+
+def test_numbers_are_short() -> None:
+    values = (0.5, 1.234, 20.0, 123.4, 0.0, float("nan"), None)
+    assert [number(value) for value in values] == ["0.500", "1.23", "20.0", "123", "0", "\u2013", "\u2013"]
+    assert shade(0.4, 1.0).startswith("rgba(0,114,178,0.42")
+    assert shade(float("nan"), 1.0) == "transparent"
