@@ -23,7 +23,7 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
         starts = episode_starts.reshape(sequences, -1)
         if starts.shape[1] > 1 and bool(starts[:, 1:].any()):
             parent: Any = RecurrentActorCriticPolicy._process_sequence
-            return parent(features, lstm_states, episode_starts, lstm)  # type: ignore[no-any-return]
+            return parent(features, lstm_states, episode_starts, lstm)
         keep = (1 - starts[:, 0]).view(1, sequences, 1)
         states = (lstm_states[0] * keep, lstm_states[1] * keep)
         inputs = features.reshape(sequences, -1, lstm.input_size).swapaxes(0, 1)

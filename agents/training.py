@@ -42,8 +42,8 @@ class TrainConfig:
 
     Attributes:
         suite: suite to train on; its validation split is only looked at.
-        minutes: time to train for, without validation; how far the schedules of learning rate and entropy are then depends on the
-            machine's speed. 10 if ``updates`` is not given either.
+        minutes: time to train for, without validation; how far the schedules of learning rate and entropy are then
+            depends on the machine's speed. 10 if ``updates`` is not given either.
         updates: GAN updates to train for, instead of minutes; such a run is the same every time.
         seed: of the agent and of all tasks and GANs.
         members: GANs trained at once.

@@ -31,7 +31,7 @@ def _rows(directory):
 
 
 def _settled(rows):
-    return sorted((json.dumps({k: v for k, v in row.items() if k != "seconds"}) for row in rows))
+    return sorted(json.dumps({k: v for k, v in row.items() if k != "seconds"}) for row in rows)
 
 
 def test_rows_are_whole_paired_and_the_same_when_made_again(short_suite, tmp_path):

@@ -47,8 +47,8 @@ def test_list_tells_what_there_is(capsys):
 
 
 def test_importing_the_package_registers_without_torch():
-    code = "import sys, gymnasium, metagan_rl; assert 'MetaGAN/Planar-v0' in gymnasium.registry; print('torch' in sys.modules)"
+    code = "import sys, gymnasium as g, metagan_rl; print('MetaGAN/Planar-v0' in g.registry, 'torch' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "True False"

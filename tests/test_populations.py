@@ -131,7 +131,7 @@ def test_the_whole_range_of_controls_is_allowed_and_rounding_beyond_it_forgiven(
         kept = controls(2, **{knob: np.array([low, high])})
         assert getattr(kept, knob).tolist() == [low, high]
     assert LR_FACTOR == 30 and MAX_PENALTY_WEIGHT == 100
-    controls(1, generator_lr=np.exp([math.log(30)]), discriminator_lr=np.exp([-math.log(30)]))
+    controls(1, generator_lr=np.nextafter([30.0], 31), discriminator_lr=np.nextafter([1 / 30], 0))
     controls(1, ratio=np.array([len(RATIOS) - 1], dtype=np.uint8), loss=np.array([len(LOSSES) - 1], dtype=np.int32))
 
 
