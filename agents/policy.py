@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from metagan_rl.agents.scheduler import Scheduler, Situation
+from metagan_rl.agents.scheduler import Scheduler, Situation, register_scheduler
 from metagan_rl.controls import Controls
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.trial import TrialMemory
@@ -176,3 +176,11 @@ def shipped_policy(name: str = "default") -> Path:
     if name not in shipped_policies():
         raise UnknownNameError("policy", name, shipped_policies())
     return SHIPPED / f"{name}.safetensors"
+
+
+def default_policy() -> PolicyScheduler:
+    """The learned schedule that comes with the package; see the model card beside its file."""
+    return load_policy(shipped_policy())
+
+
+register_scheduler("default", default_policy)

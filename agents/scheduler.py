@@ -78,13 +78,12 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
     Raises:
         UnknownNameError: there is none; the nearest names are offered.
     """
-    from metagan_rl.agents import fixed  # noqa: F401  (imported to register its schedulers)
-
+    scheduler_names()
     return SCHEDULERS[name](**options)
 
 
 def scheduler_names() -> list[str]:
     """Names that :func:`make_scheduler` knows."""
-    from metagan_rl.agents import fixed  # noqa: F401  (imported to register its schedulers)
+    from metagan_rl.agents import fixed, policy  # noqa: F401  (imported to register their schedulers)
 
     return list(SCHEDULERS)

@@ -124,9 +124,9 @@ class Runs:
         values = training_signals(measured, controls)
         for name in ("discriminator_loss", "logit_gap"):
             values[f"{name}_slope"] = np.clip(values[name], -1, 1) - np.clip(seen.get(name, 0.0), -1, 1)
-        gradient = np.maximum(np.nan_to_num(measured.generator_gradient), 1e-30)
+        gradient = np.clip(np.nan_to_num(measured.generator_gradient), 1e-30, 1e30)
         self._first_gradient = np.where(np.isnan(self._first_gradient), gradient, self._first_gradient)
-        values["gradient_decline"] = np.log10(gradient / self._first_gradient) / 3
+        values["gradient_decline"] = (np.log10(gradient) - np.log10(self._first_gradient)) / 3
         values["distance_change"] = 2 * np.log(self.quality.distance / before)
         self._signals = {**values, **stability}
         return Outcome(
