@@ -47,7 +47,7 @@ class PolicyConfig:
 
 
 class PolicyNetwork(nn.Module):
-    """Signals to logits of each knob's levels: an optional LSTM, then tanh layers, as Stable-Baselines3 builds them.
+    """Signals to logits of each knob's levels: an optional LSTM, tanh layers, and a linear layer beside them.
 
     Args:
         inputs: size of the observation.
@@ -61,6 +61,7 @@ class PolicyNetwork(nn.Module):
         sizes = [config.hidden or inputs, *config.layers]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], sum(levels))
+        self.direct = nn.Linear(inputs, sum(levels), bias=False)
 
     def forward(self, observation: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Logits ``[B, levels]`` and the new memory, from observations ``[B, O]``."""
@@ -70,7 +71,7 @@ class PolicyNetwork(nn.Module):
             values = output[0]
         for layer in self.layers:
             values = torch.tanh(layer(values))
-        return self.head(values), state
+        return self.head(values) + self.direct(observation), state
 
 
 class PolicyScheduler(Scheduler):

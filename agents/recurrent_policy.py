@@ -1,11 +1,16 @@
-"""Recurrent policy for RL² trials: sb3-contrib's, with its sequences run through the LSTM in one call."""
+"""Recurrent policy for RL² trials: sb3-contrib's, run through the LSTM in one call, with a direct way to the action."""
 
-from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from torch import Tensor, nn
+
+from metagan_rl.controls import Controls
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.signals import Signal, control_signals
+from metagan_rl.tasks.task import Base
 
 
 class FastLstmPolicy(RecurrentActorCriticPolicy):
@@ -31,27 +36,66 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
         return output.transpose(0, 1).flatten(end_dim=1), states
 
 
-PREFERRED = {"generator_lr": 4, "discriminator_lr": 4, "ratio": 2, "loss": 0, "penalty_weight": 1}
-"""Levels a fresh agent prefers: the base's rates, 1:1, the non-saturating loss, the lightest penalty."""
+class SchedulerPolicy(FastLstmPolicy):
+    """The policy schedulers are trained with: observations also reach the logits by a linear layer of their own.
+
+    By that layer a fresh agent can be made to keep the controls in force (:func:`keep_controls`). Its exploration is
+    then a walk that starts at the user's base: whole stretches of training under other controls, whose effects can be
+    told, where controls drawn anew in every interval would only shake the GAN.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.direct = nn.Linear(self.features_dim, self.action_net.out_features, bias=False)
+        nn.init.zeros_(self.direct.weight)
+        rate = self.optimizer.param_groups[0]["lr"]
+        self.optimizer = self.optimizer_class(self.parameters(), lr=rate, **self.optimizer_kwargs)
+
+    def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
+        """As the parent; the features are kept for the direct layer."""
+        features = super().extract_features(obs, features_extractor)
+        self._features = features
+        return features
+
+    def get_distribution(self, obs: Any, lstm_states: Any, episode_starts: Any) -> Any:
+        """As the parent, which goes round :meth:`extract_features` here."""
+        self._features = self.extract_features(obs, self.pi_features_extractor)
+        return super().get_distribution(obs, lstm_states, episode_starts)
+
+    def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
+        logits = self.action_net(latent_pi) + self.direct(self._features)
+        return self.action_dist.proba_distribution(action_logits=logits)
 
 
-def bias_towards(policy: Any, knobs: Sequence[str], levels: Sequence[int], strength: float) -> None:
-    """Makes a fresh discrete policy prefer what a careful user would try first, so that exploration starts there.
+def keep_controls(policy: SchedulerPolicy, codec: ActionCodec, which: tuple[Signal, ...], stickiness: float) -> None:
+    """Sets a fresh policy up to keep the controls in force, and to leave them for neighbouring levels now and then.
 
-    Levels drawn evenly would ruin every GAN in its first intervals, and nothing could be learnt about the rest.
+    A level's logit becomes -k |s - x|^2, up to what all levels share: s are the signals that tell the level, x those of
+    the controls in force, and k is such that a neighbouring level loses ``stickiness`` in log-probability.
 
     Args:
-        policy: with a ``MultiDiscrete`` action head.
-        knobs: name of each knob.
-        levels: how many levels each has.
-        strength: log-probability lost for each level away from the preferred one (for the loss: for any other).
+        policy: changed in place.
+        codec: its knobs and levels.
+        which: signals it sees, in order.
+        stickiness: 0 draws all levels alike.
     """
+    columns = {signal.name: column for column, signal in enumerate(which)}
     with torch.no_grad():
-        start = 0
         policy.action_net.weight.mul_(0.1)
-        for knob, count in zip(knobs, levels, strict=True):
-            away = (torch.arange(count) - PREFERRED[knob]).abs().float()
-            if knob == "loss":
-                away = 2 * away.clamp_max(1)
-            policy.action_net.bias[start : start + count] = -strength * away
+        start = 0
+        for knob, count in zip(codec.knobs, codec.levels.tolist(), strict=True):
+            told = _signals_of_levels(codec, knob, count)
+            names = [name for name in told if np.ptp(told[name]) > 0]
+            levels = torch.tensor(np.stack([told[name] for name in names], axis=1), dtype=torch.float32)  # [levels, S]
+            apart = (levels[1:] - levels[:-1]).square().sum(dim=1).mean()
+            k = stickiness / float(apart)
+            policy.action_net.bias[start : start + count] = -k * levels.square().sum(dim=1)
+            for place, name in enumerate(names):
+                policy.direct.weight[start : start + count, columns[name]] = 2 * k * levels[:, place]
             start += count
+
+
+def _signals_of_levels(codec: ActionCodec, knob: str, count: int) -> dict[str, np.ndarray]:
+    actions = np.zeros((count, len(codec.knobs)), dtype=np.int64)
+    actions[:, codec.knobs.index(knob)] = np.arange(count)
+    return control_signals(codec.decode(actions, Controls.base([Base()] * count)))

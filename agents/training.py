@@ -22,7 +22,7 @@ from stable_baselines3.common.logger import configure
 
 from metagan_rl import __version__
 from metagan_rl.agents.policy import PolicyConfig, PolicyScheduler, save_policy
-from metagan_rl.agents.recurrent_policy import FastLstmPolicy, bias_towards
+from metagan_rl.agents.recurrent_policy import SchedulerPolicy, keep_controls
 from metagan_rl.agents.rollout_log import RolloutLog
 from metagan_rl.agents.validation import Validation
 from metagan_rl.controls import KNOBS
@@ -59,7 +59,7 @@ class TrainConfig:
         minibatches: parts each rollout is cut into.
         clip_range, gae_lambda, target_kl, max_grad_norm: of PPO.
         entropy_start: entropy bonus, falling to 0 at three quarters of the run.
-        prior: how strongly a fresh agent prefers what a careful user would try first, as log-probability lost a level.
+        stickiness: how strongly a fresh agent keeps the controls in force, as log-probability lost a level.
         validate_every: iterations between validations; 0 for none.
         validation_tasks: how many tasks of the validation split.
     """
@@ -80,11 +80,11 @@ class TrainConfig:
     epochs: int = 20
     minibatches: int = 4
     clip_range: float = 0.2
-    gae_lambda: float = 0.9
+    gae_lambda: float = 0.95
     target_kl: float = 0.03
     max_grad_norm: float = 0.5
     entropy_start: float = 0.005
-    prior: float = 1.2
+    stickiness: float = 2.8
     validate_every: int = 5
     validation_tasks: int = 24
 
@@ -165,7 +165,7 @@ class TrainingRun:
         steps = self.run_intervals * config.trial_runs
         torch.manual_seed(config.seed)
         self.model = RecurrentPPO(
-            FastLstmPolicy,
+            SchedulerPolicy,
             self.env,
             learning_rate=config.learning_rate,
             n_steps=steps,
@@ -187,7 +187,7 @@ class TrainingRun:
             },
         )
         codec = ActionCodec(config.knobs)
-        bias_towards(self.model.policy, codec.knobs, codec.levels.tolist(), config.prior)
+        keep_controls(self.model.policy, codec, SIGNAL_SETS[config.signals], config.stickiness)
 
     def updates_per_iteration(self) -> int:
         """GAN updates of one iteration."""
@@ -265,6 +265,7 @@ class TrainingRun:
                 ("lstm_actor.", "lstm."),
                 ("mlp_extractor.policy_net.0.", "layers.0."),
                 ("action_net.", "head."),
+                ("direct.", "direct."),
             ):
                 if key.startswith(theirs):
                     weights[ours + key.removeprefix(theirs)] = value
