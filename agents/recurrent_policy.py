@@ -46,10 +46,10 @@ class SchedulerPolicy(FastLstmPolicy):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.direct = nn.Linear(self.features_dim, self.action_net.out_features, bias=False)
+        head: Any = self.action_net
+        self.direct = nn.Linear(self.features_dim, head.out_features, bias=False)
         nn.init.zeros_(self.direct.weight)
-        rate = self.optimizer.param_groups[0]["lr"]
-        self.optimizer = self.optimizer_class(self.parameters(), lr=rate, **self.optimizer_kwargs)
+        self.optimizer.add_param_group({"params": list(self.direct.parameters())})
 
     def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
         """As the parent; the features are kept for the direct layer."""
@@ -57,7 +57,7 @@ class SchedulerPolicy(FastLstmPolicy):
         self._features = features
         return features
 
-    def get_distribution(self, obs: Any, lstm_states: Any, episode_starts: Any) -> Any:
+    def get_distribution(self, obs: Any, lstm_states: Any, episode_starts: Any) -> Any:  # type: ignore[override]
         """As the parent, which goes round :meth:`extract_features` here."""
         self._features = self.extract_features(obs, self.pi_features_extractor)
         return super().get_distribution(obs, lstm_states, episode_starts)
@@ -67,14 +67,14 @@ class SchedulerPolicy(FastLstmPolicy):
         return self.action_dist.proba_distribution(action_logits=logits)
 
 
-def keep_controls(policy: SchedulerPolicy, codec: ActionCodec, which: tuple[Signal, ...], stickiness: float) -> None:
+def keep_controls(policy: Any, codec: ActionCodec, which: tuple[Signal, ...], stickiness: float) -> None:
     """Sets a fresh policy up to keep the controls in force, and to leave them for neighbouring levels now and then.
 
     A level's logit becomes -k |s - x|^2, up to what all levels share: s are the signals that tell the level, x those of
     the controls in force, and k is such that a neighbouring level loses ``stickiness`` in log-probability.
 
     Args:
-        policy: changed in place.
+        policy: a :class:`SchedulerPolicy`, changed in place.
         codec: its knobs and levels.
         which: signals it sees, in order.
         stickiness: 0 draws all levels alike.
