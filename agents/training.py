@@ -206,7 +206,9 @@ class TrainingRun:
                 started = time.monotonic()
                 record = self._iterate()
                 self.seconds += time.monotonic() - started
-                if validation is not None and self._validates():
+                if validation is None:
+                    save_policy(self.out / POLICY, self.scheduler())
+                elif self._validates():
                     record.update(validation.measure(self.scheduler()))
                     if record["validation/distance"] < self.best:
                         self.best = record["validation/distance"]
@@ -215,8 +217,6 @@ class TrainingRun:
                 record["time/minutes"] = self.seconds / 60
                 self._write(record, logger)
                 show(self._line(record))
-            if validation is None or not (self.out / POLICY).exists():
-                save_policy(self.out / POLICY, self.scheduler())
         finally:
             bar.stop()
             self.env.close()

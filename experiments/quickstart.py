@@ -10,7 +10,7 @@ from metagan_rl.agents.training import PROGRESS, TrainConfig, train
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
 from metagan_rl.files import make_directory
 
-SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random")
+SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
 
 
 def quickstart(minutes: float, out: Path, seed: int, *, command: str, show: Callable[[str], None]) -> Path:
@@ -31,12 +31,12 @@ def quickstart(minutes: float, out: Path, seed: int, *, command: str, show: Call
     """
     make_directory(out)
     show(f"training a scheduler for {minutes:g} minutes on suite planar")
-    config = TrainConfig(minutes=minutes, seed=seed, members=48, validate_every=6, validation_tasks=12)
+    config = TrainConfig(minutes=minutes, seed=seed, members=40, validate_every=5, validation_tasks=12)
     policy = train(config, out / "train", show=show)
     show("comparing it on tasks it never saw")
     policies = (("learned", str(policy)),)
     configs = [
-        BenchmarkConfig("planar", "test", SCHEDULERS, policies, seeds=1, tasks=2),
+        BenchmarkConfig("planar", "test", SCHEDULERS, policies, seeds=2, tasks=2),
         BenchmarkConfig("tabular", "test", SCHEDULERS, policies, seeds=1, tasks=1),
         BenchmarkConfig("digits", "test", SCHEDULERS, policies, seeds=1, tasks=2),
     ]
