@@ -75,7 +75,10 @@ class PolicyNetwork(nn.Module):
 
 
 class PolicyScheduler(Scheduler):
-    """A trained policy as a scheduler: the likeliest level of every knob, memory kept within a run.
+    """A trained policy as a scheduler; its memory is kept within a run.
+
+    Levels are drawn from the policy's distribution, by a generator of its own: a policy trained to change controls now
+    and then says so by the probability of a change, and the likeliest level alone would never change anything.
 
     Args:
         config: of the policy.
@@ -97,13 +100,14 @@ class PolicyScheduler(Scheduler):
         self.begin(1)
 
     def begin(self, runs: int, seed: int = 0) -> None:
-        """Forgets everything."""
+        """Forgets everything, and starts the random stream anew."""
         self._state: Any = None
         self._memory = TrialMemory(runs, self.codec, 1) if self.config.trial_memory else None
         self._actions: np.ndarray | None = None
+        self._rng = torch.Generator().manual_seed(seed)
 
     def propose(self, situation: Situation) -> Controls:
-        """The likeliest controls."""
+        """Controls drawn from the policy's distribution."""
         observation = as_matrix(situation.signals, self._which, len(situation))
         if self._memory is not None:
             if self._actions is not None:
@@ -111,8 +115,9 @@ class PolicyScheduler(Scheduler):
             observation = np.concatenate([observation, self._memory.observation()], axis=1)
         with torch.no_grad():
             logits, self._state = self.network(torch.from_numpy(observation), self._state)
-        columns = [part.argmax(dim=1) for part in logits.split(self.codec.levels.tolist(), dim=1)]
-        self._actions = torch.stack(columns, dim=1).numpy()
+        parts = [part.softmax(dim=1) for part in logits.split(self.codec.levels.tolist(), dim=1)]
+        drawn = [torch.multinomial(part, 1, generator=self._rng) for part in parts]
+        self._actions = torch.cat(drawn, dim=1).numpy()
         return self.codec.decode(self._actions, situation.base)
 
     def state(self) -> dict[str, Any]:
