@@ -31,7 +31,7 @@ def quickstart(minutes: float, out: Path, seed: int, *, command: str, show: Call
     """
     make_directory(out)
     show(f"training a scheduler for {minutes:g} minutes on suite planar")
-    config = TrainConfig(minutes=minutes, seed=seed, members=40, validate_every=5, validation_tasks=12)
+    config = TrainConfig(minutes=minutes, seed=seed, members=32, validate_every=5, validation_tasks=12)
     policy = train(config, out / "train", show=show)
     show("comparing it on tasks it never saw")
     policies = (("learned", str(policy)),)
