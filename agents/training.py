@@ -5,6 +5,7 @@ stopped goes on exactly as if it had not been.
 """
 
 import functools
+import io
 import json
 import math
 import sys
@@ -302,9 +303,9 @@ class TrainingRun:
             "best": self.best,
             "timesteps": self.model.num_timesteps,
         }
-        temporary = self.out / f".{CHECKPOINT}.tmp"
-        torch.save(checkpoint, temporary)
-        temporary.replace(self.out / CHECKPOINT)
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        write_whole(self.out / CHECKPOINT, content.getvalue())
 
     def load(self) -> None:
         """Takes up the checkpoint."""
