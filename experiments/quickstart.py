@@ -4,10 +4,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from metagan_rl.experiments.report import write_report
-
 from metagan_rl.agents.training import PROGRESS, TrainConfig, train
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
+from metagan_rl.experiments.report import write_report
 from metagan_rl.files import make_directory
 
 SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
