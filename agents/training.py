@@ -203,7 +203,7 @@ class TrainingRun:
         self._advance = functools.partial(bar.advance, bar.add_task("intervals", total=None))
         bar.start()
         try:
-            while self.done() < 1:
+            while not self.over():
                 started = time.monotonic()
                 record = self._iterate()
                 self.seconds += time.monotonic() - started
@@ -225,7 +225,11 @@ class TrainingRun:
         return self.out / POLICY
 
     def _validates(self) -> bool:
-        return self.done() >= 1 or self.iteration % self.config.validate_every == 0
+        return self.over() or self.iteration % self.config.validate_every == 0
+
+    def over(self) -> bool:
+        """Whether the run is as near to its end as whole iterations allow."""
+        return self.iteration > 0 and 1 - self.done() < 0.5 * self.done() / self.iteration
 
     def done(self) -> float:
         """How much of the run is done, from 0 to 1."""

@@ -12,13 +12,14 @@ from metagan_rl.files import make_directory
 SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
 
 
-def quickstart(minutes: float, out: Path, seed: int, *, command: str, show: Callable[[str], None]) -> Path:
+def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str, show: Callable[[str], None]) -> Path:
     """Trains for some minutes and compares on held-out families, real tables and real digits.
 
     Args:
         minutes: of training.
         out: directory for ``train/`` and ``benchmark/`` and the report.
         seed: of the agent.
+        seeds: GAN runs for each planar task and scheduler.
         command: how it was called, kept with the results.
         show: gets lines of progress.
 
@@ -35,7 +36,7 @@ def quickstart(minutes: float, out: Path, seed: int, *, command: str, show: Call
     show("comparing it on tasks it never saw")
     policies = (("learned", str(policy)),)
     configs = [
-        BenchmarkConfig("planar", "test", SCHEDULERS, policies, seeds=2, tasks=2),
+        BenchmarkConfig("planar", "test", SCHEDULERS, policies, seeds=seeds, tasks=2),
         BenchmarkConfig("tabular", "test", SCHEDULERS, policies, seeds=1, tasks=1),
         BenchmarkConfig("digits", "test", SCHEDULERS, policies, seeds=1, tasks=2),
     ]
