@@ -81,7 +81,6 @@ class Runs:
         self.floor, self.start, self.best = np.ones(count), np.ones(count), np.ones(count)
         self.quality = Evaluation(*(np.ones(count) for _ in range(4)))
         self._signals: dict[str, np.ndarray] = {}
-        self._first_gradient = np.full(count, np.nan)
         self.controls = self.base_controls()
         self._begin(np.arange(count))
 
@@ -124,9 +123,7 @@ class Runs:
         values = training_signals(measured, controls)
         for name in ("discriminator_loss", "logit_gap"):
             values[f"{name}_slope"] = np.clip(values[name], -1, 1) - np.clip(seen.get(name, 0.0), -1, 1)
-        gradient = np.clip(np.nan_to_num(measured.generator_gradient), 1e-30, 1e30)
-        self._first_gradient = np.where(np.isnan(self._first_gradient), gradient, self._first_gradient)
-        values["gradient_decline"] = (np.log10(gradient) - np.log10(self._first_gradient)) / 3
+        values["gradient_decline"] = self.monitor.gradient_decline(measured) / 3
         values["distance_change"] = 2 * np.log(self.quality.distance / before)
         self._signals = {**values, **stability}
         return Outcome(
@@ -170,7 +167,6 @@ class Runs:
         self.start[members] = self.best[members] = quality.distance
         self.done_intervals[members] = 0
         self.horizons[members] = [self._horizon or max(1, task.budget // self.interval_updates) for task in tasks]
-        self._first_gradient[members] = np.nan
         self.monitor.restart(members, np.log(quality.distance), quality.coverage)
         base = Controls.base([task.base for task in tasks])
         controls = {name: values.copy() for name, values in vars(self.controls).items()}

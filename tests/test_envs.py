@@ -142,7 +142,7 @@ def test_a_trial_is_k_runs_on_one_task_with_memory_in_the_observation():
     observation, info = env.reset(seed=1)
     assert observation[-1] == 1.0 and not observation[-7:-1].any()
     action = np.array([8, 0, 2, 0, 0])
-    starts, boundaries, terminated = [info["distance"]], [], []
+    boundaries, terminated = [], []
     for _ in range(4):
         observation, reward, done, _, later = env.step(action)
         assert later["task"] == info["task"]
@@ -152,7 +152,6 @@ def test_a_trial_is_k_runs_on_one_task_with_memory_in_the_observation():
         terminated.append(done)
     assert boundaries == [0.0, 1.0, 0.0, 1.0]
     assert terminated == [False, False, False, True]
-    assert starts
 
 
 @pytest.mark.parametrize("knobs", [("generator_lr",), ("ratio", "loss")])

@@ -25,6 +25,12 @@ class StabilityMonitor:
         self._best_coverage = np.zeros(members)
         self._log_distances = np.full((members, WINDOW), np.nan)
 
+    def gradient_decline(self, measured: Measurements) -> np.ndarray:
+        """log10 of G's gradient norm relative to that of its first interval, ``[B]``; remembers the first."""
+        gradient = np.log10(np.clip(np.nan_to_num(measured.generator_gradient), 1e-30, 1e30))
+        self._first_gradient = np.where(np.isnan(self._first_gradient), gradient, self._first_gradient)
+        return gradient - self._first_gradient
+
     def restart(self, members: np.ndarray, log_distance: np.ndarray, coverage: np.ndarray) -> None:
         """Forgets some runs and starts them anew from log distance and coverage before any update."""
         self._first_gradient[members] = np.nan
@@ -34,11 +40,7 @@ class StabilityMonitor:
 
     def update(self, measured: Measurements, log_distance: np.ndarray, coverage: np.ndarray) -> dict[str, np.ndarray]:
         """The terms ``[B]`` of the interval just trained."""
-        gradient = np.maximum(np.nan_to_num(measured.generator_gradient), 1e-30)
-        unset = np.isnan(self._first_gradient)
-        self._first_gradient[unset] = gradient[unset]
-        lost = np.log10(self._first_gradient) - np.log10(gradient)  # their ratio may overflow
-
+        lost = -self.gradient_decline(measured)
         self._log_distances = np.roll(self._log_distances, -1, axis=1)
         self._log_distances[:, -1] = log_distance
         changes = np.nan_to_num(np.diff(self._log_distances, axis=1))
