@@ -9,6 +9,7 @@ import numpy as np
 from metagan_rl.agents.scheduler import Scheduler, Situation
 from metagan_rl.controls import Controls
 from metagan_rl.envs.runs import Runs
+from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.tasks.task import Task
 
 
@@ -27,27 +28,41 @@ class Trace:
     stability: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
-def drive(
-    scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], *, seed: int = 0, **options: Any
-) -> tuple[Runs, Trace]:
-    """Trains one GAN for each task under a scheduler, to the end of every budget.
+def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **options: Any) -> tuple[Runs, Trace]:
+    """Trains one GAN for each task under a scheduler, to the end of their budget.
 
     Args:
         scheduler: begun anew.
         tasks: B of them.
-        seeds: of the GANs, one for each.
-        seed: of a scheduler that draws at random.
+        seeds: of the GANs, and of what the scheduler draws at random, one for each.
         **options: of :class:`Runs`.
 
     Returns:
         The runs at their end, and how they got there. Diverged ones stay frozen.
+
+    Raises:
+        SchedulerError: the scheduler raised, or gave no controls for all runs.
+        InvalidValueError: the tasks' budgets are not the same number of intervals.
     """
     runs = Runs(tasks, seeds, **options)
-    scheduler.begin(len(runs), seed)
+    if runs.horizons.min() < runs.horizons.max():
+        raise InvalidValueError(
+            f"budgets of {runs.horizons.min()} to {runs.horizons.max()} intervals; drive tasks of one budget at a time"
+        )
     trace = Trace(distance=[runs.quality.distance])
     reward = np.zeros(len(runs))
-    for _ in range(int(runs.horizons.max())):
-        controls = scheduler.step(Situation(runs.signals(), runs.base_controls(), runs.controls, reward))
+    for interval in range(int(runs.horizons[0])):
+        situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward)
+        try:
+            if not interval:
+                scheduler.begin(seeds)
+            controls = scheduler.step(situation)
+            if not isinstance(controls, Controls) or len(controls) != len(runs):
+                raise InvalidValueError(f"it gave {controls!r}, which is no Controls of {len(runs)} runs")
+        except Exception as error:  # whatever a user's scheduler raises
+            name = type(scheduler).__name__
+            what = str(error) if isinstance(error, MetaGANError) else f"{type(error).__name__}: {error}"
+            raise SchedulerError(f"scheduler {name} failed before interval {interval}: {what}") from error
         outcome = runs.advance(controls)
         reward = outcome.reward
         trace.distance.append(runs.quality.distance)

@@ -1,5 +1,7 @@
 """Schedulers that look at nothing but the clock: constants, decays, random controls."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metagan_rl.agents.scheduler import Scheduler, Situation, register_scheduler
@@ -79,19 +81,20 @@ class Random(Scheduler):
 
     source = "log-uniform rates, uniform ratio and loss, no penalty"
 
-    def begin(self, runs: int, seed: int = 0) -> None:
-        """Starts the random stream anew."""
-        self._rng = np.random.default_rng(seed)
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Starts the random streams anew."""
+        self._rngs = [np.random.default_rng(seed) for seed in seeds]
 
     def propose(self, situation: Situation) -> Controls:
         """Random controls."""
-        count, losses = len(situation), np.array([LOSSES.index(name) for name in KNOWN_LOSSES])
+        losses = np.array([LOSSES.index(name) for name in KNOWN_LOSSES])
+        drawn = np.array([rng.uniform(size=4) for rng in self._rngs])
         return Controls(
-            generator_lr=LR_FACTOR ** self._rng.uniform(-1, 1, count),
-            discriminator_lr=LR_FACTOR ** self._rng.uniform(-1, 1, count),
-            ratio=self._rng.integers(len(RATIOS), size=count),
-            loss=losses[self._rng.integers(len(losses), size=count)],
-            penalty_weight=np.zeros(count),
+            generator_lr=LR_FACTOR ** (2 * drawn[:, 0] - 1),
+            discriminator_lr=LR_FACTOR ** (2 * drawn[:, 1] - 1),
+            ratio=(drawn[:, 2] * len(RATIOS)).astype(np.int64),
+            loss=losses[(drawn[:, 3] * len(losses)).astype(np.int64)],
+            penalty_weight=np.zeros(len(situation)),
         )
 
 
@@ -101,9 +104,9 @@ class RandomConstant(Random):
 
     source = "random search with a single trial, Bergstra and Bengio 2012"
 
-    def begin(self, runs: int, seed: int = 0) -> None:
+    def begin(self, seeds: Sequence[int]) -> None:
         """Forgets the settings."""
-        super().begin(runs, seed)
+        super().begin(seeds)
         self._kept: Controls | None = None
 
     def propose(self, situation: Situation) -> Controls:

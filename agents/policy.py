@@ -1,7 +1,7 @@
 """Policy files: a trained scheduler as safetensors weights with JSON metadata, run with torch alone."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -97,14 +97,14 @@ class PolicyScheduler(Scheduler):
         self.network = PolicyNetwork(inputs, config, self.codec.levels.tolist())
         self.network.load_state_dict(dict(weights))
         self.network.eval()
-        self.begin(1)
+        self.begin([0])
 
-    def begin(self, runs: int, seed: int = 0) -> None:
-        """Forgets everything, and starts the random stream anew."""
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Forgets everything, and starts the random streams anew."""
         self._state: Any = None
-        self._memory = TrialMemory(runs, self.codec, 1) if self.config.trial_memory else None
+        self._memory = TrialMemory(len(seeds), self.codec, 1) if self.config.trial_memory else None
         self._actions: np.ndarray | None = None
-        self._rng = torch.Generator().manual_seed(seed)
+        self._rngs = [np.random.default_rng(seed) for seed in seeds]
 
     def propose(self, situation: Situation) -> Controls:
         """Controls drawn from the policy's distribution."""
@@ -115,9 +115,11 @@ class PolicyScheduler(Scheduler):
             observation = np.concatenate([observation, self._memory.observation()], axis=1)
         with torch.no_grad():
             logits, self._state = self.network(torch.from_numpy(observation), self._state)
-        parts = [part.softmax(dim=1) for part in logits.split(self.codec.levels.tolist(), dim=1)]
-        drawn = [torch.multinomial(part, 1, generator=self._rng) for part in parts]
-        self._actions = torch.cat(drawn, dim=1).numpy()
+        levels = self.codec.levels
+        drawn = np.array([rng.uniform(size=len(levels)) for rng in self._rngs])
+        below = [part.double().softmax(dim=1).cumsum(dim=1).numpy() for part in logits.split(levels.tolist(), dim=1)]
+        columns = [(part < drawn[:, [knob]]).sum(axis=1) for knob, part in enumerate(below)]
+        self._actions = np.minimum(np.stack(columns, axis=1), levels - 1)
         return self.codec.decode(self._actions, situation.base)
 
     def state(self) -> dict[str, Any]:
@@ -142,6 +144,8 @@ def load_policy(path: str | Path) -> PolicyScheduler:
         FileFormatError: the file is missing, truncated, of another kind or version, or does not fit together.
     """
     path = Path(path)
+    if not path.is_file() and path.name in shipped_policies():
+        raise FileFormatError(f"there is no policy file {path}, but a scheduler of that name: --schedulers {path}")
     if not path.is_file():
         raise FileFormatError(f"there is no policy file {path}; metagan-rl train writes one, as policy.safetensors")
     try:

@@ -1,7 +1,7 @@
 """The one interface of all schedulers, fixed or learned: signals in, controls out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +45,12 @@ class Scheduler(ABC):
     source: str = ""
     """Where the rule is from."""
 
-    def begin(self, runs: int, seed: int = 0) -> None:  # noqa: B027  (most schedulers keep nothing)
-        """A new set of runs begins: forget the last one's.
+    def begin(self, seeds: Sequence[int]) -> None:  # noqa: B027  (most schedulers keep nothing)
+        """A new set of B runs begins: forget the last one's.
 
         Args:
-            runs: B.
-            seed: for schedulers that draw at random.
+            seeds: one for each run, ``[B]``; a scheduler that draws at random draws for each run from a generator of
+                its own, so that what it draws does not depend on who else is scheduled.
         """
 
     def step(self, situation: Situation) -> Controls:

@@ -4,6 +4,7 @@ An iteration begins new trials in all members, with seeds that depend on its num
 stopped goes on exactly as if it had not been.
 """
 
+import contextlib
 import functools
 import io
 import json
@@ -26,7 +27,7 @@ from metagan_rl.agents.policy import PolicyConfig, PolicyScheduler, save_policy
 from metagan_rl.agents.recurrent_policy import SchedulerPolicy, keep_controls
 from metagan_rl.agents.rollout_log import RolloutLog
 from metagan_rl.agents.validation import Validation
-from metagan_rl.controls import KNOBS
+from metagan_rl.controls import CYCLE, KNOBS
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.registration import ENVIRONMENTS
 from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
@@ -90,20 +91,31 @@ class TrainConfig:
     validation_tasks: int = 24
 
     def __post_init__(self) -> None:
-        for name in ("members", "shards", "interval_updates", "trial_runs", "hidden", "epochs", "minibatches"):
-            if getattr(self, name) < 1:
-                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.minutes is not None and not 0 < self.minutes < math.inf:
-            raise InvalidValueError(f"minutes is {self.minutes}; it must be more than 0")
-        if self.updates is not None and self.updates < 1:
-            raise InvalidValueError(f"updates is {self.updates}; it must be at least 1")
-        if not 0 < self.learning_rate < 1:
-            raise InvalidValueError(f"learning_rate is {self.learning_rate}; it must lie between 0 and 1")
+        whole = ("members", "shards", "trial_runs", "hidden", "epochs", "minibatches", "validation_tasks")
+        for name in whole:
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        fits = self.interval_updates >= CYCLE and self.interval_updates % CYCLE == 0
+        self._require("interval_updates", fits, f"a multiple of {CYCLE}")
+        self._require("horizon", self.horizon is None or self.horizon >= 1, "at least 1 interval")
+        self._require("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1")
+        self._require("validate_every", self.validate_every >= 0, "at least 0")
+        for name in ("clip_range", "target_kl", "max_grad_norm"):
+            self._require(name, 0 < getattr(self, name) < math.inf, "more than 0")
+        for name in ("entropy_start", "stickiness"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "at least 0")
+        self._require("gae_lambda", 0 <= self.gae_lambda <= 1, "between 0 and 1")
+        self._require("minutes", self.minutes is None or 0 < self.minutes < math.inf, "more than 0")
+        self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
+        self._require("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
         ActionCodec(self.knobs)
         if self.signals not in SIGNAL_SETS:
             raise UnknownNameError("set of signals", self.signals, SIGNAL_SETS)
         if self.suite not in ENVIRONMENTS.values():
             raise UnknownNameError("suite", self.suite, ENVIRONMENTS.values())
+
+    def _require(self, name: str, holds: bool, range_: str) -> None:
+        if not holds:
+            raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {range_}")
 
     @property
     def environment(self) -> str:
@@ -115,7 +127,8 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: C
     """Trains a scheduler and writes its policy file.
 
     Args:
-        config: of the run; with ``resume`` only used if it asks for more iterations than the run has.
+        config: of the run; with ``resume`` only its ``minutes`` or ``updates`` count, where they are given: the run
+            then goes on to that length.
         out: run directory, for configuration, checkpoint, TensorBoard events, ``progress.jsonl`` and the policy file.
         resume: go on with the run in ``out``.
         show: gets a line for every iteration.
@@ -129,7 +142,7 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: C
         InvalidValueError: a new run, but the directory already holds one.
     """
     out = Path(out)
-    run = _resumed(out) if resume else _fresh(config, out)
+    run = _resumed(config, out) if resume else _fresh(config, out)
     return run.go(show)
 
 
@@ -196,13 +209,15 @@ class TrainingRun:
 
     def go(self, show: Callable[[str], None]) -> Path:
         """Runs the iterations that are left."""
-        logger = configure(str(self.out), ["tensorboard"])
-        self.model.set_logger(logger)
-        validation = Validation(self.config) if self.config.validate_every else None
-        bar = Progress(*Progress.get_default_columns(), transient=True, disable=not sys.stdout.isatty())
-        self._advance = functools.partial(bar.advance, bar.add_task("intervals", total=None))
-        bar.start()
-        try:
+        with contextlib.ExitStack() as cleaning:
+            cleaning.callback(self.env.close)
+            logger = configure(str(self.out), ["tensorboard"])
+            cleaning.callback(logger.close)
+            self.model.set_logger(logger)
+            validation = Validation(self.config) if self.config.validate_every else None
+            bar = Progress(*Progress.get_default_columns(), transient=True, disable=not sys.stdout.isatty())
+            self._advance = functools.partial(bar.advance, bar.add_task("intervals", total=None))
+            cleaning.enter_context(bar)
             while not self.over():
                 started = time.monotonic()
                 record = self._iterate()
@@ -218,10 +233,6 @@ class TrainingRun:
                 record["time/minutes"] = self.seconds / 60
                 self._write(record, logger)
                 show(self._line(record))
-        finally:
-            bar.stop()
-            self.env.close()
-            logger.close()
         return self.out / POLICY
 
     def _validates(self) -> bool:
@@ -322,9 +333,19 @@ class TrainingRun:
             self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
             self.model.num_timesteps = checkpoint["timesteps"]
         except FileNotFoundError:
-            return  # stopped before the first iteration was through: begin again
+            self._forget_progress()  # stopped before the first iteration was through: begin again
+            return
         except Exception as error:  # torch.load raises whatever the damage leads to
             raise FileFormatError(f"{path} is damaged ({error}); start a new run in another directory") from None
+        self._forget_progress()
+
+    def _forget_progress(self) -> None:
+        """Drops lines of iterations that the checkpoint does not have, because they will be written again."""
+        progress = self.out / PROGRESS
+        lines = progress.read_text(encoding="utf-8").splitlines() if progress.exists() else []
+        kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
+        if len(kept) < len(lines):
+            write_whole(progress, "".join(f"{line}\n" for line in kept))
 
     def _line(self, record: dict[str, float]) -> str:
         parts = [
@@ -348,13 +369,21 @@ def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
     make_directory(out)
     if (out / CONFIG).exists():
         raise InvalidValueError(f"{out} already holds a run; continue it with --resume {out}, or choose another --out")
-    write_whole(
-        out / CONFIG, json.dumps({"kind": "metagan-rl train", "version": __version__, **asdict(config)}, indent=2)
-    )
-    return TrainingRun(config, out)
+    run = TrainingRun(config, out)
+    try:
+        _write_config(config, out)  # only now: a configuration that cannot be run leaves no run behind
+    except BaseException:
+        run.env.close()
+        raise
+    return run
 
 
-def _resumed(out: Path) -> TrainingRun:
+def _write_config(config: TrainConfig, out: Path) -> None:
+    record = {"kind": "metagan-rl train", "version": __version__, **asdict(config)}
+    write_whole(out / CONFIG, json.dumps(record, indent=2) + "\n")
+
+
+def _resumed(wanted: TrainConfig, out: Path) -> TrainingRun:
     path = out / CONFIG
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -366,9 +395,14 @@ def _resumed(out: Path) -> TrainingRun:
         raise FileFormatError(f"{out} is not a training run: it has no {CONFIG}; metagan-rl train makes one") from None
     except (ValueError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path} is not a training run's configuration ({error})") from None
+    longer = wanted.minutes is not None or wanted.updates is not None
+    if longer:
+        config = replace(config, minutes=wanted.minutes, updates=wanted.updates)
     run = TrainingRun(config, out)
     try:
         run.load()
+        if longer:
+            _write_config(config, out)
     except BaseException:
         run.env.close()
         raise

@@ -89,7 +89,7 @@ class ActionCodec:
     def normalised(self, actions: np.ndarray) -> np.ndarray:
         """Actions spread over [-1, 1], for an agent's memory, float32 ``[B, K]``."""
         if not self.discrete:
-            return np.asarray(actions, dtype=np.float32)
+            return np.clip(np.array(actions, dtype=np.float32), -1, 1)  # a copy: memories write into theirs
         return (2 * np.asarray(actions) / (self.levels - 1) - 1).astype(np.float32)
 
     def _check(self, actions: np.ndarray) -> None:

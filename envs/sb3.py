@@ -1,5 +1,6 @@
 """The bridge to Stable-Baselines3, which does not take Gymnasium's vector environments itself."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -39,7 +40,8 @@ class SB3VecEnv(VecEnv):
     """Presents a Gymnasium ``VectorEnv`` in same-step autoreset mode as a Stable-Baselines3 ``VecEnv``.
 
     As with SB3's own, the observation after a ``done`` belongs to the next episode, the last one's is in
-    ``info["terminal_observation"]``, and ``info["episode"]`` tells return, length and seconds.
+    ``info["terminal_observation"]``, and ``info["episode"]`` tells return, length and the seconds
+    since the environment was made.
 
     Raises:
         InvalidValueError: the environment resets in another mode.
@@ -56,17 +58,27 @@ class SB3VecEnv(VecEnv):
         self._actions: np.ndarray | None = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
+        self._started = time.monotonic()
 
     def reset(self) -> np.ndarray:
         """Begins new episodes, with the seeds and options given before, which are then forgotten."""
         seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
-        options = next((given for given in self._options if given), None)
+        options = self._joint_options()
         observations, infos = self.venv.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # list of seeds
         self.reset_infos = [_of_member(infos, member) for member in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
         return np.asarray(observations)
+
+    def _joint_options(self) -> dict[str, Any] | None:
+        """The environment takes one set of options for all members: what they were all given, or nothing."""
+        given = [options for options in self._options if options]
+        if not given:
+            return None
+        if any(options is not given[0] and options != given[0] for options in given):
+            raise InvalidValueError("set_options with other options for each member; give one dict with lists for all")
+        return dict(given[0])
 
     def step_async(self, actions: np.ndarray) -> None:
         """Takes note of the actions."""
@@ -90,7 +102,7 @@ class SB3VecEnv(VecEnv):
                 record["episode"] = {
                     "r": float(self._returns[member]),
                     "l": int(self._lengths[member]),
-                    "t": 0.0,
+                    "t": round(time.monotonic() - self._started, 6),
                 }
                 self._returns[member], self._lengths[member] = 0.0, 0
             else:

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metagan_rl.envs.vector import member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError
 
 ANSWER_SECONDS = 1.0
@@ -37,6 +38,8 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """
 
     def __init__(self, env_id: str, num_envs: int, shards: int, **options: Any) -> None:
+        if "autoreset_mode" in options:
+            raise InvalidValueError("shards reset in the same step; leave autoreset_mode out, or use one process")
         if not 1 <= shards <= num_envs:
             raise InvalidValueError(f"{shards} shards for {num_envs} members; take from 1 to {num_envs}")
         self.num_envs = num_envs
@@ -69,11 +72,11 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """As for the native vector environment; ``options`` may hold ``tasks`` and ``gan_seeds`` for all members."""
-        seeds: Sequence[int | None] | None = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else seed
+        seeds = member_seeds(seed, self.num_envs)
         for shard in range(len(self._pipes)):
             part = slice(self._edges[shard], self._edges[shard + 1])
             own = {name: value[part] for name, value in (options or {}).items()}
-            self._send(shard, "reset", {"seed": None if seeds is None else list(seeds)[part], "options": own})
+            self._send(shard, "reset", {"seed": seeds[part], "options": own})
         observations, infos = zip(*self._gather(), strict=True)
         return np.concatenate(observations), _joined(infos)
 
@@ -109,7 +112,8 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._pipes[shard].send((command, arguments))
 
     def _gather(self) -> list[Any]:
-        answers = []
+        answers: list[Any] = []
+        refused: MetaGANError | None = None
         for pipe, worker in zip(self._pipes, self._workers, strict=True):
             try:
                 while not pipe.poll(ANSWER_SECONDS):
@@ -121,10 +125,12 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}") from None
             if kind == "error":
                 error, trace = answer
-                if isinstance(error, MetaGANError):
-                    raise error
-                raise WorkerError(f"worker process {worker.name!r} failed:\n{trace}")
+                if not isinstance(error, MetaGANError):
+                    raise WorkerError(f"worker process {worker.name!r} failed:\n{trace}")
+                refused = refused or error  # the other workers' answers must not wait in their pipes
             answers.append(answer)
+        if refused is not None:
+            raise refused
         return answers
 
 
@@ -139,7 +145,10 @@ def _work(pipe: Connection, env_id: str, num_envs: int, options: dict[str, Any])
             command, arguments = pipe.recv()
             if command == "close":
                 break
-            pipe.send(("answer", getattr(env, command)(**arguments)))
+            try:
+                pipe.send(("answer", getattr(env, command)(**arguments)))
+            except MetaGANError as error:  # a caller's mistake, which need not end the worker
+                pipe.send(("error", (error, "")))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
         pass  # the parent is gone, or was told to stop
     except Exception as error:  # whatever it was belongs to the parent, which waits for an answer

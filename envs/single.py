@@ -7,6 +7,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from metagan_rl.envs.vector import MetaGANVectorEnv
+from metagan_rl.errors import UnknownNameError
 
 
 class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
@@ -37,6 +38,9 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         super().reset(seed=seed)
         self.vector.rngs[0] = self.np_random
         options = options or {}
+        for name in options:
+            if name not in ("task", "gan_seed"):
+                raise UnknownNameError("reset option", name, ("task", "gan_seed"))
         given = {
             plural: [options[name]]
             for name, plural in (("task", "tasks"), ("gan_seed", "gan_seeds"))

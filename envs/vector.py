@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from metagan_rl.controls import KNOBS
+from metagan_rl.controls import KNOBS, Controls
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.reward import Reward
 from metagan_rl.envs.runs import Outcome, Runs
@@ -20,6 +20,8 @@ from metagan_rl.signals import SIGNAL_SETS
 from metagan_rl.tasks import Task, get_suite
 
 MAX_SEED = 2**31
+MAX_GAN_SEED = 2**63 - 1
+RESET_OPTIONS = ("reset_mask", "tasks", "gan_seeds")
 
 
 class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -115,16 +117,17 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             options: ``reset_mask``: bool ``[B]``, which members; ``tasks``: a task or its name for each of the members
                 that are reset; ``gan_seeds``: a whole number for each of them. What is not given is drawn.
         """
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed or [])
-        if seeds and len(seeds) != self.num_envs:
-            raise InvalidValueError(f"{len(seeds)} seeds for {self.num_envs} members; give one for each")
-        options = options or {}
+        seeds = member_seeds(seed, self.num_envs)
+        options = dict(options or {})
+        for name in options:
+            if name not in RESET_OPTIONS:
+                raise UnknownNameError("reset option", name, RESET_OPTIONS)
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
             raise InvalidValueError(f"reset_mask must be {self.num_envs} booleans, at least one of them true")
         members = np.flatnonzero(mask)
         for member in members:
-            if seeds and seeds[member] is not None:
+            if seeds[member] is not None:
                 self.rngs[member] = seeding.np_random(seeds[member])[0]
         if self.runs is None and len(members) < self.num_envs:
             raise InvalidValueError("the first reset must be of all members; leave reset_mask out")
@@ -144,6 +147,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         controls = self.codec.decode(actions, self.runs.base_controls())
         dummy = self._ended.copy()  # only in NEXT_STEP mode: these members are reset instead of stepped
         outcome = self._advance(controls, dummy)
+        outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
         reward = np.where(dummy, 0.0, outcome.reward)
         run_over = (outcome.diverged | outcome.finished) & ~dummy
@@ -204,9 +208,14 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         for place, member in enumerate(members):
             rng = self.rngs[member]
             drawn = self.split.sample(rng) if tasks is None else tasks[place]
-            chosen.append(self.split[drawn] if isinstance(drawn, str) else drawn)
+            task = self.split[drawn] if isinstance(drawn, str) else drawn
+            if not isinstance(task, Task):
+                raise InvalidValueError(f"{task!r} is no task; give a Task or the name of one of the split's")
+            chosen.append(task)
             own = int(rng.integers(MAX_SEED))  # drawn in any case, so that later draws stay the same
-            seeds.append(own if gan_seeds is None else int(gan_seeds[place]))
+            seeds.append(own if gan_seeds is None else _whole(gan_seeds[place], "gan_seed", MAX_GAN_SEED))
+        Controls.base([task.base for task in chosen])  # so that a task no environment takes changes nothing
+        for member in members:
             self._history[member] = []
         if self.runs is None:
             self.runs = Runs(chosen, seeds, **self._run_options)  # type: ignore[arg-type]
@@ -263,6 +272,31 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.memory is not None:
             values["run"] = self.memory.run.copy()
         return _with_masks(values, mask)
+
+
+def member_seeds(seed: int | Sequence[int | None] | None, members: int) -> list[int | None]:
+    """The seed of each member: ``seed + i`` from a number, as given from a sequence, ``None`` to go on as before.
+
+    Raises:
+        InvalidValueError: not one seed for each member, or not whole numbers of at least 0.
+    """
+    if seed is None:
+        return [None] * members
+    if isinstance(seed, (int, np.integer)):
+        first = _whole(seed, "seed")
+        return [first + i for i in range(members)]
+    seeds = [None if own is None else _whole(own, "seed") for own in seed]
+    if len(seeds) != members:
+        raise InvalidValueError(f"{len(seeds)} seeds for {members} members; give one for each")
+    return seeds
+
+
+def _whole(value: Any, name: str, largest: int | None = None) -> int:
+    fits = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
+    if not fits or (largest is not None and value > largest):
+        upper = "" if largest is None else f" and at most {largest}"
+        raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 0{upper}")
+    return int(value)
 
 
 def _reward(weights: Reward | Mapping[str, float] | None) -> Reward:

@@ -1,7 +1,7 @@
 """The benchmark: every scheduler on the same tasks with the same GAN seeds, one row for each run.
 
 A cell is (task, seed, scheduler). Cells of one scheduler and one seed are run together, as one population, in batches
-that depend on the split alone; so rows are the same whoever else is compared, and rows can be added later.
+that depend on the chosen tasks alone; so rows are the same whoever else is compared, and rows can be added later.
 """
 
 import hashlib
@@ -20,9 +20,10 @@ import numpy as np
 from metagan_rl import __version__
 from metagan_rl.agents import load_policy, make_scheduler
 from metagan_rl.agents.drive import Trace, drive
+from metagan_rl.agents.policy import shipped_policies, shipped_policy
 from metagan_rl.agents.scheduler import Scheduler, scheduler_names
 from metagan_rl.envs.runs import Runs
-from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, OutputError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, SchedulerError, UnknownNameError
 from metagan_rl.evaluation import evaluate, floor, generated
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics import STABILITY_TERMS, mode_statistics
@@ -43,7 +44,7 @@ class BenchmarkConfig:
     Attributes:
         suite, split: the tasks.
         schedulers: names.
-        policies: policy files by the name they get in the table.
+        policies: policy files by the name they get in the table, which no scheduler may have already.
         seeds: GAN runs for each task and scheduler.
         tasks: how many tasks of each family at most; ``None`` for all.
         interval_updates: updates in an interval.
@@ -65,16 +66,20 @@ class BenchmarkConfig:
         names = [*self.schedulers, *(name for name, _ in self.policies)]
         if not names or len(set(names)) != len(names):
             raise InvalidValueError(f"schedulers {names}; name at least one, and each once")
+        for name, path in self.policies:
+            load_policy(path)
+            if name in known:
+                raise InvalidValueError(
+                    f"policy file {path} would be compared as {name!r}, a scheduler's name; rename it"
+                )
         if self.seeds < 1:
             raise InvalidValueError(f"seeds is {self.seeds}; it must be at least 1")
         if self.tasks is not None and self.tasks < 1:
             raise InvalidValueError(f"tasks is {self.tasks}; it must be at least 1")
         get_suite(self.suite).split(self.split)
-        for _, path in self.policies:
-            load_policy(path)
 
     def chosen_tasks(self) -> list[Task]:
-        """The tasks, in the split's order, evenly thinned out if fewer are asked for."""
+        """The tasks, in the split's order; the first of each family if fewer are asked for."""
         split = get_suite(self.suite).split(self.split)
         if self.tasks is None:
             return list(split)
@@ -182,12 +187,18 @@ def _batches(config: BenchmarkConfig) -> Iterator[_Batch]:
     named += [(name, os.fspath(path)) for name, path in config.policies]
     for seed in range(config.seeds):
         for scheduler, policy in named:
-            for start in range(0, len(tasks), BATCH):
-                names = tuple(task.name for task in tasks[start : start + BATCH])
-                wanted = sampled if seed == 0 else ()
-                yield _Batch(
-                    config.suite, config.split, names, seed, scheduler, policy, config.interval_updates, wanted
-                )
+            for budget in dict.fromkeys(task.budget for task in tasks):
+                for some in _parts([task.name for task in tasks if task.budget == budget]):
+                    wanted = sampled if seed == 0 else ()
+                    yield _Batch(
+                        config.suite, config.split, some, seed, scheduler, policy, config.interval_updates, wanted
+                    )
+
+
+def _parts(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Names in batches of 32 at most."""
+    for start in range(0, len(names), BATCH):
+        yield tuple(names[start : start + BATCH])
 
 
 def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
@@ -218,8 +229,8 @@ def _run(batch: _Batch) -> _Result:
         for task in tasks
     ]
     try:
-        runs, trace = drive(scheduler, tasks, seeds, seed=batch.seed, interval_updates=batch.interval_updates)
-    except MetaGANError as error:  # a scheduler that misbehaves is a result too
+        runs, trace = drive(scheduler, tasks, seeds, interval_updates=batch.interval_updates)
+    except SchedulerError as error:  # a scheduler that misbehaves is a result too
         return (
             [
                 {**key, "tag": task.tag, "family": task.family, "error": str(error)}
@@ -246,11 +257,16 @@ def _results(runs: Runs, trace: Trace) -> Iterator[dict[str, Any]]:
     members = range(len(runs))
     quality = evaluate(runs.population, members, report=True)
     diverged = runs.population.diverged
+    trained = runs.population.trained_intervals
     points = generated(runs.population, members, report=True)
     for member in members:
         task = runs.tasks[member]
         known = task.data().modes if task.networks.kind != "dirac" else None
-        modes = mode_statistics(points[member].double().numpy(), known) if known is not None else {}
+        modes: dict[str, Any] = {}
+        if known is not None:
+            modes = mode_statistics(points[member].double().numpy(), known)
+            if diverged[member]:  # the points are of the weights before the explosion
+                modes = {name: 0 if isinstance(value, int) else 0.0 for name, value in modes.items()}
         row: dict[str, Any] = {
             "tag": task.tag,
             "family": task.family,
@@ -265,7 +281,7 @@ def _results(runs: Runs, trace: Trace) -> Iterator[dict[str, Any]]:
             "high_quality": modes.get("high_quality"),
             "diverged": bool(diverged[member]),
             **{name: np.mean([values[member] for values in trace.stability[name]]) for name in STABILITY_TERMS},
-            "updates": int(min(runs.horizons[member], len(trace.controls)) * runs.interval_updates),
+            "updates": int(trained[member]) * runs.interval_updates,
             "version": __version__,
             "error": None,
         }
@@ -302,7 +318,7 @@ def _done(path: Path) -> set[tuple[Any, ...]]:
         content = file.read_bytes() if file.exists() else b""
         if content and not content.endswith(b"\n"):  # a run was stopped in the middle of a line
             write_whole(file, content[: content.rfind(b"\n") + 1])
-    return {_key(row) for row in rows}
+    return {_key(row) for row in rows if row.get("error") is None}  # what failed is tried again
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
@@ -329,6 +345,12 @@ def _add_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
     write_whole(path, buffer.getvalue())
 
 
+def _policy_files(config: BenchmarkConfig) -> list[tuple[str, Path]]:
+    """All policies that take part: those given as files and those that come with the package."""
+    shipped = [(name, shipped_policy(name)) for name in config.schedulers if name in shipped_policies()]
+    return [*shipped, *((name, Path(path)) for name, path in config.policies)]
+
+
 def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -> None:
     suites: list[dict[str, Any]] = [
         {
@@ -336,11 +358,13 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             "split": config.split,
             "sha256": get_suite(config.suite).sha256,
             "interval_updates": config.interval_updates,
-            "policies": {name: hashlib.sha256(Path(path).read_bytes()).hexdigest() for name, path in config.policies},
+            "tasks": config.tasks,
+            "version": __version__,
+            "policies": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _policy_files(config)},
         }
         for config in configs
     ]
-    path = out / CONFIG
+    path, commands = out / CONFIG, [command]
     if path.exists():
         try:
             earlier = json.loads(path.read_text(encoding="utf-8"))
@@ -349,19 +373,20 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             raise FileFormatError(f"{path} is damaged ({error}); use another --out") from None
         for entry in suites:
             old = before.get((entry["suite"], entry["split"]), entry)
-            same = all(old[name] == entry[name] for name in ("sha256", "interval_updates"))
+            same = all(old.get(name) == entry[name] for name in ("sha256", "interval_updates", "tasks", "version"))
             policies = {**old["policies"], **entry["policies"]}
             if not same or any(policies[name] != digest for name, digest in old["policies"].items()):
                 raise FileFormatError(
-                    f"{out} holds results of other tasks, intervals or policies for {entry['suite']}-{entry['split']}; "
-                    "results are never mixed: use another --out"
+                    f"{out} holds results of other tasks, intervals, policies or another version for "
+                    f"{entry['suite']}-{entry['split']}; results are never mixed: use another --out"
                 )
             before[entry["suite"], entry["split"]] = {**entry, "policies": policies}
         suites = list(before.values())
+        commands = [*earlier.get("commands", []), command]
     record: dict[str, Any] = {
         "kind": "metagan-rl benchmark",
         "version": __version__,
-        "command": command,
+        "commands": [line for line in dict.fromkeys(commands) if line],
         "suites": suites,
         "schedulers": list(dict.fromkeys(n for c in configs for n in (*c.schedulers, *(p for p, _ in c.policies)))),
         "seeds": max(config.seeds for config in configs),

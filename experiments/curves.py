@@ -7,7 +7,7 @@ import numpy as np
 
 from metagan_rl.controls import RATIOS
 from metagan_rl.experiments.figures import Band
-from metagan_rl.experiments.statistics import Cell, bootstrap, by_task
+from metagan_rl.experiments.statistics import Cell, by_task, mean_interval
 from metagan_rl.experiments.summary import SMALLEST
 from metagan_rl.losses import LOSSES
 from metagan_rl.metrics.quality import WORST_DISTANCE
@@ -45,7 +45,7 @@ def quality_bands(
     x = share * budgets.pop() if same else share
     bands = {}
     for name, cells in logs.items():
-        middle, low, high = bootstrap(by_task(cells), np.random.default_rng(0), resamples=1000)
+        middle, low, high = mean_interval(by_task(cells), np.random.default_rng(0), resamples=1000)
         bands[name] = Band(x, np.exp(middle), np.exp(low), np.exp(high))
     return bands, UPDATES if same else SHARE
 

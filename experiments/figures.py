@@ -120,9 +120,10 @@ def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line
         figure = new_figure(4.3, 3.3)
         axes = figure.add_subplot()
         for name, band in curves.items():
-            _line(axes, band, lines[name], 0.13)
-        seen = np.concatenate([ends for band in curves.values() for ends in (band.low, band.middle, band.high)])
-        log_axis(axes, float(np.nanmin(seen)) / 1.1, float(np.nanmax(seen)) * 1.1)
+            _line(axes, band, lines[name], 0.13 if name == "constant" or name not in KNOWN_COLOURS else 0.0)
+        seen = np.concatenate([band.middle for band in curves.values()])
+        start = max(float(band.middle[0]) for band in curves.values())
+        log_axis(axes, float(np.nanmin(seen)) / 1.25, min(float(np.nanmax(seen)) * 1.1, 1.8 * start))
         axes.set(xlabel=x_label, ylabel="distance", xlim=(0, None))
         axes.margins(x=0)
         return inline_svg(figure, key)
@@ -227,7 +228,7 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def _line(axes: "Axes", band: Band, line: Line, opacity: float) -> None:
-    if np.isfinite(band.low).all():
+    if opacity and np.isfinite(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=line.colour, alpha=opacity, linewidth=0)
     axes.plot(band.x, band.middle, color=line.colour, linestyle=_dash(line), linewidth=line.width)
 

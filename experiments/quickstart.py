@@ -1,19 +1,23 @@
 """The main job in one go: train a scheduler, compare it where it never was, write the report."""
 
-import shutil
+import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from metagan_rl.agents.training import PROGRESS, TrainConfig, train
+from metagan_rl.agents.training import CONFIG, PROGRESS, TrainConfig, train
+from metagan_rl.errors import MissingDependencyError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.report import write_report
-from metagan_rl.files import make_directory
+from metagan_rl.files import make_directory, write_whole
 
 SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
 
 
 def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str, show: Callable[[str], None]) -> Path:
     """Trains for some minutes and compares on held-out families, real tables and real digits.
+
+    Stopped, and called again with the same directory, it goes on where it was.
 
     Args:
         minutes: of training.
@@ -27,23 +31,28 @@ def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str
         The report.
 
     Raises:
-        InvalidValueError: the directory holds another quickstart already.
+        InvalidValueError: minutes or seeds out of range.
+        MissingDependencyError: a library that the comparison or the report needs is not installed.
     """
-    make_directory(out)
-    show(f"training a scheduler for {minutes:g} minutes on suite planar")
+    for library, extra in (("sklearn", "data"), ("matplotlib", "report"), ("jinja2", "report")):
+        if importlib.util.find_spec(library) is None:  # now, and not after the training
+            raise MissingDependencyError(library, extra, "quickstart")
     config = TrainConfig(minutes=minutes, seed=seed, members=32, validate_every=5, validation_tasks=12)
-    policy = train(config, out / "train", show=show)
-    show("comparing it on tasks it never saw")
-    policies = (("learned", str(policy)),)
     configs = [
-        BenchmarkConfig("planar", "test", SCHEDULERS, policies, seeds=seeds, tasks=2),
-        BenchmarkConfig("tabular", "test", SCHEDULERS, policies, seeds=1, tasks=1),
-        BenchmarkConfig("digits", "test", SCHEDULERS, policies, seeds=1, tasks=2),
+        BenchmarkConfig("planar", "test", SCHEDULERS, seeds=seeds, tasks=2),
+        BenchmarkConfig("tabular", "test", SCHEDULERS, seeds=1),
+        BenchmarkConfig("digits", "test", SCHEDULERS, seeds=1),
     ]
+    make_directory(out)
+    resume = (out / "train" / CONFIG).exists()
+    show(f"{'going on with' if resume else 'training a scheduler for'} {minutes:g} minutes on suite planar")
+    policy = train(config, out / "train", resume=resume, show=show)
+    show("comparing it on tasks it never saw")
+    configs = [replace(each, policies=(("learned", str(policy)),)) for each in configs]
     benchmark = run_benchmark(configs, out / "benchmark", command=command, show=show)
-    shutil.copyfile(out / "train" / PROGRESS, benchmark / "training.jsonl")
+    write_whole(benchmark / "training.jsonl", (out / "train" / PROGRESS).read_bytes())
     report = write_report(benchmark)
     final = out / "report.html"
-    shutil.copyfile(report, final)
+    write_whole(final, report.read_bytes())
     show((benchmark / "summary.md").read_text(encoding="utf-8"))
     return final

@@ -80,7 +80,7 @@ def write_report(directory: str | Path) -> Path:
         )
     )
     write_whole(directory / "summary.csv", as_csv(groups))
-    write_whole(directory / "summary.md", as_markdown(groups, str(config.get("command") or "")))
+    write_whole(directory / "summary.md", as_markdown(groups, [str(line) for line in config.get("commands", [])]))
     write_whole(directory / "report.html", page)
     return directory / "report.html"
 

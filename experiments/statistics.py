@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from metagan_rl.errors import InvalidValueError
 
@@ -17,6 +17,8 @@ Cell = tuple[str, int]
 """Name of the task, seed of the GAN."""
 RESAMPLES = 4000
 CONFIDENCE = 0.95
+TASKS_TO_RESAMPLE = 8
+"""From so many tasks on an interval is resampled; over fewer it is Student's, which tells how little they say."""
 TIE = 1e-9
 """Distances that differ by less than this share of themselves are a tie."""
 
@@ -39,7 +41,7 @@ def bootstrap(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over tasks and its percentile bootstrap interval, m* = 1/K sum_k n_k x_k with n ~ Multinomial(K, 1/K).
 
-    With few tasks the interval is somewhat too narrow: at 5 tasks a nominal 95 % interval holds about 83 % of the time.
+    With few tasks the interval is too narrow: at 5 tasks a nominal 95 % interval holds about 83 % of the time.
 
     Args:
         values: ``[K, ...]``, one for each task; trailing axes are resampled together.
@@ -68,6 +70,21 @@ def bootstrap(
     return mean, low, high
 
 
+def mean_interval(
+    values: np.ndarray, rng: np.random.Generator, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean over K tasks and its interval: :func:`bootstrap`, or for K < 8 Student's, m -+ t(K - 1) s / sqrt(K).
+
+    Arguments, results and errors are those of :func:`bootstrap`.
+    """
+    count = len(values)
+    if not 1 < count < TASKS_TO_RESAMPLE:
+        return bootstrap(values, rng, resamples=resamples, confidence=confidence)
+    mean = values.mean(axis=0)
+    half = stdtrit(count - 1, (1 + confidence) / 2) * values.std(axis=0, ddof=1) / np.sqrt(count)
+    return mean, mean - half, mean + half
+
+
 def geometric_mean(
     distances: Mapping[Cell, float],
     rng: np.random.Generator,
@@ -75,7 +92,7 @@ def geometric_mean(
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
 ) -> Estimate:
-    """exp( 1/K sum_k 1/S_k sum_s log d_ks ), with the percentile bootstrap interval over the K tasks.
+    """exp( 1/K sum_k 1/S_k sum_s log d_ks ), with the :func:`mean_interval` over the K tasks.
 
     Args:
         distances: positive and finite, by cell.
@@ -192,5 +209,6 @@ def _logs(distances: Mapping[Cell, float]) -> dict[Cell, float]:
 
 
 def _of_logs(logs: Mapping[Cell, float], rng: np.random.Generator, resamples: int, confidence: float) -> Estimate:
-    ends = bootstrap(by_task(logs), rng, resamples=resamples, confidence=confidence)
-    return Estimate(*(float(np.exp(end)) for end in ends))
+    ends = mean_interval(by_task(logs), rng, resamples=resamples, confidence=confidence)
+    with np.errstate(over="ignore"):  # two tasks may say next to nothing
+        return Estimate(*(float(np.exp(end)) for end in ends))

@@ -95,10 +95,6 @@ class Group:
         return f"{self.suite}, {self.split} split: {self.tag}"
 
 
-TASKS_FOR_A_LEAD = 8
-"""Fewer tasks prove no lead: a bootstrap over two or four of them gives intervals that are far too narrow."""
-
-
 def reference_of(schedulers: Sequence[str]) -> str:
     """The scheduler that the others are held against: ``constant``, else the first."""
     return REFERENCE if REFERENCE in schedulers or not schedulers else schedulers[0]
@@ -150,11 +146,7 @@ def _group(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], reference:
     entries = [_entry(name, cells, len(failed[name]), distances, reference) for name, cells in sound.items()]
     entries.sort(key=lambda entry: (np.isnan(entry.distance.value), entry.distance.value, entry.scheduler))
     lead = _lead([distances[entry.scheduler] for entry in entries])
-    if (
-        entries
-        and len({task for task, _ in distances[entries[0].scheduler]}) >= TASKS_FOR_A_LEAD
-        and lead.excludes(1.0)
-    ):
+    if entries and lead.excludes(1.0):
         entries[0] = replace(entries[0], best=True)
     any_row = {cell: row for cells in sound.values() for cell, row in cells.items()}
     family = {row["task"]: row["family"] for row in rows}

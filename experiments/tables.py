@@ -90,13 +90,13 @@ def _plain(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else ""
 
 
-def as_markdown(groups: Sequence[Group], command: str) -> str:
-    """The headline tables; ``command`` says how the benchmark was called."""
+def as_markdown(groups: Sequence[Group], commands: Sequence[str]) -> str:
+    """The headline tables; ``commands`` say how the benchmark was called."""
 
     def safe(text: object) -> str:
         return str(text).replace("|", "\\|").replace("\n", " ")
 
-    parts = ["# Benchmark of GAN training schedules", f"`{command or 'run_benchmark'}`"]
+    parts = ["# Benchmark of GAN training schedules", *(f"`{line}`" for line in commands or ["run_benchmark"])]
     if not groups:
         parts.append("No run has finished yet.")
     for group in groups:
@@ -124,6 +124,7 @@ def as_markdown(groups: Sequence[Group], command: str) -> str:
         parts += [f"## {safe(group.name)}", "\n".join(table)]
     parts.append(
         "Distance = sliced Wasserstein + 1 - F(precision, coverage), geometric mean over tasks, lower is better. "
-        "Bold: surely lower than the next best (95 % interval of the paired ratio excludes 1). Runs: tasks x seeds."
+        "Bold: lower than the next best, with a 95 % interval of the paired ratio that excludes 1. "
+        "Intervals are over tasks: bootstrap, or Student's where there are fewer than 8. Runs: tasks x seeds."
     )
     return "\n\n".join(parts) + "\n"

@@ -12,11 +12,17 @@ from typing import Annotated, Literal
 
 import tyro
 
+from metagan_rl import __version__
 from metagan_rl.agents.training import TrainConfig
-from metagan_rl.errors import InvalidValueError, MetaGANError
+from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+TYRO_PHRASES = (
+    r"^(Parsing error|Unrecognized options|Value error) |Error parsing __tyro\S*: "
+    r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
+)
+"""What tyro says around the one line that matters."""
 
 
 @dataclass
@@ -67,12 +73,12 @@ class Benchmark:
 
     suite: str = "planar"
     """Suite of tasks; metagan-rl list suites."""
-    split: str = "test"
-    """Split of the suite: train, val or test. Choose on val, look at test once."""
+    split: str = "val"
+    """Split of the suite: train, val or test. Choose on val, look at test once, at the end."""
     schedulers: str = "constant,linear,cosine,ttur,random"
     """Names, with commas between them; metagan-rl list schedulers."""
     policy: tuple[Path, ...] = ()
-    """Policy files to compare as well, each under its file's name."""
+    """Policy files to compare as well, each under its file's name (policy.safetensors: its folder's)."""
     seeds: int = 4
     """GAN runs for each task and scheduler."""
     tasks: int | None = None
@@ -90,7 +96,7 @@ class Benchmark:
             self.suite,
             self.split,
             tuple(name.strip() for name in self.schedulers.split(",") if name.strip()),
-            tuple((_policy_name(path), str(path)) for path in self.policy),
+            tuple(zip(_policy_names(self.policy), map(str, self.policy), strict=True)),
             self.seeds,
             self.tasks,
         )
@@ -127,6 +133,7 @@ class List:
             _show(line)
 
 
+COMMANDS = ("quickstart", "train", "benchmark", "report", "list")
 Command = (
     Annotated[Quickstart, tyro.conf.subcommand("quickstart")]
     | Annotated[Train, tyro.conf.subcommand("train")]
@@ -156,6 +163,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: list[str]) -> Command:
     """The subcommand, or a usage error in one line."""
+    if arguments[:1] == ["--version"]:
+        print(f"metagan-rl {__version__}")
+        raise SystemExit(0)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        raise UnknownNameError("command", arguments[0], COMMANDS)
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
@@ -164,11 +176,15 @@ def _parse(arguments: list[str]) -> Command:
         if not stop.code:
             raise
         words = re.sub(r"[─│╭╮╰╯┌┐└┘]", " ", captured.getvalue())
-        raise InvalidValueError(" ".join(words.split())) from None
+        line = " ".join(words.split())
+        raise InvalidValueError(re.sub(TYRO_PHRASES, "", line).strip()) from None
 
 
-def _policy_name(path: Path) -> str:
-    return "learned" if path.stem == "policy" else path.stem
+def _policy_names(paths: Sequence[Path]) -> list[str]:
+    """What policy files are called in the table: their own name or, where that is no name, their run's."""
+    if len(paths) == 1 and paths[0].stem == "policy":
+        return ["learned"]
+    return [path.absolute().parent.name if path.stem == "policy" else path.stem for path in paths]
 
 
 def _listing(what: str) -> list[str]:

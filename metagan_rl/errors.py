@@ -56,3 +56,7 @@ class FileFormatError(MetaGANError, ValueError):
 
 class OutputError(MetaGANError, OSError):
     """Results cannot be written: no permission, no space, or something else is in the place."""
+
+
+class SchedulerError(MetaGANError, RuntimeError):
+    """A scheduler raised, or gave something that is no controls."""

@@ -22,12 +22,14 @@ class Penalty:
             ``[B, N, 1]`` in [0, 1].
         value: ``[B, M, D] -> [B]``: the penalty, from the gradients there.
         uses_batch: the points are real and generated samples, one after the other: D's forward pass serves for both.
+        uses_mix: the points depend on ``mix``; where no penalty of a population does, none is drawn and it is 0.
         source: where it is from.
     """
 
     points: Callable[[Tensor, Tensor, Tensor], Tensor]
     value: Callable[[Tensor], Tensor]
     uses_batch: bool = False
+    uses_mix: bool = True
     source: str = ""
 
 
@@ -53,7 +55,10 @@ PENALTIES: Registry[Penalty] = Registry("penalty")
 PENALTIES.register(
     "r1",
     Penalty(
-        lambda real, fake, mix: real, half_square, source="E|grad D(x)|^2 / 2, Mescheder et al. 2018, arXiv:1801.04406"
+        lambda real, fake, mix: real,
+        half_square,
+        uses_mix=False,
+        source="E|grad D(x)|^2 / 2, Mescheder et al. 2018, arXiv:1801.04406",
     ),
 )
 PENALTIES.register(
@@ -66,6 +71,7 @@ PENALTIES.register(
         points=lambda real, fake, mix: torch.cat([real, fake], dim=1),
         value=lambda gradient: 2 * half_square(gradient),  # the mean runs over twice the samples
         uses_batch=True,
+        uses_mix=False,
         source="R1 + R2 as in R3GAN, Huang et al. 2024, arXiv:2501.05441",
     ),
 )

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -121,9 +122,40 @@ def test_a_resumed_run_goes_on_exactly(tmp_path):
         assert {k: v for k, v in one.items() if "time" not in k} == {k: v for k, v in other.items() if "time" not in k}
 
 
+def test_a_finished_run_can_be_made_longer(tmp_path):
+    train(TINY, tmp_path, show=lambda line: None)
+    train(TrainConfig(updates=2 * TINY.updates), tmp_path, resume=True, show=lambda line: None)
+    lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == list(range(1, 7))
+    assert json.loads((tmp_path / "config.json").read_text())["updates"] == 2 * TINY.updates
+
+
+def test_progress_beyond_the_checkpoint_is_written_anew(tmp_path):
+    train(TINY, tmp_path, show=lambda line: None)
+    progress = tmp_path / "progress.jsonl"
+    whole = progress.read_text()
+    progress.write_text(whole + json.dumps({"iteration": 4}) + "\n")
+    train(TINY, tmp_path, resume=True, show=lambda line: None)
+    assert progress.read_text() == whole
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": -1}, {"seed": 5_000_000_000}, {"horizon": 0}, {"interval_updates": 50}, {"validation_tasks": 0},
+        {"validate_every": -1}, {"clip_range": -1.0}, {"target_kl": 0.0}, {"gae_lambda": 2.0}, {"entropy_start": -0.1},
+    ],
+)  # fmt: skip
+def test_a_bad_configuration_is_refused_before_a_run_directory_is_made(changes, tmp_path):
+    (name, value), *_ = changes.items()
+    with pytest.raises(InvalidValueError, match=f"{name} is {value}"):
+        train(replace(TINY, **changes), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_policy_file_gives_the_same_controls_as_the_agent_that_wrote_it(tmp_path):
     train(TINY, tmp_path / "run", show=lambda line: None)
-    run = _resumed(tmp_path / "run")
+    run = _resumed(TrainConfig(), tmp_path / "run")
     try:
         agent = run.scheduler()
         model = run.model

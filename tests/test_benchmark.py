@@ -1,9 +1,13 @@
+import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from metagan_rl.agents import Scheduler, register_scheduler
+from metagan_rl.agents import Scheduler, make_scheduler, register_scheduler
+from metagan_rl.agents.drive import drive
+from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, gan_seed, run_benchmark
@@ -127,3 +131,65 @@ def test_places_that_cannot_be_written_are_named(short_suite, tmp_path):
         run_benchmark(config, tmp_path / "file", workers=0)
     with pytest.raises(UnknownNameError, match="unknown backend 'ry'"):
         run_benchmark(config, tmp_path, backend="ry")
+
+
+def test_runs_that_failed_are_run_again(short_suite, tmp_path):
+    @register_scheduler("moody")
+    class Moody(Scheduler):
+        source = "a test"
+        broken = True
+
+        def propose(self, situation):
+            if self.broken:
+                raise ZeroDivisionError("in the user's own code")
+            return situation.base
+
+    try:
+        config = BenchmarkConfig(short_suite, "test", ("moody",), seeds=1)
+        rows = _rows(run_benchmark(config, tmp_path, workers=0))
+        assert all("Moody failed before interval 0: ZeroDivisionError" in row["error"] for row in rows)
+        Moody.broken = False
+        rows = _rows(run_benchmark(config, tmp_path, workers=0))
+        assert len(rows) == 8 and all(row["error"] is None for row in rows[4:])
+    finally:
+        SCHEDULERS.remove("moody")
+
+
+def test_what_a_cell_draws_at_random_does_not_depend_on_the_others(short_suite, tmp_path):
+    few = BenchmarkConfig(short_suite, "test", ("random-constant",), seeds=1, tasks=1)
+    rows = _rows(run_benchmark(few, tmp_path / "few", workers=0))
+    every = _rows(run_benchmark(replace(few, tasks=None), tmp_path / "all", workers=0))
+    whole = {row["task"]: row for row in every}
+    for row in rows:
+        assert row["distance"] == pytest.approx(whole[row["task"]]["distance"], rel=0.05)
+    with pytest.raises(FileFormatError, match="never mixed"):
+        run_benchmark(replace(few, tasks=None), tmp_path / "few", workers=0)
+
+
+def test_tasks_of_different_budgets_each_get_their_own(tmp_path):
+    rng = np.random.default_rng(0)
+    tasks = [
+        sample_task("ring", rng, name=f"ring/{i}", budget=48 * (1 + i % 2), base=Base(batch_size=16)) for i in range(6)
+    ]
+    register_suite(Suite("uneven", 1, "for tests", {"train": tuple(tasks[:2]), "test": tuple(tasks[2:])}))
+    try:
+        with pytest.raises(InvalidValueError, match="budgets of 1 to 2 intervals"):
+            drive(make_scheduler("constant"), tasks, range(6))
+        rows = _rows(run_benchmark(BenchmarkConfig("uneven", "test", ("constant",), seeds=1), tmp_path, workers=0))
+        assert {row["task"]: row["updates"] for row in rows} == {t.name: t.budget for t in tasks[2:]}
+    finally:
+        SUITES.remove("uneven")
+
+
+def test_a_policy_never_takes_a_schedulers_name(short_suite, tmp_path):
+    path = tmp_path / "cosine.safetensors"
+    path.write_bytes(shipped_policy("default").read_bytes())
+    with pytest.raises(InvalidValueError, match=r"cosine.*rename"):
+        BenchmarkConfig(short_suite, "test", ("constant",), (("cosine", str(path)),))
+
+
+def test_the_shipped_policys_hash_is_kept(short_suite, tmp_path):
+    out = run_benchmark(BenchmarkConfig(short_suite, "test", ("default",), seeds=1, tasks=1), tmp_path, workers=0)
+    record = json.loads((out / "benchmark.json").read_text())
+    digest = hashlib.sha256(shipped_policy("default").read_bytes()).hexdigest()
+    assert record["suites"][0]["policies"] == {"default": digest}

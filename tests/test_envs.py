@@ -273,3 +273,51 @@ def test_better_generators_get_better_rewards():
         unstable = {**nothing, name: np.array([0.0, 0.5, 1.0])}
         terms = Reward().terms(np.ones(3), np.ones(3), unstable, np.zeros(3, dtype=bool), np.full(3, 10))
         assert (np.diff(sum(terms.values())) < 0).all()
+
+
+def test_actions_are_the_callers_and_stay_as_they_are():
+    env = gym.make("MetaGAN/Dirac-v0", actions="continuous", trial_runs=1, horizon=1, interval_updates=12)
+    env.reset(seed=0)
+    action = np.full(5, 0.5, dtype=np.float32)
+    env.step(action)
+    env.reset()
+    assert action.tolist() == [0.5] * 5
+
+
+def test_numpy_numbers_seed_as_pythons_do():
+    envs = gym.make_vec("MetaGAN/Ring8-v0", num_envs=2, **SHORT)
+    first, _ = envs.reset(seed=3)
+    for seed in (np.int64(3), np.array([3, 4]), (3, 4)):
+        np.testing.assert_array_equal(envs.reset(seed=seed)[0], first)
+    for bad in (-1, [1], [1.5, 2]):
+        with pytest.raises(InvalidValueError, match="seed"):
+            envs.reset(seed=bad)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"gan_seed": -1}, "gan_seed is -1"),
+        ({"gan_seed": "x"}, "gan_seed is 'x'"),
+        ({"gan_seed": 2**70}, "at most"),
+        ({"task": 3}, "3 is no task"),
+        ({"tasks": []}, "did you mean task"),
+        ({"task": get_suite("planar").split("val")[0].with_base(ratio="4:1")}, "4:1"),
+    ],
+)
+def test_bad_reset_options_are_refused_and_leave_the_environment_usable(options, words):
+    env = gym.make("MetaGAN/Planar-v0", **SHORT).unwrapped
+    env.reset(seed=0)
+    with pytest.raises((InvalidValueError, UnknownNameError), match=words):
+        env.reset(options=options)
+    env.step(env.action_space.sample())
+
+
+def test_reward_terms_of_a_resetting_step_are_zero():
+    envs = gym.make_vec("MetaGAN/Ring8-v0", num_envs=2, autoreset_mode="NextStep", horizon=1, interval_updates=12)
+    envs.reset(seed=0)
+    for step in range(3):
+        _, rewards, _, _, infos = envs.step(envs.action_space.sample())
+        terms = sum(values for name, values in infos["reward_terms"].items() if not name.startswith("_"))
+        np.testing.assert_allclose(terms, rewards, atol=1e-12)
+        assert (rewards == 0).all() == (step == 1)

@@ -450,3 +450,11 @@ def test_restart_forgets_one_run_and_leaves_the_others() -> None:
     expected = {"saturation": [0, 0], "vanishing": [0.5, 0], "oscillation": [0.5, 0], "mode_loss": [0.3, 0]}
     for name, values in expected.items():
         np.testing.assert_allclose(terms[name], values, atol=1e-12, err_msg=name)
+
+
+def test_repeated_rows_are_covered_by_themselves() -> None:
+    rng = torch.Generator().manual_seed(0)
+    rows = torch.randint(2, (6, 5), generator=rng).float().repeat(40, 1)
+    rows = (rows - rows.mean(0)) / rows.std(0).clamp_min(1e-6)
+    precision, coverage = precision_and_coverage(rows[None], rows[None], neighbour_radii(rows)[None])
+    assert precision.item() == coverage.item() == 1.0

@@ -18,7 +18,7 @@ from metagan_rl.networks.base import size, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import Measurements, Population, PopulationState
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
-from metagan_rl.populations.optimizers import Adam, per_member_norm, sgd
+from metagan_rl.populations.optimizers import SGD, Adam, per_member_norm
 from metagan_rl.tasks import Base, Networks, Task
 
 MODULES = {
@@ -191,10 +191,10 @@ def test_adam_equals_torch_step_by_step_with_each_members_own_settings() -> None
     columns = [torch.tensor(values, dtype=torch.float64)[:, None] for values in (lr, beta1, beta2)]
     done = 0
     for length in lengths:  # the second interval goes on where the first ended
-        adam = Adam(torch.full((members,), done), length, *columns)
+        adam = Adam(torch.arange(done + 1, done + length + 1)[:, None].expand(-1, members), *columns)
         for step in range(length):
             gradient = draw(members, numbers, seed=100 + done + step) * torch.logspace(-9, 3, members)[:, None]
-            adam.step(weights, gradient, first, second)
+            adam.step(step, weights, gradient, first, second)
             for row, optimizer, g in zip(rows, theirs, gradient, strict=True):
                 row.grad = g.clone()
                 optimizer.step()
@@ -205,14 +205,16 @@ def test_adam_equals_torch_step_by_step_with_each_members_own_settings() -> None
 def test_adam_of_members_with_different_histories_uses_each_ones_own_step_count() -> None:
     lr, beta1, beta2 = (torch.full((2, 1), value, dtype=torch.float64) for value in (0.1, 0.5, 0.99))
     weights, first, second = torch.zeros(3, 2, 1, dtype=torch.float64)
-    Adam(torch.tensor([0, 1000]), 1, lr, beta1, beta2).step(weights, torch.ones(2, 1).double(), first, second)
+    adam = Adam(torch.tensor([[1, 1001]]), lr, beta1, beta2)
+    adam.step(0, weights, torch.ones(2, 1).double(), first, second)
     assert weights[0].item() == pytest.approx(-0.1)  # the very first step is one learning rate long
     assert weights[1].item() == pytest.approx(-0.1 * 0.5 / 0.01**0.5, rel=1e-3)
 
 
 def test_sgd_steps_against_the_gradient_at_each_members_rate() -> None:
     weights = torch.ones(2, 2)
-    sgd(weights, torch.tensor([[1.0, -1.0], [2.0, 0.0]]), torch.tensor([[0.1], [0.5]]))
+    gradient, unused = torch.tensor([[1.0, -1.0], [2.0, 0.0]]), torch.zeros(2, 2)
+    SGD(torch.tensor([[0.1], [0.5]])).step(0, weights, gradient, unused, unused)
     torch.testing.assert_close(weights, torch.tensor([[0.9, 1.1], [0.0, 1.0]]))
     assert per_member_norm(torch.tensor([[3.0, 4.0], [0.0, 2.0]])).tolist() == [5.0, 2.0]
 
@@ -239,10 +241,10 @@ def interval(
         return torch.tensor(values, dtype=torch.float64)[:members, None]
 
     settings: dict[str, Any] = {
-        "cycle": cycle,
-        "cycles": updates // sum(cycle),
+        "updates": updates,
+        "cycles": [cycle] * members,
         "losses": losses,
-        "penalty": penalty,
+        "penalties": [] if penalty is None else [(penalty, 0, members)],
         "penalty_weight": column(0.5, 2.0, 0.1),
         "generator_lr": column(0.01, 0.02, 0.003),
         "discriminator_lr": column(0.02, 0.005, 0.01),

@@ -19,10 +19,10 @@ from metagan_rl.losses import LOSSES
 from metagan_rl.networks import StackedMLP
 from metagan_rl.networks.base import split
 from metagan_rl.populations import Measurements, MixedPopulation, Population, PopulationState, Shape
-from metagan_rl.populations.interval import WEIGHT_LIMIT
+from metagan_rl.populations.interval import SAMPLE_LIMIT, WEIGHT_LIMIT
 from metagan_rl.populations.measurements import Recorder
 from metagan_rl.populations.population import CHUNK_MEMBERS
-from metagan_rl.tasks import Base, Networks, Task
+from metagan_rl.tasks import Base, Networks, Task, get_suite
 
 SMALL = Networks(latent_dim=3, width=8, depth=2)
 OTHER = replace(SMALL, width=6, depth=1)
@@ -337,10 +337,10 @@ def test_multipliers_scale_the_base_rates() -> None:
 
 
 def test_logits_too_large_to_be_squared_are_still_measured() -> None:
-    recorder = Recorder(torch.zeros(1, 1))
+    recorder = Recorder(torch.zeros(1, 1), torch.tensor([[True], [False]]), 2)
     real, fake = torch.tensor([[1e25, 3e25]]), torch.tensor([[-1e25, -3e25]])
-    recorder.discriminator(real, fake, torch.ones(1), torch.ones(1, 2))
-    recorder.generator(torch.ones(1), torch.ones(1, 2))
+    recorder.discriminator(0, None, real, fake, torch.ones(1), torch.ones(1, 2))
+    recorder.generator(1, None, torch.ones(1), torch.ones(1, 2))
     measured = recorder.measurements(torch.ones(1), torch.ones(1), torch.zeros(1, dtype=torch.bool))
     assert measured.logit_deviation[0] == pytest.approx(math.sqrt(2) * 1e25)
     assert measured.real_logit[0] == pytest.approx(2e25) == -measured.fake_logit[0]
@@ -481,6 +481,19 @@ def test_member_that_explodes_later_goes_back_to_where_that_interval_began() -> 
             assert torch.equal(values[1], before.to_dict()[name][1]), name
     weights = torch.cat([population.state.generator[1], population.state.discriminator[1]])
     assert torch.isfinite(weights).all() and weights.abs().max() < WEIGHT_LIMIT
+
+
+def test_controls_that_schedulers_may_set_blow_up_a_run_of_the_planar_suite() -> None:
+    task = max(get_suite("planar").split("train"), key=lambda task: task.base.generator_lr * task.base.discriminator_lr)
+    population = Population([task, task], [0, 0])
+    controls = bases([task, task]).replace(
+        generator_lr=np.array([LR_FACTOR, 1.0]), discriminator_lr=np.array([1 / LR_FACTOR, 1.0])
+    )
+    measured = population.train(controls, 48)
+    assert measured.diverged.tolist() == [1, 0]
+    weights = torch.cat([population.state.generator[0], population.state.discriminator[0]])
+    assert weights.abs().max() < WEIGHT_LIMIT  # it is the samples that exploded
+    assert population.sample(torch.randn(2, 128, 8), average=False).square().mean().sqrt() < SAMPLE_LIMIT
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), 2e4])

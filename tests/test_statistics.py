@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.statistics import (
@@ -24,7 +25,17 @@ def test_geometric_mean_averages_seeds_before_tasks() -> None:
     distances = {("a", 0): 1.0, ("a", 1): 4.0, ("a", 2): 2.0, ("b", 0): 8.0}
     estimate = geometric_mean(distances, rng())
     assert estimate.value == pytest.approx(4.0)  # sqrt(2 * 8), however many seeds "a" has
-    assert (estimate.low, estimate.high) == (pytest.approx(2.0), pytest.approx(8.0))
+    assert estimate.low < 0.01 and estimate.high > 1000  # two tasks say next to nothing
+
+
+def test_few_tasks_get_students_interval_and_many_a_bootstrap() -> None:
+    logs = np.random.default_rng(1).normal(0.3, 0.5, 9)
+    few = geometric_mean({(str(task), 0): float(np.exp(logs[task])) for task in range(7)}, rng())
+    ends = scipy.stats.t.interval(0.95, 6, loc=logs[:7].mean(), scale=scipy.stats.sem(logs[:7]))
+    assert (few.low, few.high) == pytest.approx(tuple(np.exp(ends)))
+    many = geometric_mean({(str(task), 0): float(np.exp(logs[task])) for task in range(9)}, rng())
+    _, low, high = bootstrap(logs, rng())
+    assert (many.low, many.high) == pytest.approx((np.exp(low), np.exp(high)))
 
 
 def test_equal_tasks_leave_no_doubt_and_one_task_leaves_all() -> None:
@@ -38,7 +49,7 @@ def test_equal_tasks_leave_no_doubt_and_one_task_leaves_all() -> None:
 
 
 def test_the_generator_decides_the_resamples() -> None:
-    distances = {(str(task), 0): float(task + 1) for task in range(7)}
+    distances = {(str(task), 0): float(task + 1) for task in range(9)}
     assert geometric_mean(distances, rng()) == geometric_mean(distances, rng())
     other = geometric_mean(distances, np.random.default_rng(1), resamples=50)
     assert other != geometric_mean(distances, rng(), resamples=50)

@@ -23,6 +23,10 @@ WORST_DISTANCE = 20.0
 """What a diverged GAN gets, and the most any GAN can get."""
 
 
+BEST_DISTANCE = 1e-6
+"""The least any GAN can get, so that logarithms exist."""
+
+
 @dataclass(frozen=True)
 class Reference:
     """Real points that generated ones are held against, with what can be worked out beforehand.
@@ -84,7 +88,7 @@ class Quality:
     """Sample quality of B members; every field is ``[B]``.
 
     Attributes:
-        distance: see the module; in [0, 20].
+        distance: see the module; in [1e-6, 20].
         sliced_wasserstein: in deviations of the data.
         precision, coverage: in [0, 1].
     """
@@ -115,7 +119,7 @@ class Quality:
 def combined_distance(wasserstein: Tensor, precision: Tensor, coverage: Tensor) -> Tensor:
     """The quality distance from its parts, element by element."""
     harmonic = 2 * precision * coverage / (precision + coverage).clamp_min(1e-12)
-    return (wasserstein + 1 - harmonic).clamp_max(WORST_DISTANCE)
+    return (wasserstein + 1 - harmonic).clamp(BEST_DISTANCE, WORST_DISTANCE)
 
 
 def real_floor(task: Task, *, report: bool = False) -> float:

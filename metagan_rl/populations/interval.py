@@ -1,4 +1,8 @@
-"""The inner loop: one interval of adversarial training for members that share a step ratio."""
+"""The inner loop: one interval of adversarial training for a chunk of members, whatever their step ratios.
+
+Members depend on each other in nothing, so D's of some and G's of others may step between each other's updates: at the
+n-th update of the interval, all members whose cycle says D take their D step together, then all others their G step.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,35 +11,42 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from metagan_rl.controls import CYCLE
 from metagan_rl.losses import LOSSES, LogitLoss
 from metagan_rl.networks.base import ClosedForm, StackedNetwork, split
 from metagan_rl.penalties import PENALTIES, Penalty, input_gradient
 from metagan_rl.populations.measurements import Measurements, Recorder
-from metagan_rl.populations.optimizers import Adam, per_member_norm, sgd
-from metagan_rl.populations.state import PopulationState
+from metagan_rl.populations.optimizers import SGD, Adam, Optimizer, per_member_norm
+from metagan_rl.populations.state import PopulationState, pick
 
 WEIGHT_LIMIT = 1e4
 """A weight beyond this counts as exploded: no healthy network on standardised data comes near."""
+SAMPLE_LIMIT = 100.0
+"""Generated points whose root mean square lies beyond this, in deviations of the data, have exploded too: Adam bounds
+how fast weights grow, but not what three layers of them make of the noise."""
+
+Run = tuple[str, int, int]
+"""A name, and the first and the last + 1 of the members it is for."""
 
 
 @dataclass(frozen=True)
 class IntervalPlan:
-    """What a chunk of members does for one interval.
+    """What a chunk of B members does for one interval of U updates, a multiple of 12.
 
     Attributes:
-        cycle: D updates and G updates in each cycle.
-        cycles: how many cycles.
-        losses: ``(name, first member, last member + 1)``, covering the chunk in order.
-        penalty: name of the gradient penalty all of them use, or ``None``.
+        updates: U.
+        cycles: D updates and G updates in each cycle, for every member.
+        losses: runs that cover the chunk in order.
+        penalties: runs of members that have a gradient penalty, in order.
         penalty_weight, generator_lr, discriminator_lr, beta1, beta2, ema_decay: ``[B, 1]``.
         optimizer: ``"adam"`` or ``"sgd"``.
-        simultaneous: step both networks from the same point (only in 1:1 cycles).
+        simultaneous: step both networks from the same point (only where all cycles are 1:1).
     """
 
-    cycle: tuple[int, int]
-    cycles: int
-    losses: list[tuple[str, int, int]]
-    penalty: str | None
+    updates: int
+    cycles: Sequence[tuple[int, int]]
+    losses: list[Run]
+    penalties: list[Run]
     penalty_weight: Tensor
     generator_lr: Tensor
     discriminator_lr: Tensor
@@ -44,6 +55,15 @@ class IntervalPlan:
     ema_decay: Tensor
     optimizer: str
     simultaneous: bool
+
+    def discriminates(self) -> Tensor:
+        """Whether each member's n-th update is D's: bool ``[12, B]``; after 12 updates all cycles begin anew."""
+        number = torch.arange(CYCLE)[:, None]
+        discriminator, both = (
+            torch.tensor([first for first, _ in self.cycles]),
+            torch.tensor([sum(cycle) for cycle in self.cycles]),
+        )
+        return number % both < discriminator
 
 
 @dataclass(frozen=True)
@@ -61,6 +81,37 @@ class IntervalInputs:
     points: Tensor
     rows: Tensor
     mix: Tensor
+
+
+class Turn:
+    """The b members of a chunk that step the same network at the same update.
+
+    Args:
+        plan: of the chunk.
+        steps: bool ``[B]``: who they are.
+
+    Attributes:
+        members: their places in the chunk, ``[b]``; ``None`` if they are all of it, and nothing has to be gathered.
+        losses, penalties: runs of theirs.
+        penalty_weight, ema_decay: of theirs, ``[b, 1]``.
+    """
+
+    def __init__(self, plan: IntervalPlan, steps: Tensor) -> None:
+        self.members = None if steps.all() else steps.nonzero().squeeze(1)
+        before = [0, *steps.cumsum(0).tolist()]
+        self.losses = [(name, before[a], before[b]) for name, a, b in plan.losses if before[a] < before[b]]
+        self.penalties = [(name, before[a], before[b]) for name, a, b in plan.penalties if before[a] < before[b]]
+        self.penalty_weight, self.ema_decay = self.of(plan.penalty_weight), self.of(plan.ema_decay)
+        self.relative = any(LOSSES[name].relative for name, _, _ in self.losses)
+
+    def of(self, rows: Tensor) -> Tensor:
+        """The members' rows: the tensor itself, or a copy of some of it."""
+        return pick(rows, self.members)
+
+    def put(self, rows: Tensor, changed: Tensor) -> None:
+        """Writes back what :meth:`of` gave and was changed since."""
+        if self.members is not None:
+            rows.index_copy_(0, self.members, changed)
 
 
 class IntervalTrainer:
@@ -90,51 +141,61 @@ class IntervalTrainer:
         self.generator, self.discriminator = cast(ClosedForm, generator), cast(ClosedForm, discriminator)
         self.state, self.plan, self.inputs = state, plan, inputs
         self.closed_form = closed_form and generator.has_backward and discriminator.has_backward
-        self.generator_weights = split(generator, state.generator)
-        self.discriminator_weights = split(discriminator, state.discriminator)
-        if not self.closed_form:
-            for weight in [*self.generator_weights, *self.discriminator_weights]:
-                weight.requires_grad_()
-        self.adams: tuple[Adam, Adam] | None = None
+        pattern = plan.discriminates()
+        self.turns = [
+            (Turn(plan, steps) if steps.any() else None, Turn(plan, ~steps) if not steps.all() else None)
+            for steps in pattern
+        ]
+        self.turn_of_discriminator = pattern.repeat(plan.updates // CYCLE, 1)  # [U, B]
+        rates = (plan.generator_lr, plan.discriminator_lr)
+        self.optimizers: tuple[Optimizer, Optimizer] = SGD(rates[0]), SGD(rates[1])
         if plan.optimizer == "adam":
-            moments, cycles = (plan.beta1, plan.beta2), plan.cycles
-            self.adams = (
-                Adam(state.generator_steps, cycles * plan.cycle[1], plan.generator_lr, *moments),
-                Adam(state.discriminator_steps, cycles * plan.cycle[0], plan.discriminator_lr, *moments),
-            )
+            numbers = [
+                steps + turns.cumsum(0)
+                for steps, turns in (
+                    (state.generator_steps, ~self.turn_of_discriminator),
+                    (state.discriminator_steps, self.turn_of_discriminator),
+                )
+            ]
+            moments = plan.beta1, plan.beta2
+            self.optimizers = Adam(numbers[0], rates[0], *moments), Adam(numbers[1], rates[1], *moments)
         boundary = torch.zeros(len(state), 1)
         for name, first, last in plan.losses:
             boundary[first:last] = LOSSES[name].boundary
-        self.recorder = Recorder(boundary)
-        self.relative = any(LOSSES[name].relative for name, _, _ in plan.losses)
+        self.recorder = Recorder(boundary, self.turn_of_discriminator, inputs.rows.shape[-1])
 
     def run(self) -> Measurements:
         """Trains the interval; members that blew up are flagged and put back to where they began it."""
         start = self.state.clone()
-        discriminator_updates, generator_updates = self.plan.cycle
-        update = 0
-        for _ in range(self.plan.cycles):
-            if self.plan.simultaneous and self.plan.cycle == (1, 1):
-                gradients = self._discriminator_gradient(update), self._generator_gradient(update + 1)
-                self._step_discriminator(gradients[0])
-                self._step_generator(gradients[1])
-                update += 2
+        for update in range(self.plan.updates):
+            discriminating, generating = self.turns[update % CYCLE]
+            if self.plan.simultaneous and generating is None:
+                assert discriminating is not None
+                continue  # at the next update, together with G
+            if self.plan.simultaneous:
+                assert generating is not None and discriminating is None
+                both = self.turns[(update - 1) % CYCLE][0]
+                assert both is not None
+                gradients = self._discriminator_gradient(both, update - 1), self._generator_gradient(generating, update)
+                self._step_discriminator(both, update - 1, gradients[0])
+                self._step_generator(generating, update, gradients[1])
                 continue
-            for _ in range(discriminator_updates):
-                self._step_discriminator(self._discriminator_gradient(update))
-                update += 1
-            for _ in range(generator_updates):
-                self._step_generator(self._generator_gradient(update))
-                update += 1
+            if discriminating is not None:
+                self._step_discriminator(discriminating, update, self._discriminator_gradient(discriminating, update))
+            if generating is not None:
+                self._step_generator(generating, update, self._generator_gradient(generating, update))
         return self._finish(start)
 
     def _finish(self, start: PopulationState) -> Measurements:
-        state, cycles = self.state, self.plan.cycles
-        state.discriminator_steps += cycles * self.plan.cycle[0]
-        state.generator_steps += cycles * self.plan.cycle[1]
+        state = self.state
+        state.discriminator_steps += self.turn_of_discriminator.sum(0)
+        state.generator_steps += (~self.turn_of_discriminator).sum(0)
         state.intervals += 1
         largest = torch.maximum(state.generator.abs().amax(dim=1), state.discriminator.abs().amax(dim=1))
-        diverged = ~(largest < WEIGHT_LIMIT)  # NaN is not below the limit either
+        with torch.no_grad():
+            points = self.generator(split(self.generator, state.generator), self.inputs.noise[:, -1])
+        spread = points.double().square().mean(dim=(1, 2)).sqrt()
+        diverged = ~((largest < WEIGHT_LIMIT) & (spread < SAMPLE_LIMIT))  # NaN is not below the limits either
         measured = self.recorder.measurements(
             per_member_norm(state.generator - start.generator) / per_member_norm(start.generator).clamp_min(1e-12),
             per_member_norm(state.discriminator - start.discriminator)
@@ -148,109 +209,136 @@ class IntervalTrainer:
             state.diverged |= diverged
         return measured
 
-    def _real(self, update: int) -> Tensor:
-        rows = self.inputs.rows[:, update]
+    def _real(self, turn: Turn, update: int) -> Tensor:
+        rows = turn.of(self.inputs.rows[:, update])
         return self.inputs.points.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
 
-    def _critic(self, points: Tensor) -> Tensor:
-        return self.discriminator(self.discriminator_weights, points).squeeze(-1)
+    def _weights(self, network: StackedNetwork, turn: Turn, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The members' weights, flat ``[b, P]`` and one by one."""
+        flat = turn.of(rows)
+        if not self.closed_form:
+            flat = flat.detach().requires_grad_()
+        return flat, split(network, flat)
 
-    def _discriminator_gradient(self, update: int) -> Tensor:
-        real = self._real(update)
+    def _discriminator_gradient(self, turn: Turn, update: int) -> Tensor:
+        real = self._real(turn, update)
+        flat, weights = self._weights(self.discriminator, turn, self.state.discriminator)
         with torch.no_grad():
-            fake = self.generator(self.generator_weights, self.inputs.noise[:, update])
-        points, names = torch.cat([real, fake], dim=1), [name for name, _, _ in self.plan.losses]
+            generator_weights = split(self.generator, turn.of(self.state.generator))
+            fake = self.generator(generator_weights, turn.of(self.inputs.noise[:, update]))
+        points = torch.cat([real, fake], dim=1)
         if self.closed_form:
-            values = self.discriminator.forward(self.discriminator_weights, points)
+            values = self.discriminator.forward(weights, points)
             logits = values[-1].requires_grad_()
         else:
-            logits = self.discriminator(self.discriminator_weights, points)
+            values = []
+            logits = self.discriminator(weights, points)
         real_logits, fake_logits = logits.squeeze(-1).split(real.shape[1], dim=1)
-        loss = self._loss([LOSSES[name].discriminator for name in names], real_logits, fake_logits)
+        formulas = [LOSSES[name].discriminator for name, _, _ in turn.losses]
+        loss = _evaluate(formulas, turn.losses, real_logits, fake_logits)
         if self.closed_form:
             (by_logits,) = torch.autograd.grad(loss.sum(), logits)
-            gradients, _ = self.discriminator.backward(
-                self.discriminator_weights, values, by_logits, by_weights=True, by_inputs=False
-            )
-            gradient = self._flat(gradients)
+            gradients, _ = self.discriminator.backward(weights, values, by_logits, by_weights=True, by_inputs=False)
+            gradient = _flat(gradients)
         else:
-            gradient = self._differentiate(loss.sum(), self.discriminator_weights)
-        self.recorder.discriminator(real_logits, fake_logits, loss, gradient)
-        if self.plan.penalty is None:
-            return gradient
-        penalty = PENALTIES[self.plan.penalty]
-        if not (self.closed_form and self.discriminator.has_penalty_backward):
-            return gradient + self._penalty_gradient(penalty, penalty.points(real, fake, self.inputs.mix[:, update]))
-        if not penalty.uses_batch:
-            points = penalty.points(real, fake, self.inputs.mix[:, update])
-            values = self.discriminator.forward(self.discriminator_weights, points)
-        return gradient.add_(self._penalty_closed_form(penalty, values))
+            gradient = _differentiate(loss.sum(), flat)
+        self.recorder.discriminator(update, turn.members, real_logits, fake_logits, loss, gradient)
+        for name, a, b in turn.penalties:
+            penalty, weight, members = PENALTIES[name], turn.penalty_weight[a:b, 0], slice(a, b)
+            if self.closed_form and self.discriminator.has_penalty_backward:
+                some = [each[members] for each in weights]
+                if penalty.uses_batch:
+                    there = [each[members] for each in values]
+                else:
+                    mix = turn.of(self.inputs.mix[:, update])[members]
+                    there = self.discriminator.forward(some, penalty.points(real[members], fake[members], mix))
+                gradient[members] += self._penalty_closed_form(penalty, weight, some, there)
+            else:
+                mix = turn.of(self.inputs.mix[:, update])[members]
+                at = penalty.points(real[members], fake[members], mix)
+                gradient[members] += self._penalty_gradient(penalty, weight, flat[members], at)
+        return gradient
 
-    def _generator_gradient(self, update: int) -> Tensor:
-        noise, names = self.inputs.noise[:, update], [name for name, _, _ in self.plan.losses]
+    def _generator_gradient(self, turn: Turn, update: int) -> Tensor:
+        noise = turn.of(self.inputs.noise[:, update])
+        flat, weights = self._weights(self.generator, turn, self.state.generator)
+        discriminator_weights = split(self.discriminator, turn.of(self.state.discriminator))
         if self.closed_form:
-            through_generator = self.generator.forward(self.generator_weights, noise)
-            through_both = self.discriminator.forward(self.discriminator_weights, through_generator[-1])
+            through_generator = self.generator.forward(weights, noise)
+            through_both = self.discriminator.forward(discriminator_weights, through_generator[-1])
             logits = through_both[-1].requires_grad_()
         else:
-            logits = self.discriminator(self.discriminator_weights, self.generator(self.generator_weights, noise))
+            logits = self.discriminator(discriminator_weights, self.generator(weights, noise))
         fake_logits = real_logits = logits.squeeze(-1)
-        if self.relative:
+        if turn.relative:
             with torch.no_grad():
-                real_logits = self._critic(self._real(update))
-        loss = self._loss([LOSSES[name].generator for name in names], real_logits, fake_logits)
+                real_logits = self.discriminator(discriminator_weights, self._real(turn, update)).squeeze(-1)
+        loss = _evaluate([LOSSES[name].generator for name, _, _ in turn.losses], turn.losses, real_logits, fake_logits)
         if self.closed_form:
             (by_logits,) = torch.autograd.grad(loss.sum(), logits)
             _, by_fake = self.discriminator.backward(
-                self.discriminator_weights, through_both, by_logits, by_weights=False, by_inputs=True
+                discriminator_weights, through_both, by_logits, by_weights=False, by_inputs=True
             )
             gradients, _ = self.generator.backward(
-                self.generator_weights, through_generator, by_fake, by_weights=True, by_inputs=False
+                weights, through_generator, by_fake, by_weights=True, by_inputs=False
             )
-            gradient = self._flat(gradients)
+            gradient = _flat(gradients)
         else:
-            gradient = self._differentiate(loss.sum(), self.generator_weights)
-        self.recorder.generator(loss, gradient)
+            gradient = _differentiate(loss.sum(), flat)
+        self.recorder.generator(update, turn.members, loss, gradient)
         return gradient
 
-    def _penalty_gradient(self, penalty: Penalty, points: Tensor) -> Tensor:
-        weights = [weight.detach().requires_grad_() for weight in self.discriminator_weights]
+    def _penalty_gradient(self, penalty: Penalty, weight: Tensor, flat: Tensor, points: Tensor) -> Tensor:
+        flat = flat.detach().requires_grad_()
+        weights = split(self.discriminator, flat)
         gradient = input_gradient(lambda at: self.discriminator(weights, at).squeeze(-1), points)
-        return self._differentiate((self.plan.penalty_weight.squeeze(1) * penalty.value(gradient)).sum(), weights)
+        return _differentiate((weight * penalty.value(gradient)).sum(), flat)
 
-    def _penalty_closed_form(self, penalty: Penalty, values: list[Tensor]) -> Tensor:
-        weights = self.discriminator_weights
+    def _penalty_closed_form(
+        self, penalty: Penalty, weight: Tensor, weights: list[Tensor], values: list[Tensor]
+    ) -> Tensor:
         gradient, chain = self.discriminator.input_gradient(weights, values)
-        total = (self.plan.penalty_weight.squeeze(1) * penalty.value(gradient.requires_grad_())).sum()
+        total = (weight * penalty.value(gradient.requires_grad_())).sum()
         (cotangent,) = torch.autograd.grad(total, gradient)
         gradients = self.discriminator.penalty_backward(weights, values, chain, cotangent)
-        parts = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)]
-        return self._flat(parts)
-
-    def _loss(self, formulas: list[LogitLoss], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        runs = zip(formulas, self.plan.losses, strict=True)
-        return torch.cat([formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in runs])
-
-    def _differentiate(self, total: Tensor, weights: list[Tensor]) -> Tensor:
-        # A weight may not matter at all: D's last bias, for one, under a relative loss or a penalty.
-        return self._flat(torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True))
-
-    def _flat(self, gradients: Sequence[Tensor]) -> Tensor:
-        return torch.cat([gradient.reshape(len(self.state), -1) for gradient in gradients], dim=1)
+        return _flat([torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)])
 
     @torch.no_grad()
-    def _step_discriminator(self, gradient: Tensor) -> None:
+    def _step_discriminator(self, turn: Turn, update: int, gradient: Tensor) -> None:
         state = self.state
-        if self.adams is None:
-            sgd(state.discriminator, gradient, self.plan.discriminator_lr)
-        else:
-            self.adams[1].step(state.discriminator, gradient, state.discriminator_first, state.discriminator_second)
+        rows = state.discriminator, state.discriminator_first, state.discriminator_second
+        self._step(self.optimizers[1], turn, update, gradient, rows)
 
     @torch.no_grad()
-    def _step_generator(self, gradient: Tensor) -> None:
+    def _step_generator(self, turn: Turn, update: int, gradient: Tensor) -> None:
         state = self.state
-        if self.adams is None:
-            sgd(state.generator, gradient, self.plan.generator_lr)
-        else:
-            self.adams[0].step(state.generator, gradient, state.generator_first, state.generator_second)
-        state.average.lerp_(state.generator, 1 - self.plan.ema_decay)
+        weights = self._step(
+            self.optimizers[0], turn, update, gradient, (state.generator, state.generator_first, state.generator_second)
+        )
+        average = turn.of(state.average)
+        turn.put(state.average, average.lerp_(weights, 1 - turn.ema_decay))
+
+    def _step(
+        self, optimizer: Optimizer, turn: Turn, update: int, gradient: Tensor, rows: tuple[Tensor, Tensor, Tensor]
+    ) -> Tensor:
+        """Steps weights and moments in place; the new weights ``[b, P]``."""
+        weights, first, second = (turn.of(each) for each in rows)
+        optimizer.step(update, weights, gradient, first, second, turn.members)
+        for each, changed in zip(rows, (weights, first, second), strict=True):
+            turn.put(each, changed)
+        return weights
+
+
+def _evaluate(formulas: list[LogitLoss], runs: list[Run], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    return torch.cat(
+        [formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in zip(formulas, runs, strict=True)]
+    )
+
+
+def _differentiate(total: Tensor, flat: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(total, flat)
+    return gradient
+
+
+def _flat(gradients: Sequence[Tensor]) -> Tensor:
+    return torch.cat([gradient.flatten(1) for gradient in gradients], dim=1)

@@ -50,57 +50,64 @@ class Measurements:
 
 
 class Recorder:
-    """Collects what the updates of one interval produce, and reduces it once at the end.
+    """Collects what the U updates of one interval produce, and reduces it once at the end.
 
     Args:
         boundary: ``[B, 1]`` logit at which each member's discriminator is undecided.
+        discriminates: ``[U, B]``: whose updates are D's.
+        batch: N, samples per update.
     """
 
-    def __init__(self, boundary: Tensor) -> None:
-        self.boundary = boundary
-        self._real: list[Tensor] = []
-        self._fake: list[Tensor] = []
-        self._losses: tuple[list[Tensor], list[Tensor]] = ([], [])
-        self._gradients: tuple[list[Tensor], list[Tensor]] = ([], [])
+    def __init__(self, boundary: Tensor, discriminates: Tensor, batch: int) -> None:
+        self.boundary, self.discriminates = boundary, discriminates
+        self._real, self._fake = (torch.zeros(*discriminates.shape, batch, dtype=torch.float64) for _ in range(2))
+        self._loss, self._gradient = (torch.zeros(discriminates.shape, dtype=torch.float64) for _ in range(2))
 
-    def discriminator(self, real: Tensor, fake: Tensor, loss: Tensor, gradient: Tensor) -> None:
-        """Notes one D update: logits ``[B, N]`` each, loss ``[B]``, gradient ``[B, P]``."""
-        self._real.append(real.detach())
-        self._fake.append(fake.detach())
-        self._losses[0].append(loss.detach())
-        self._gradients[0].append(torch.linalg.vector_norm(gradient, dim=1))
+    @torch.no_grad()
+    def discriminator(
+        self, update: int, members: Tensor | None, real: Tensor, fake: Tensor, loss: Tensor, gradient: Tensor
+    ) -> None:
+        """Notes a D update of some members (``None``: all): logits ``[b, N]``, loss ``[b]``, gradient ``[b, P]``."""
+        where = slice(None) if members is None else members
+        self._real[update, where] = real.double()
+        self._fake[update, where] = fake.double()
+        self.generator(update, members, loss, gradient)
 
-    def generator(self, loss: Tensor, gradient: Tensor) -> None:
-        """Notes one G update: loss ``[B]``, gradient ``[B, P]``."""
-        self._losses[1].append(loss.detach())
-        self._gradients[1].append(torch.linalg.vector_norm(gradient, dim=1))
+    @torch.no_grad()
+    def generator(self, update: int, members: Tensor | None, loss: Tensor, gradient: Tensor) -> None:
+        """Notes a G update of some members (``None``: all): loss ``[b]``, gradient ``[b, P]``."""
+        where = slice(None) if members is None else members
+        self._loss[update, where] = loss.double()
+        self._gradient[update, where] = torch.linalg.vector_norm(gradient, dim=1).double()
 
     def measurements(self, generator_move: Tensor, discriminator_move: Tensor, diverged: Tensor) -> Measurements:
         """The averages of the interval."""
-        # [U, B, N]; in double precision, because the squares of an exploding critic's logits overflow single
-        real, fake = torch.stack(self._real).double(), torch.stack(self._fake).double()
+        # In double precision, because the squares of an exploding critic's logits overflow single.
+        real, fake, boundary = self._real, self._fake, self.boundary  # [U, B, N]
         variance = (real.var(dim=-1) + fake.var(dim=-1)) / 2
 
         def ready(values: Tensor) -> np.ndarray:
             return values.double().numpy(force=True)
 
-        def average(values: list[Tensor]) -> np.ndarray:
-            return ready(torch.stack(values).mean(dim=0))
+        def average(values: Tensor, which: Tensor = self.discriminates) -> np.ndarray:
+            """Mean over the updates that are D's (or G's): ``[U, B]`` to ``[B]``."""
+            return ready(torch.where(which, values, 0.0).sum(dim=0) / which.sum(dim=0))
 
         def share(condition: Tensor) -> np.ndarray:
-            return ready(condition.float().mean(dim=(0, 2)))
+            return average(condition.double().mean(dim=-1))
 
+        deviation = torch.where(self.discriminates, variance, 0.0).sum(dim=0) / self.discriminates.sum(dim=0)
         return Measurements(
-            discriminator_loss=average(self._losses[0]),
-            generator_loss=average(self._losses[1]),
-            real_logit=ready(real.mean(dim=(0, 2))),
-            fake_logit=ready(fake.mean(dim=(0, 2))),
-            logit_deviation=ready(variance.mean(dim=0).sqrt()),
-            real_accuracy=share(real > self.boundary),
-            fake_accuracy=share(fake < self.boundary),
+            discriminator_loss=average(self._loss),
+            generator_loss=average(self._loss, ~self.discriminates),
+            real_logit=average(real.mean(dim=-1)),
+            fake_logit=average(fake.mean(dim=-1)),
+            logit_deviation=ready(deviation.sqrt()),
+            real_accuracy=share(real > boundary),
+            fake_accuracy=share(fake < boundary),
             pair_accuracy=share(real > fake),
-            generator_gradient=average(self._gradients[1]),
-            discriminator_gradient=average(self._gradients[0]),
+            generator_gradient=average(self._gradient, ~self.discriminates),
+            discriminator_gradient=average(self._gradient),
             generator_move=ready(generator_move),
             discriminator_move=ready(discriminator_move),
             diverged=ready(diverged),

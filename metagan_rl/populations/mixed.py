@@ -44,6 +44,11 @@ class MixedPopulation:
         """Bool ``[B]``: members that blew up and are frozen."""
         return self._gather(lambda population: population.state.diverged.numpy(), bool)
 
+    @property
+    def trained_intervals(self) -> np.ndarray:
+        """Int ``[B]``: intervals each member has trained; a diverged one stopped with the interval that blew it up."""
+        return self._gather(lambda population: population.state.intervals.numpy(), int)
+
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Puts new tasks, untrained and of any shape, into some places."""
         moved = []

@@ -1,41 +1,94 @@
 """Optimisers over stacked weights: one row a member, every member with its own rates and step count."""
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
+
+from metagan_rl.populations.state import pick
 
 ADAM_EPSILON = 1e-8
 
 
+class Optimizer(Protocol):
+    """Steps one network of some of the B members of a chunk, update by update of an interval."""
+
+    def step(
+        self,
+        update: int,
+        weights: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        members: Tensor | None = None,
+    ) -> None:
+        """One step in place.
+
+        Args:
+            update: number of the update in the interval.
+            weights: of the members that step, ``[b, P]``; changed.
+            gradient: of theirs, ``[b, P]``.
+            first: mean of the gradients (Adam's m), ``[b, P]``; changed.
+            second: mean of their squares (Adam's v), ``[b, P]``; changed.
+            members: which of the B they are, ``[b]``; ``None``: all.
+        """
+        ...
+
+
 class Adam:
-    """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1) for one network of B members over one interval.
+    """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1).
 
     Args:
-        steps: updates of each member before this interval, ``[B]``.
-        updates: updates in this interval, for which the bias corrections are worked out at once.
+        numbers: how many steps each member will have made after each update of the interval, ``[U, B]``; all bias
+            corrections are worked out at once.
         lr, beta1, beta2: ``[B, 1]``.
     """
 
-    def __init__(self, steps: Tensor, updates: int, lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
-        number = steps.to(lr.dtype)[:, None] + torch.arange(1, updates + 1, dtype=lr.dtype)  # [B, updates]
+    def __init__(self, numbers: Tensor, lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
+        number = numbers.to(lr.dtype).unsqueeze(-1).clamp_min(1)  # before the first step nothing is stepped
         second_correction = (1 - beta2**number).sqrt()
         # w -= lr m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps), with the square root of the correction taken out of the root
-        self._sizes = (-lr * second_correction / (1 - beta1**number)).unsqueeze(-1).unbind(dim=1)
-        self._epsilons = (ADAM_EPSILON * second_correction).unsqueeze(-1).unbind(dim=1)
+        self._sizes = (-lr * second_correction / (1 - beta1**number)).unbind()
+        self._epsilons = (ADAM_EPSILON * second_correction).unbind()
         self._first_weight, self._second_weight = 1 - beta1, 1 - beta2
-        self._update = 0
 
-    def step(self, weights: Tensor, gradient: Tensor, first: Tensor, second: Tensor) -> None:
-        """One step in place; all are ``[B, P]``."""
-        first.lerp_(gradient, self._first_weight)
-        second.lerp_(gradient.square(), self._second_weight)
-        denominator = second.sqrt().add_(self._epsilons[self._update])
-        weights.addcdiv_(first * self._sizes[self._update], denominator)
-        self._update += 1
+    def step(
+        self,
+        update: int,
+        weights: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        members: Tensor | None = None,
+    ) -> None:
+        """See :class:`Optimizer`."""
+        first.lerp_(gradient, pick(self._first_weight, members))
+        second.lerp_(gradient.square(), pick(self._second_weight, members))
+        denominator = second.sqrt().add_(pick(self._epsilons[update], members))
+        weights.addcdiv_(first * pick(self._sizes[update], members), denominator)
 
 
-def sgd(weights: Tensor, gradient: Tensor, lr: Tensor) -> None:
-    """One step of plain gradient descent in place; shapes as in :class:`Adam`."""
-    weights.addcmul_(gradient, -lr)
+class SGD:
+    """Plain gradient descent.
+
+    Args:
+        lr: ``[B, 1]``.
+    """
+
+    def __init__(self, lr: Tensor) -> None:
+        self._lr = lr
+
+    def step(
+        self,
+        update: int,
+        weights: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        members: Tensor | None = None,
+    ) -> None:
+        """See :class:`Optimizer`."""
+        weights.addcmul_(gradient, -pick(self._lr, members))
 
 
 def per_member_norm(rows: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from metagan_rl.controls import CYCLE, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks.base import build_networks, size, split
-from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
+from metagan_rl.penalties import PENALTIES
+from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.state import PopulationState
 from metagan_rl.tasks.task import Networks, Task
 
-CHUNK_MEMBERS = 16
-"""Members trained at a time: few enough that weights, moments and activations stay in the cache."""
+CHUNK_MEMBERS = 32
+"""Members trained at a time: enough for D's and G's of different ratios to fill a product, few enough for the cache."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ class Population:
         for members in self._chunks(controls):
             chunk = self.state[torch.from_numpy(members)]
             plan = self._plan(members, controls[members], updates)
-            inputs = self._inputs(members, chunk, updates, mix=plan.penalty == "one-centred")
+            mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
+            inputs = self._inputs(members, chunk, updates, mix=mix)
             result = IntervalTrainer(self.generator, self.discriminator, chunk, plan, inputs).run()
             self.state.put(torch.from_numpy(members), chunk)
             measured.put(members, result)
@@ -148,37 +150,38 @@ class Population:
         return PopulationState.fresh(*stacked, seed_column)
 
     def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
-        """Sound members that can step together: one ratio, one kind of penalty, in runs of the same loss."""
-        losses = LOSSES.values()
-        groups: dict[tuple[int, str], list[int]] = {}
-        for member in np.flatnonzero(~self.state.diverged.numpy()).tolist():
-            key = int(controls.ratio[member]), losses[controls.loss[member]].penalty
-            groups.setdefault(key, []).append(member)
-        for _, members in sorted(groups.items()):
-            members.sort(key=lambda member: (controls.loss[member], member))
-            free = [member for member in members if controls.penalty_weight[member] == 0]
-            # A few unpenalised members come along with weight 0, which is cheaper than stepping them by themselves.
-            alone = len(free) == len(members) or len(free) >= CHUNK_MEMBERS // 2
-            together = [member for member in members if member not in set(free)] if alone else members
-            for part in (free if alone else [], together):
-                if part:
-                    yield from np.array_split(np.array(part), -(-len(part) // CHUNK_MEMBERS))
+        """Sound members that train together: of nearby ratios, in runs of the same penalty and the same loss."""
+        sound = np.flatnonzero(~self.state.diverged.numpy())
+        penalties = list(PENALTIES)
+        kind = np.array([penalties.index(LOSSES.values()[loss].penalty) for loss in controls.loss[sound]], dtype=int)
+        kind = np.where(controls.penalty_weight[sound] > 0, kind, -1)
+        order = sound[np.lexsort((sound, controls.loss[sound], kind, controls.ratio[sound]))]
+        apart = [order]
+        if self.shape.simultaneous:  # only members at 1:1 step both networks from the same point
+            together = controls.ratio[order] == RATIOS.index("1:1")
+            apart = [order[together], order[~together]]
+        keys = dict(zip(sound, zip(kind, controls.loss[sound], strict=True), strict=True))
+        for members in apart:
+            for chunk in np.array_split(members, -(-len(members) // CHUNK_MEMBERS)) if len(members) else []:
+                yield np.array(sorted(chunk, key=lambda member: (*keys[member], member)))
 
     def _plan(self, members: np.ndarray, controls: Controls, updates: int) -> IntervalPlan:
-        cycle = RATIOS.values()[controls.ratio[0]]
-        names = list(LOSSES)
-        edges = [0, *(np.flatnonzero(np.diff(controls.loss)) + 1), len(members)]
-        runs = [(names[controls.loss[a]], int(a), int(b)) for a, b in pairwise(edges)]
         bases = [self.tasks[member].base for member in members]
+        cycles = [RATIOS.values()[ratio] for ratio in controls.ratio]
+        losses = [list(LOSSES)[loss] for loss in controls.loss]
+        penalties = [
+            LOSSES[loss].penalty if weight > 0 else None
+            for loss, weight in zip(losses, controls.penalty_weight, strict=True)
+        ]
 
         def column(values: Sequence[float] | np.ndarray) -> Tensor:
             return torch.tensor(np.asarray(values, dtype=np.float64), dtype=self.dtype)[:, None]
 
         return IntervalPlan(
-            cycle=cycle,
-            cycles=updates // sum(cycle),
-            losses=runs,
-            penalty=LOSSES[runs[0][0]].penalty if (controls.penalty_weight > 0).any() else None,
+            updates=updates,
+            cycles=cycles,
+            losses=_runs(losses),
+            penalties=_runs(penalties),
             penalty_weight=column(controls.penalty_weight),
             generator_lr=column([base.generator_lr for base in bases] * controls.generator_lr),
             discriminator_lr=column([base.discriminator_lr for base in bases] * controls.discriminator_lr),
@@ -186,7 +189,7 @@ class Population:
             beta2=column([base.beta2 for base in bases]),
             ema_decay=column([base.ema_decay for base in bases]),
             optimizer=self.shape.optimizer,
-            simultaneous=self.shape.simultaneous,
+            simultaneous=self.shape.simultaneous and set(cycles) == {(1, 1)},
         )
 
     def _inputs(self, members: np.ndarray, chunk: PopulationState, updates: int, *, mix: bool = True) -> IntervalInputs:
@@ -207,6 +210,17 @@ class Population:
             points.append(train)
             offset += len(train)
         return IntervalInputs(noise, torch.cat(points).to(self.dtype), rows, along)
+
+
+def _runs(names: Sequence[str | None]) -> list[Run]:
+    """Stretches of the same name in the order they come, without those of ``None``."""
+    runs, first = [], 0
+    for name, same in groupby(names):
+        last = first + len(list(same))
+        if name is not None:
+            runs.append((name, first, last))
+        first = last
+    return runs
 
 
 def _stream(seed: int, interval: int) -> torch.Generator:

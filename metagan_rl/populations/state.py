@@ -79,3 +79,8 @@ class PopulationState:
     def to_dict(self) -> dict[str, Tensor]:
         """The tensors by name, ready for safetensors."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+def pick(rows: Tensor, members: Tensor | None) -> Tensor:
+    """A copy of some members' rows ``[b, ...]`` of ``[B, ...]``, or, for ``None``, the very tensor."""
+    return rows if members is None else rows.index_select(0, members)

@@ -64,7 +64,7 @@ class Split(Sequence[Task]):
         for task in self.tasks:
             if task.name == key:
                 return task
-        raise UnknownNameError(f"task of {self.suite}/{self.name}", key, [task.name for task in self.tasks])
+        raise UnknownNameError(f"{self.suite}/{self.name} task", key, [task.name for task in self.tasks])
 
     def sample(self, rng: np.random.Generator) -> Task:
         """One task, all equally likely."""
@@ -134,7 +134,7 @@ class Suite:
             UnknownNameError: the suite has no such split; the nearest names are offered.
         """
         if name not in self.splits:
-            raise UnknownNameError(f"split of suite {self.name!r}", name, self.splits)
+            raise UnknownNameError(f"{self.name} split", name, self.splits)
         return Split(self.name, name, self.splits[name])
 
     @property

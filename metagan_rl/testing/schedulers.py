@@ -60,7 +60,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
         )
         trace, reward = [], np.zeros(count)
         try:
-            scheduler.begin(count, seed)
+            scheduler.begin(range(seed, seed + count))
             for interval in range(_INTERVALS):
                 situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward)
                 shown = copy.deepcopy(situation)
@@ -83,9 +83,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
         traces.append(trace)
     for one, other in zip(*traces, strict=True):
         if not all(np.array_equal(value, getattr(other, name)) for name, value in vars(one).items()):
-            problems.append(
-                "begun anew with the same seed it gave other controls; forget everything in begin(runs, seed)"
-            )
+            problems.append("begun anew with the same seed it gave other controls; forget everything in begin(seeds)")
             return
 
 
