@@ -251,14 +251,14 @@ def _now(figure: "Figure", entry: Mapping[str, Any]) -> None:
         ("loss", str(entry["loss"])),
         ("penalty weight", f"{float(entry['penalty_weight']):.3g}"),
     )
-    for (name, value), x in zip(words, (0.575, 0.705, 0.86), strict=True):
+    for (name, value), x in zip(words, (0.575, 0.69, 0.872), strict=True):
         figure.text(x, 0.083, name, fontsize=8, color=DIM, va="center")
         figure.text(x, 0.043, value, fontsize=9.5, fontweight="bold", va="center", parse_math=False)
 
 
 def _intervals(axes: "Axes", runs: Runs, member: int) -> None:
     horizon = int(runs.horizons[member])
-    step = max(1, int(np.ceil(horizon / 6)))
+    step = horizon // 4 if horizon % 4 == 0 else max(1, int(np.ceil(horizon / 6)))
     axes.set_xlim(-0.02 * horizon, 1.02 * horizon)
     axes.set_xticks(range(0, horizon + 1, step))
 

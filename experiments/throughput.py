@@ -1,96 +1,60 @@
-"""How fast populations train against separate GANs: ``python -m metagan_rl.experiments.throughput``.
+"""How fast populations train, and where the time goes: ``python -m metagan_rl.experiments.throughput [--quick]``.
 
-Both sides train the same networks on the same data with the same batch, losses and optimiser settings, in turns, in one
-thread, so that the ratio does not depend on how busy the machine is.
+Both sides of every comparison take turns in one process (or one pool of processes), so that a ratio does not depend on
+how busy the machine is; rates do. Rows, by ``kind``:
+
+* ``updates``: a population against separate GANs as anyone would write them (nn.Module, torch.optim.Adam), one thread;
+  the share of the peak of the hidden layer's product, measured in the same turns.
+* ``environments``: the sharded vector environment against as many single environments around separate GANs under
+  Gymnasium's ``AsyncVectorEnv``, all cores, same networks, batch, losses and metric.
+* ``scaling``: seconds against members, and against updates, with a straight line through them.
+* ``profile``: shares of a vector environment's step.
+* ``agent``: recurrent PPO's update on trial-shaped rollouts, sb3-contrib's loop over time against one call.
 """
 
+import cProfile
 import json
+import os
 import platform
+import pstats
 import resource
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import torch
 import tyro
-from torch import nn
-from torch.nn import functional as F
+from gymnasium.utils.performance import benchmark_vector_step
+from gymnasium.vector import AsyncVectorEnv
 
 from metagan_rl import __version__
 from metagan_rl.controls import Controls
+from metagan_rl.envs.sharded import ShardedVectorEnv
+from metagan_rl.envs.vector import MetaGANVectorEnv
+from metagan_rl.experiments.separate import KNOBS, SeparateGAN, SeparateGANEnv
 from metagan_rl.files import write_whole
-from metagan_rl.penalties import distance_to_one, half_square
+from metagan_rl.losses import LOSSES
 from metagan_rl.populations import Population
 from metagan_rl.runtime import prepare_process
 from metagan_rl.tasks import Task, get_suite
 
 UPDATES = 48
-
-
-class SeparateGAN:
-    """One GAN as anyone would write it: nn.Module and torch.optim.Adam.
-
-    Args:
-        task: what to train on.
-        penalty: ``None``, ``"zero-centred"`` or ``"one-centred"`` (with the Wasserstein loss).
-    """
-
-    def __init__(self, task: Task, penalty: str | None) -> None:
-        shape, base = task.networks, task.base
-
-        def network(inputs: int, outputs: int) -> nn.Sequential:
-            return nn.Sequential(
-                nn.Linear(inputs, shape.width),
-                nn.LeakyReLU(0.2),
-                nn.Linear(shape.width, shape.width),
-                nn.LeakyReLU(0.2),
-                nn.Linear(shape.width, outputs),
-            )
-
-        self.latent, self.batch, self.penalty = shape.latent_dim, base.batch_size, penalty
-        self.generator, self.discriminator = network(shape.latent_dim, task.dim), network(task.dim, 1)
-        moments = (base.beta1, base.beta2)
-        self.generator_adam = torch.optim.Adam(self.generator.parameters(), base.generator_lr, moments)
-        self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), base.discriminator_lr, moments)
-        self.data = task.data().train
-
-    def train(self, updates: int) -> None:
-        """D and G in turns."""
-        for _ in range(updates // 2):
-            self._discriminator_step()
-            self._generator_step()
-
-    def _discriminator_step(self) -> None:
-        real = self.data[torch.randint(len(self.data), (self.batch,))]
-        with torch.no_grad():
-            fake = self.generator(torch.randn(self.batch, self.latent))
-        real_logits, fake_logits = self.discriminator(torch.cat([real, fake])).split(self.batch)
-        if self.penalty == "one-centred":
-            loss = (fake_logits - real_logits).mean()
-            points = real.lerp(fake, torch.rand(self.batch, 1))
-        else:
-            loss = (F.softplus(-real_logits) + F.softplus(fake_logits)).mean()
-            points = torch.cat([real, fake])
-        if self.penalty is not None:
-            points.requires_grad_()
-            (gradient,) = torch.autograd.grad(self.discriminator(points).sum(), points, create_graph=True)
-            value = distance_to_one if self.penalty == "one-centred" else half_square
-            loss = loss + 0.1 * value(gradient[None])[0]
-        self.discriminator_adam.zero_grad()
-        loss.backward()
-        self.discriminator_adam.step()
-
-    def _generator_step(self) -> None:
-        self.discriminator.requires_grad_(False)
-        logits = self.discriminator(self.generator(torch.randn(self.batch, self.latent)))
-        loss = -logits.mean() if self.penalty == "one-centred" else F.softplus(-logits).mean()
-        self.generator_adam.zero_grad()
-        loss.backward()
-        self.generator_adam.step()
-        self.discriminator.requires_grad_(True)
+TWINS = 16
+"""Separate GANs that take turns with a population, or as many as it has members."""
+PENALTIES = {"none": ("non-saturating", 0.0), "zero-centred": ("non-saturating", 0.1), "one-centred": ("wgan", 0.1)}
+PARTS = {
+    "_inputs": "data",
+    "_discriminator_gradient": "discriminator",
+    "_generator_gradient": "generator",
+    "_step": "optimizer",
+    "evaluate": "metrics",
+}
+"""Functions whose time, with all they call, is one part of a step; the rest is signals, bookkeeping and Python."""
 
 
 @dataclass
@@ -99,97 +63,272 @@ class Throughput:
 
     out: Path = Path("throughput.jsonl")
     """File for the rows."""
-    rounds: int = 7
-    """Turns each side takes; the median ratio is reported."""
-    members: tuple[int, ...] = (1, 16, 64, 128)
-    """Sizes of populations."""
+    quick: bool = False
+    """Fewer sizes and turns: about two minutes."""
+    rounds: int | None = None
+    """Turns each side takes, 7 or 3; the median ratio is reported."""
+
+    @property
+    def turns(self) -> int:
+        """Turns each side takes."""
+        return self.rounds or (3 if self.quick else 7)
 
 
-def measure(options: Throughput) -> list[dict[str, object]]:
-    """One row for every size and penalty: updates per second of both sides, and the ratio."""
-    rows: list[dict[str, object]] = []
-    peak = _gemm_peak()
-    for penalty, loss, weight in ((None, 0, 0.0), ("zero-centred", 0, 0.1), ("one-centred", 3, 0.1)):
-        for count in options.members:
-            tasks = list(get_suite("planar").split("train"))[:count]
-            for task in tasks:
-                task.data()
-            population = Population(tasks, list(range(count)))
-            controls = Controls.base([task.base for task in tasks]).replace(
-                loss=np.full(count, loss), penalty_weight=np.full(count, weight)
-            )
-            separate = [SeparateGAN(task, penalty) for task in tasks[:16]]
-            together = _rates(
-                lambda p=population, c=controls: p.train(c, UPDATES),  # type: ignore[misc]
-                lambda s=separate: [gan.train(UPDATES) for gan in s],  # type: ignore[misc]
-                UPDATES * count,
-                UPDATES * len(separate),
-                options.rounds,
-            )
-            flops = _flops_per_update(tasks[0])
-            rows.append(
-                {
-                    "members": count,
-                    "penalty": penalty or "none",
-                    "population_updates_per_second": round(together[0]),
-                    "separate_updates_per_second": round(together[1]),
-                    "ratio": round(together[2], 2),
-                    "gemm_peak_share": round(together[0] * flops / peak, 3) if penalty is None else None,
-                    "kilobytes_per_member": round(population.bytes_per_member() / 1024, 1),
-                    "process_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-                    "machine": f"{platform.machine()}, one thread",
-                    "version": __version__,
-                }
-            )
-            print(json.dumps(rows[-1]), flush=True)
-    return rows
+Row = dict[str, Any]
 
 
-def _rates(
-    ours: Callable[[], object], theirs: Callable[[], object], our_updates: int, their_updates: int, rounds: int
-) -> tuple[float, float, float]:
-    pairs = []
-    for turn in range(rounds + 1):
-        started = time.perf_counter()
-        ours()
-        middle = time.perf_counter()
-        theirs()
-        if turn:  # the first turn warms up
-            pairs.append((our_updates / (middle - started), their_updates / (time.perf_counter() - middle)))
-    return (
-        statistics.median(a for a, _ in pairs),
-        statistics.median(b for _, b in pairs),
-        statistics.median(a / b for a, b in pairs),
+def measure(options: Throughput) -> Iterator[Row]:
+    """All rows, as they are measured."""
+    sizes = (1, 16, 128) if options.quick else (1, 4, 16, 64, 256, 1024)
+    task = get_suite("planar").split("train")[0]
+    for members in sizes:
+        yield _updates(task, members, "none", options.turns)
+    for penalty in ("zero-centred", "one-centred"):
+        for members in (16,) if options.quick else (16, 128):
+            yield _updates(task, members, penalty, options.turns)
+    for width in () if options.quick else (32, 128, 256):
+        yield _updates(_reshaped(task, width, task.base.batch_size), 16, "none", options.turns)
+    for batch in () if options.quick else (64, 256):
+        yield _updates(_reshaped(task, task.networks.width, batch), 16, "none", options.turns)
+    yield _scaling("members", task, [(members, UPDATES) for members in (16, 32, 64, 128)], options.turns)
+    yield _scaling("updates", task, [(16, updates) for updates in (24, 48, 96, 192)], options.turns)
+    yield _profile(task)
+    yield _environments(16, options.turns, seconds=4 if options.quick else 10)
+    yield _agent(options.turns)
+
+
+def _reshaped(task: Task, width: int, batch: int) -> Task:
+    return replace(task, networks=replace(task.networks, width=width), base=replace(task.base, batch_size=batch))
+
+
+def _population(task: Task, members: int, penalty: str = "none") -> tuple[Population, Controls]:
+    loss, weight = PENALTIES[penalty]
+    controls = Controls.base([task.base] * members).replace(
+        loss=np.full(members, LOSSES.index(loss)), penalty_weight=np.full(members, weight)
     )
+    return Population([task] * members, list(range(members))), controls
 
 
-def _gemm_peak() -> float:
-    """FLOP/s of the hidden layer's product, [16, 256, 64] by [16, 64, 64]."""
-    a, b = torch.randn(16, 256, 64), torch.randn(16, 64, 64)
-    best = 0.0
-    for _ in range(20):
-        started = time.perf_counter()
-        for _ in range(20):
+def _updates(task: Task, members: int, penalty: str, turns: int) -> Row:
+    population, controls = _population(task, members, penalty)
+    twins = [SeparateGAN(task, *PENALTIES[penalty]) for _ in range(min(members, TWINS))]
+    width, batch = task.networks.width, task.base.batch_size
+
+    def separately() -> None:
+        for gan in twins:
+            gan.train(UPDATES, (1, 1))
+
+    ours, theirs, products = _in_turns(
+        [lambda: population.train(controls, UPDATES), separately, _products(width, batch)], turns
+    )
+    per_update = [seconds / (UPDATES * members) for seconds in ours]
+    flops = flops_per_update(task)
+    shares = [flops / one / (products_flops(width, batch) / two) for one, two in zip(per_update, products, strict=True)]
+    return {
+        "kind": "updates",
+        "members": members,
+        "penalty": penalty,
+        "width": width,
+        "batch": batch,
+        "population_updates_per_second": round(1 / statistics.median(per_update)),
+        "separate_updates_per_second": round(UPDATES * len(twins) / statistics.median(theirs)),
+        "ratio": _median([two / (UPDATES * len(twins)) / one for one, two in zip(per_update, theirs, strict=True)], 3),
+        "peak_share": _median(shares, 3) if penalty == "none" else None,
+        "megaflop_per_update": round(flops / 1e6, 2),
+        "kilobytes_per_member": round(population.bytes_per_member() / 1024, 1),
+        "process_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int) -> Row:
+    populations = [(*_population(task, members), updates) for members, updates in sizes]
+    calls = [lambda p=p, c=c, u=u: p.train(c, u) for p, c, u in populations]
+    seconds = [min(times) for times in _in_turns(calls, turns)]
+    x = np.array([members * updates for members, updates in sizes], dtype=np.float64)
+    slope, offset = np.polyfit(x, seconds, 1)
+    residual = np.array(seconds) - (slope * x + offset)
+    return {
+        "kind": "scaling",
+        "in": what,
+        "sizes": [members if what == "members" else updates for members, updates in sizes],
+        "milliseconds": [round(1e3 * value, 1) for value in seconds],
+        "microseconds_per_update": round(1e6 * slope, 1),
+        "milliseconds_at_zero": round(1e3 * offset, 2),
+        "r_squared": round(1 - float(residual.var() / np.var(seconds)), 4),
+    }
+
+
+def _profile(task: Task) -> Row:
+    """Shares of a step of 64 members whose controls are drawn at random, as an exploring agent's are."""
+    env = MetaGANVectorEnv("planar", 64, split="train")
+    env.reset(seed=0)
+    env.action_space.seed(0)
+    env.step(env.action_space.sample())
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for _ in range(4):
+        env.step(env.action_space.sample())
+    profiler.disable()
+    stats: dict[Any, Any] = vars(pstats.Stats(profiler))["stats"]
+    total = max(entry[3] for entry in stats.values())
+    shares = {
+        part: sum(entry[3] for (file, _, name), entry in stats.items() if name == function and "metagan" in _room(file))
+        for function, part in PARTS.items()
+    }
+    training = sum(entry[3] for (file, _, name), entry in stats.items() if name == "train" and "mixed" in file)
+    inside = sum(shares[part] for part in shares if part != "metrics")
+    rows = {
+        **{part: seconds / total for part, seconds in shares.items()},
+        "recording and planning": (training - inside) / total,
+        "environment": (total - training - shares["metrics"]) / total,
+    }
+    return {"kind": "profile", "members": 64, "shares": {part: round(share, 3) for part, share in rows.items()}}
+
+
+def _room(file: str) -> str:
+    return "metagan" if {"metagan_rl", "envs"} & set(Path(file).parts) else ""
+
+
+def _environments(members: int, turns: int, seconds: int) -> Row:
+    options = {"split": "train", "knobs": KNOBS}
+    cores = os.cpu_count() or 1
+    theirs = AsyncVectorEnv([SeparateGANEnv for _ in range(members)], context="spawn")
+    ours: Any = ShardedVectorEnv("MetaGAN/Planar-v0", members, cores, **options)
+    large: Any = ShardedVectorEnv("MetaGAN/Planar-v0", 8 * members, cores, **options)
+    try:
+        rates = [
+            [benchmark_vector_step(env, target_duration=seconds, seed=turn) for env in (ours, large, theirs)]
+            for turn in range(max(1, turns // 2))
+        ]
+    finally:
+        for env in (ours, large, theirs):
+            env.close()
+    ours_, large_, theirs_ = (statistics.median(each) for each in zip(*rates, strict=True))
+    return {
+        "kind": "environments",
+        "members": members,
+        "cores": cores,
+        "steps_per_second": round(ours_, 2),
+        "separate_steps_per_second": round(theirs_, 2),
+        "updates_per_second": round(UPDATES * ours_),
+        "separate_updates_per_second": round(UPDATES * theirs_),
+        "ratio": _median([a / c for a, _, c in rates]),
+        "members_large": 8 * members,
+        "updates_per_second_large": round(UPDATES * large_),
+        "ratio_large": _median([b / c for _, b, c in rates]),
+    }
+
+
+class _Trials(gym.Env[np.ndarray, np.ndarray]):
+    """Episodes of 64 steps with the spaces of planar trials; what is in them does not matter to the update's time."""
+
+    def __init__(self) -> None:
+        env = MetaGANVectorEnv("planar", 1, trial_runs=1)
+        self.observation_space, self.action_space = env.single_observation_space, env.single_action_space
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.observation_space.sample(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.steps += 1
+        return self.observation_space.sample(), float(self.np_random.normal()), self.steps == 64, False, {}
+
+
+def _agent(turns: int) -> Row:
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    from metagan_rl.agents.recurrent_policy import FastLstmPolicy
+
+    options = {"lstm_hidden_size": 64, "net_arch": {"pi": [64], "vf": [64]}, "enable_critic_lstm": True}
+    models = []
+    for policy in (FastLstmPolicy, "MlpLstmPolicy"):
+        env = DummyVecEnv([_Trials] * 64)
+        model = RecurrentPPO(
+            policy, env, n_steps=64, batch_size=1024, n_epochs=1, gamma=1.0, seed=0, device="cpu", policy_kwargs=options
+        )
+        model.learn(64 * 64)
+        models.append(model)
+    ours, stock = _in_turns([model.train for model in models], turns)
+    return {
+        "kind": "agent",
+        "rollout": "64 trials of 64 steps, minibatches of 16 trials, one epoch",
+        "update_seconds": round(statistics.median(ours), 3),
+        "stock_update_seconds": round(statistics.median(stock), 3),
+        "ratio": _median([b / a for a, b in zip(ours, stock, strict=True)]),
+    }
+
+
+def _in_turns(calls: Sequence[Callable[[], object]], turns: int) -> list[list[float]]:
+    """Seconds of each call, turn by turn; a first turn warms up."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    for turn in range(turns + 1):
+        for place, call in enumerate(calls):
+            started = time.perf_counter()
+            call()
+            if turn:
+                seconds[place].append(time.perf_counter() - started)
+    return seconds
+
+
+REPEATS = 40
+
+
+def _products(width: int, batch: int) -> Callable[[], object]:
+    """The hidden layer's product of D for 16 members, 40 times."""
+    a, b = torch.randn(16, 2 * batch, width), torch.randn(16, width, width)
+
+    def call() -> None:
+        for _ in range(REPEATS):
             torch.bmm(a, b)
-        best = max(best, 20 * 2 * 16 * 256 * 64 * 64 / (time.perf_counter() - started))
-    return best
+
+    return call
 
 
-def _flops_per_update(task: Task) -> float:
-    """Mean of a D and a G update at ratio 1:1, products only."""
-    width, dim, latent, batch = task.networks.width, task.dim, task.networks.latent_dim, task.base.batch_size
-    generator = 2 * batch * (latent * width + width * width + width * dim)
-    discriminator = 2 * batch * (dim * width + width * width + width)
-    d_update = generator + 2 * discriminator * 3 - 2 * batch * 2 * dim * width
-    g_update = generator * 3 + discriminator * 2 - 2 * batch * latent * width
-    return (d_update + g_update) / 2
+def products_flops(width: int, batch: int) -> float:
+    """Floating-point operations of one call of that."""
+    return REPEATS * 16 * 2.0 * 2 * batch * width * width
+
+
+def flops_per_update(task: Task) -> float:
+    """Mean of a D and a G update at ratio 1:1 without penalty, products only."""
+    width, latent, batch = task.networks.width, task.networks.latent_dim, task.base.batch_size
+    hidden = (task.networks.depth - 1) * width * width
+    generator = 2.0 * batch * (latent * width + hidden + width * task.dim)
+    discriminator = 2.0 * batch * (task.dim * width + hidden + width)
+    # backward: twice the forward, but no gradient by the network's input (D's update) or by D's weights (G's update)
+    discriminators = generator + 2 * (3 * discriminator - 2.0 * batch * task.dim * width)
+    generators = 3 * generator - 2.0 * batch * latent * width + 2 * discriminator
+    return (discriminators + generators) / 2
+
+
+def _median(values: Sequence[float], digits: int = 2) -> float:
+    return round(statistics.median(values), digits)
+
+
+def machine() -> str:
+    """The processor, as it calls itself, and its cores."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def main() -> None:
     """Measures and writes the rows."""
     prepare_process()
     options = tyro.cli(Throughput)
-    write_whole(options.out, "".join(json.dumps(row) + "\n" for row in measure(options)))
+    rows: list[Row] = []
+    for row in measure(options):
+        rows.append({**row, "machine": machine(), "torch": torch.__version__.split("+")[0], "version": __version__})
+        print(json.dumps(row), flush=True)
+        write_whole(options.out, "".join(json.dumps(each) + "\n" for each in rows))
 
 
 if __name__ == "__main__":

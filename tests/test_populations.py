@@ -496,6 +496,16 @@ def test_controls_that_schedulers_may_set_blow_up_a_run_of_the_planar_suite() ->
     assert population.sample(torch.randn(2, 128, 8), average=False).square().mean().sqrt() < SAMPLE_LIMIT
 
 
+def test_members_that_do_not_fit_the_memory_are_refused_with_the_number_that_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    each = Population([ring()], [0]).bytes_per_member()
+    monkeypatch.setattr("metagan_rl.populations.population.available_memory", lambda: 5 * 2 * each)
+    Population([ring()] * 5, range(5))
+    with pytest.raises(InvalidValueError, match=r"6 members .* at most 5 would"):
+        Population([ring()] * 6, range(6))
+
+
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), 2e4])
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_weights_that_are_not_finite_or_too_large_are_caught(poison: float, network: str) -> None:

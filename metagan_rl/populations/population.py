@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 import numpy as np
 import torch
@@ -16,10 +16,15 @@ from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.state import PopulationState
+from metagan_rl.runtime import available_memory
 from metagan_rl.tasks.task import Networks, Task
 
 CHUNK_MEMBERS = 32
 """Members trained at a time: enough for D's and G's of different ratios to fill a product, few enough for the cache."""
+
+
+STATE_COPIES = 2
+"""Memory of a population: its state, and as much again for the chunk in training, the references and the rest."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Population:
             randomness does not depend on who else is in the population, nor on its controls.
 
     Raises:
-        InvalidValueError: the tasks differ in shape, or there is not one seed for each.
+        InvalidValueError: the tasks differ in shape, there is not one seed for each, or the members do not fit the free
+            memory.
     """
 
     def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
@@ -72,6 +78,8 @@ class Population:
         self.generator, self.discriminator = build_networks(self.shape.networks, self.shape.dim)
         self.dtype = torch.float64 if self.shape.networks.kind == "dirac" else torch.float32
         self.tasks = list(tasks)
+        self._pool: _Pool | None = None
+        self._check_memory(len(tasks))
         self.state = self._fresh(tasks, seeds)
 
     def __len__(self) -> int:
@@ -82,16 +90,24 @@ class Population:
         self.state.put(torch.as_tensor(members), self._fresh(tasks, seeds))
         for member, task in zip(members, tasks, strict=True):
             self.tasks[member] = task
+        self._pool = None
 
     def keep(self, members: Sequence[int]) -> None:
         """Drops all members but these."""
         self.state = self.state[torch.as_tensor(members, dtype=torch.long)]
         self.tasks = [self.tasks[member] for member in members]
+        self._pool = None
 
     def append(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
-        """Adds untrained members at the end."""
+        """Adds untrained members at the end.
+
+        Raises:
+            InvalidValueError: they do not fit the free memory.
+        """
+        self._check_memory(len(tasks))
         self.state = self.state.join(self._fresh(tasks, seeds))
         self.tasks.extend(tasks)
+        self._pool = None
 
     def train(self, controls: Controls, updates: int) -> Measurements:
         """Trains every sound member for one interval.
@@ -134,6 +150,14 @@ class Population:
         """Memory of one member's state, without activations."""
         numbers = 4 * size(self.generator) + 3 * size(self.discriminator)
         return numbers * (8 if self.dtype == torch.float64 else 4)
+
+    def _check_memory(self, members: int) -> None:
+        free, each = available_memory(), STATE_COPIES * self.bytes_per_member()
+        if free is not None and members * each > free:
+            raise InvalidValueError(
+                f"{members} members of {each / 1e6:.1f} MB each do not fit the {free / 1e9:.1f} GB of memory that are "
+                f"free; at most {int(free // each)} would"
+            )
 
     def _fresh(self, tasks: Sequence[Task], seeds: Sequence[int]) -> PopulationState:
         generators, discriminators = [], []
@@ -197,19 +221,37 @@ class Population:
         noise = torch.empty(len(members), updates, batch, latent, dtype=self.dtype)
         rows = torch.empty(len(members), updates, batch, dtype=torch.int64)
         along = torch.zeros(len(members), updates, batch, 1, dtype=self.dtype)
-        points, offset = [], 0
+        if self._pool is None:
+            self._pool = _Pool([task.data().train for task in self.tasks], self.dtype)
         seeds, intervals = chunk.seed.tolist(), chunk.intervals.tolist()
         for place, member in enumerate(members):
             rng = _stream(seeds[place], 1 + intervals[place])
-            train = self.tasks[member].data().train
+            first, count = self._pool.where[member]
             torch.randn(noise.shape[1:], generator=rng, out=noise[place])
-            torch.randint(len(train), rows.shape[1:], generator=rng, out=rows[place])
+            torch.randint(count, rows.shape[1:], generator=rng, out=rows[place])
             if mix:  # drawn last, so that the rest does not depend on the penalty
                 torch.rand(along.shape[1:], generator=rng, out=along[place])
-            rows[place] += offset
-            points.append(train)
-            offset += len(train)
-        return IntervalInputs(noise, torch.cat(points).to(self.dtype), rows, along)
+            rows[place] += first
+        return IntervalInputs(noise, self._pool.points, rows, along)
+
+
+class _Pool:
+    """The training data of all members, the same data only once.
+
+    Args:
+        data: of each member, ``[N, D]``.
+        dtype: of the population.
+
+    Attributes:
+        points: ``[R, D]``.
+        where: first row and number of rows of each member's data.
+    """
+
+    def __init__(self, data: Sequence[Tensor], dtype: torch.dtype) -> None:
+        unique = {id(points): points for points in data}
+        first = dict(zip(unique, accumulate((len(p) for p in unique.values()), initial=0), strict=False))
+        self.points = torch.cat(list(unique.values())).to(dtype)
+        self.where = [(first[id(points)], len(points)) for points in data]
 
 
 def _runs(names: Sequence[str | None]) -> list[Run]:
