@@ -1,6 +1,5 @@
 """What a rollout tells: returns, quality by family, the controls that were chosen, and where the time went."""
 
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -29,22 +28,15 @@ class RolloutLog(BaseCallback):
         self.environment_seconds = 0.0
 
     def _on_training_start(self) -> None:
-        """Times the environment's steps, which are the rest of the agent's."""
-        env = self.model.get_env()
-        assert env is not None
-        inner = env.step_wait
-
-        def timed() -> Any:
-            started = time.monotonic()
-            result = inner()
-            self.environment_seconds += time.monotonic() - started
-            return result
-
-        env.step_wait = timed  # type: ignore[method-assign]  # until the rollout is over
-        self._env, self._inner = env, inner
+        self._seconds_before = self._env_seconds()
 
     def _on_training_end(self) -> None:
-        self._env.step_wait = self._inner  # type: ignore[method-assign]  # as it was
+        self.environment_seconds = self._env_seconds() - self._seconds_before
+
+    def _env_seconds(self) -> float:
+        """Seconds spent in the environment's steps so far; the rest is the agent's."""
+        env: Any = self.model.get_env()
+        return float(env.seconds)
 
     def _on_step(self) -> bool:
         self._on_interval()

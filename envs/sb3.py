@@ -41,7 +41,7 @@ class SB3VecEnv(VecEnv):
 
     As with SB3's own, the observation after a ``done`` belongs to the next episode, the last one's is in
     ``info["terminal_observation"]``, and ``info["episode"]`` tells return, length and the seconds
-    since the environment was made.
+    since the environment was made. ``seconds`` are those spent in steps.
 
     Raises:
         InvalidValueError: the environment resets in another mode.
@@ -59,6 +59,7 @@ class SB3VecEnv(VecEnv):
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._started = time.monotonic()
+        self.seconds = 0.0
 
     def reset(self) -> np.ndarray:
         """Begins new episodes, with the seeds and options given before, which are then forgotten."""
@@ -87,7 +88,9 @@ class SB3VecEnv(VecEnv):
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Trains all members for one interval."""
         assert self._actions is not None, "step_async comes first"
+        began = time.monotonic()
         observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
+        self.seconds += time.monotonic() - began
         dones = terminated | truncated
         self._returns += rewards
         self._lengths += 1

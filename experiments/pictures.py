@@ -1,7 +1,8 @@
-"""Makes the README's pictures from the committed rows: ``python -m metagan_rl.experiments.pictures [DIR]``."""
+"""Makes what the docs show from the committed rows: ``python -m metagan_rl.experiments.pictures [DIR]``."""
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.scheduler import Situation
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.figures import KNOWN_COLOURS, new_figure, style
-from metagan_rl.files import make_directory
+from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,12 +67,126 @@ def render(out: Path) -> Path:
     return path
 
 
+def throughput(out: Path) -> list[Path]:
+    """How fast populations train: a picture and a page with the tables."""
+    lines = (RESULTS / "throughput.jsonl").read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
+    default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
+    plain = [row for row in default if row["penalty"] == "none"]
+    with style():
+        figure = new_figure(7.2, 3.2, dpi=150)
+        speed, ratio = figure.subplots(1, 2)
+        members = [row["members"] for row in plain]
+        speed.plot(members, [row["population_updates_per_second"] for row in plain], "o-", color=AGENT)
+        speed.plot(members, [row["separate_updates_per_second"] for row in plain], "s--", color="#000000")
+        speed.set(xscale="log", xlabel="members", ylabel="updates/s, one thread", ylim=(0, None))
+        speed.annotate("one population", (members[-1], plain[-1]["population_updates_per_second"]), (0, -14),
+                       textcoords="offset points", ha="right", color=AGENT)  # fmt: skip
+        speed.annotate("separate GANs", (members[-1], plain[-1]["separate_updates_per_second"]), (0, 6),
+                       textcoords="offset points", ha="right")  # fmt: skip
+        ratio.plot(members, [row["ratio"] for row in plain], "o-", color=AGENT)
+        ratio.axhline(1, color="#bdbdbd", linewidth=0.8)
+        ratio.set(xscale="log", xlabel="members", ylabel="population / separate", ylim=(0, None))
+        picture = out / "throughput.png"
+        figure.savefig(picture)
+    page = out / "throughput.md"
+    write_whole(page, _throughput_page(kinds, rows[0]))
+    return [picture, page]
+
+
+def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[str, Any]) -> str:
+    environments, agent, profile = (kinds[kind][0] for kind in ("environments", "agent", "profile"))
+    parts = [
+        "# Throughput",
+        f"Measured on {first['machine']}, torch {first['torch']}, by `python -m metagan_rl.experiments.throughput` "
+        "(`--quick` for two minutes); rows in `experiments/results/throughput.jsonl`. Both sides of every ratio take "
+        "turns, so ratios hold on a busy machine; rates are of that machine and that hour. This page and its picture "
+        "are made from the rows by `python -m metagan_rl.experiments.pictures`.",
+        "![Updates per second against members](throughput.png)",
+        "## One thread: a population against separate `nn.Module` GANs",
+        "Peak share: floating-point operations of the updates, products only, against the peak of the hidden layer's "
+        "product measured in the same turns.",
+        _table(
+            ("members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio", "peak share"),
+            [
+                [
+                    row["members"],
+                    row["width"],
+                    row["batch"],
+                    row["penalty"],
+                    f"{row['population_updates_per_second']:,}",
+                    f"{row['separate_updates_per_second']:,}",
+                    f"{row['ratio']:.1f}",
+                    "" if row["peak_share"] is None else f"{row['peak_share']:.0%}",
+                ]
+                for row in kinds["updates"]
+            ],
+        ),
+        "## All cores: vector environments",
+        f"{environments['members']} environments on {environments['cores']} cores, learning rates drawn at random, "
+        "quality measured every 48 updates:",
+        _table(
+            ("", "environment steps/s", "updates/s", "ratio"),
+            [
+                [
+                    f"single environments, `AsyncVectorEnv`, {environments['members']}",
+                    f"{environments['separate_steps_per_second']:.1f}",
+                    f"{environments['separate_updates_per_second']:,}",
+                    "1",
+                ],
+                [
+                    f"sharded population, {environments['members']}",
+                    f"{environments['steps_per_second']:.1f}",
+                    f"{environments['updates_per_second']:,}",
+                    f"{environments['ratio']:.1f}",
+                ],
+                [
+                    f"sharded population, {environments['members_large']}",
+                    "",
+                    f"{environments['updates_per_second_large']:,}",
+                    f"{environments['ratio_large']:.1f}",
+                ],
+            ],
+        ),
+        "## Cost in members and in updates",
+        _table(
+            ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
+            [
+                [
+                    row["in"],
+                    ", ".join(map(str, row["sizes"])),
+                    ", ".join(map(str, row["milliseconds"])),
+                    row["microseconds_per_update"],
+                    row["milliseconds_at_zero"],
+                    row["r_squared"],
+                ]
+                for row in kinds["scaling"]
+            ],
+        ),
+        "## Where the time of a step goes",
+        f"{profile['members']} members under random controls, as an exploring agent's are (profiled, which slows the "
+        "Python parts most):",
+        _table(("part", "share"), [[part, f"{share:.0%}"] for part, share in profile["shares"].items()]),
+        "## The agent",
+        f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
+        f"{agent['stock_update_seconds']} s of sb3-contrib's own policy, {agent['ratio']:.1f} times as fast, with "
+        "equal results (tested).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
 def main() -> None:
-    """Writes both pictures."""
+    """Writes all of it."""
     prepare_process()
     out = make_directory(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    for picture in (learning(out), render(out)):
-        print(picture)
+    for path in (learning(out), render(out), *throughput(out)):
+        print(path)
 
 
 if __name__ == "__main__":
