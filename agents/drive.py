@@ -50,9 +50,10 @@ def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **o
             f"budgets of {runs.horizons.min()} to {runs.horizons.max()} intervals; drive tasks of one budget at a time"
         )
     trace = Trace(distance=[runs.quality.distance])
+    rates = runs.base_rates()
     reward = np.zeros(len(runs))
     for interval in range(int(runs.horizons[0])):
-        situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward)
+        situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward, rates)
         try:
             if not interval:
                 scheduler.begin(seeds)

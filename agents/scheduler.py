@@ -20,12 +20,14 @@ class Situation:
         base: controls of an unscheduled run; learning rates in controls are multiples of the base.
         controls: those of the last interval (of the base, before the first).
         reward: of the last interval, ``[B]`` (0 before the first).
+        rates: absolute base rates of G and D, ``[B, 2]``, for recipes that are absolute; policies are never shown them.
     """
 
     signals: dict[str, np.ndarray]
     base: Controls
     controls: Controls
     reward: np.ndarray
+    rates: np.ndarray | None = None
 
     @property
     def progress(self) -> np.ndarray:
@@ -84,6 +86,6 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
 
 def scheduler_names() -> list[str]:
     """Names that :func:`make_scheduler` knows."""
-    from metagan_rl.agents import fixed, policy  # noqa: F401  (imported to register their schedulers)
+    from metagan_rl.agents import fixed, policy, reactive  # noqa: F401  (imported to register their schedulers)
 
     return list(SCHEDULERS)

@@ -101,6 +101,10 @@ class Runs:
         """What each run would use unscheduled."""
         return Controls.base([task.base for task in self.tasks])
 
+    def base_rates(self) -> np.ndarray:
+        """Absolute base learning rates of G and D, ``[B, 2]``."""
+        return np.array([[task.base.generator_lr, task.base.discriminator_lr] for task in self.tasks])
+
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Begins new runs in some places."""
         self.population.restart(members, tasks, seeds)

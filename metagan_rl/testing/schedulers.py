@@ -62,7 +62,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
         try:
             scheduler.begin(range(seed, seed + count))
             for interval in range(_INTERVALS):
-                situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward)
+                situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
                 shown = copy.deepcopy(situation)
                 controls = scheduler.step(situation)
                 if not isinstance(controls, Controls) or len(controls) != count:

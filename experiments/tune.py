@@ -1,0 +1,175 @@
+"""Tunes one schedule for all tasks: ``python -m metagan_rl.experiments.tune --kind constant|decay``.
+
+Optuna proposes schedules, a batch at a time; each is run on the same training tasks with the same GAN seeds, and
+scored by its geometric mean distance. The best few are then run on validation tasks with other seeds, and the best
+there is the result. Test tasks are never touched.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+
+from metagan_rl import __version__
+from metagan_rl.agents.drive import drive
+from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, save_schedule
+from metagan_rl.controls import RATIOS
+from metagan_rl.errors import MissingDependencyError
+from metagan_rl.experiments.benchmark import gan_seed
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.runtime import prepare_process
+from metagan_rl.signals import KNOWN_LOSSES
+from metagan_rl.tasks import Task, get_suite
+
+RATE_RANGE = (1e-4, 3e-2)
+PENALTY_RANGE = (1e-3, 10.0)
+SELECTION_SEED = 1000
+"""Seeds of the runs that choose begin here, far from those that search."""
+
+
+@dataclass
+class Tune:
+    """Options of the search."""
+
+    kind: Literal["constant", "decay"] = "constant"
+    """Constant settings, or rates that decay."""
+    suite: str = "planar"
+    """Suite whose training tasks are searched on."""
+    trials: int = 96
+    """Schedules tried."""
+    tasks: int = 24
+    """Training tasks, and validation tasks, that each is run on."""
+    finalists: int = 6
+    """Schedules that are run on validation tasks, on two seeds each."""
+    batch: int = 8
+    """Schedules proposed at a time; half of them run in each of two processes."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """Optuna's tree-structured Parzen estimator, or random search as its check."""
+    seed: int = 0
+    """Of the sampler."""
+    out: Path = Path("runs/tune")
+    """Directory for the rows and the schedule."""
+
+
+def spread(tasks: Sequence[Task], count: int) -> list[Task]:
+    """So many tasks, evenly over the split."""
+    return [tasks[place * len(tasks) // count] for place in range(min(count, len(tasks)))]
+
+
+def score(schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: Iterable[int]) -> list[float]:
+    """Mean log distance of each schedule at the end of all tasks and seeds, trained side by side."""
+    runs = [(schedule, task, seed) for schedule in schedules for seed in seeds for task in tasks]
+    each = len(runs) // len(schedules)
+    ended, _ = drive(
+        Candidates([schedule for schedule, _, _ in runs]),
+        [task for _, task, _ in runs],
+        [gan_seed(task, seed) for _, task, seed in runs],
+    )
+    logs = np.log(ended.quality.distance)
+    return [float(logs[place * each : (place + 1) * each].mean()) for place in range(len(schedules))]
+
+
+def suggest(trial: Any, kind: str) -> Schedule:
+    """A schedule from an Optuna trial."""
+
+    def rates(name: str) -> tuple[float, float]:
+        start = trial.suggest_float(f"{name}_lr", *RATE_RANGE, log=True)
+        if kind == "constant":
+            return start, start
+        return start, start / trial.suggest_float(f"{name}_fall", 1.0, 100.0, log=True)
+
+    penalised = trial.suggest_categorical("penalised", [False, True])
+    return Schedule(
+        generator_lr=rates("generator"),
+        discriminator_lr=rates("discriminator"),
+        hold=0.0 if kind == "constant" else trial.suggest_float("hold", 0.0, 0.8),
+        ratio=trial.suggest_categorical("ratio", list(RATIOS)),
+        loss=trial.suggest_categorical("loss", list(KNOWN_LOSSES)),
+        penalty_weight=trial.suggest_float("penalty_weight", *PENALTY_RANGE, log=True) if penalised else 0.0,
+    )
+
+
+def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
+    """Searches, chooses, and writes ``trials.jsonl`` and ``tuned-<kind>.json``.
+
+    Raises:
+        MissingDependencyError: Optuna is not installed.
+        OutputError: the directory cannot be written.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingDependencyError("optuna", "tune", "tuning") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    make_directory(options.out)
+    suite = get_suite(options.suite)
+    train, val = (spread(list(suite.split(split)), options.tasks) for split in ("train", "val"))
+    if options.sampler == "tpe":
+        sampler: Any = optuna.samplers.TPESampler(seed=options.seed, n_startup_trials=options.trials // 3)
+    else:
+        sampler = optuna.samplers.RandomSampler(seed=options.seed)
+    study = optuna.create_study(sampler=sampler)
+    found: list[tuple[float, Schedule]] = []
+    rows: list[dict[str, Any]] = []
+    started = time.monotonic()
+
+    def note(split: str, schedule: Schedule, value: float) -> None:
+        distance = float(f"{np.exp(value):.6g}")
+        rows.append({"kind": options.kind, "split": split, "distance": distance, **asdict(schedule)})
+        write_whole(options.out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=prepare_process) as pool:
+        while len(found) < options.trials:
+            trials = [study.ask() for _ in range(min(options.batch, options.trials - len(found)))]
+            schedules = [suggest(trial, options.kind) for trial in trials]
+            for trial, schedule, value in zip(trials, schedules, _scores(pool, schedules, train, (0,)), strict=True):
+                study.tell(trial, value)
+                found.append((value, schedule))
+                note("train", schedule, value)
+            best = min(found, key=lambda pair: pair[0])
+            show(
+                f"{len(found)}/{options.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s"
+            )
+        finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: options.finalists]]
+        chosen = _scores(pool, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1))
+    for schedule, value in zip(finalists, chosen, strict=True):
+        note("val", schedule, value)
+        show(f"validation {np.exp(value):.3f}: {schedule}")
+    best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
+    budget = suite.split("train")[0].budget
+    result = Tuned(
+        schedule,
+        {
+            "metagan_rl": __version__,
+            "search": {name: value for name, value in asdict(options).items() if name != "out"},
+            "validation_distance": float(f"{np.exp(best_value):.6g}"),
+            "gan_updates": budget * (len(train) * options.trials + 2 * len(val) * len(finalists)),
+        },
+    )
+    save_schedule(options.out / f"tuned-{options.kind}.json", result)
+    return result
+
+
+def _scores(pool: Any, schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: tuple[int, ...]) -> list[float]:
+    half = -(-len(schedules) // 2)
+    parts = [part for part in (schedules[:half], schedules[half:]) if part]
+    futures = [pool.submit(score, part, tasks, seeds) for part in parts]
+    return [value for future in futures for value in future.result()]
+
+
+def main() -> None:
+    """Tunes as the command line says."""
+    prepare_process()
+    tuned = tune(tyro.cli(Tune), show=lambda line: print(line, flush=True))
+    print(tuned.schedule)
+
+
+if __name__ == "__main__":
+    main()

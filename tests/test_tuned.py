@@ -1,0 +1,88 @@
+"""Tuned schedules: absolute rates whatever the base, files that are whole, a search that finds the better setting."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metagan_rl.agents.scheduler import Situation
+from metagan_rl.agents.tuned import Schedule, Tuned, load_schedule, save_schedule
+from metagan_rl.controls import Controls
+from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
+from metagan_rl.tasks import Base
+
+SCHEDULE = Schedule((2e-3, 2e-4), (4e-3, 4e-3), 0.5, "2:1", "rpgan", 0.1)
+
+
+def situation(progress: float, *rates: tuple[float, float]) -> Situation:
+    count = len(rates)
+    base = Controls.base([Base()] * count)
+    return Situation({"progress": np.full(count, progress)}, base, base, np.zeros(count), np.array(rates))
+
+
+def test_rates_are_absolute_whatever_the_base() -> None:
+    for progress, wanted in ((0.0, 2e-3), (0.5, 2e-3), (0.75, 2e-3 / 10**0.5), (1.0, 2e-4)):
+        shown = situation(progress, (1e-3, 1e-3), (5e-3, 2e-4))
+        controls = Tuned(SCHEDULE).propose(shown)
+        assert shown.rates is not None
+        np.testing.assert_allclose(controls.generator_lr * shown.rates[:, 0], wanted)
+        np.testing.assert_allclose(controls.discriminator_lr * shown.rates[:, 1], 4e-3)
+        assert controls.describe(1)["ratio"] == "2:1" and controls.describe(1)["loss"] == "rpgan"
+
+
+def test_a_base_too_far_off_gets_what_controls_can_reach() -> None:
+    controls = Tuned(SCHEDULE).propose(situation(0.0, (1e-6, 10.0)))
+    assert controls.generator_lr[0] == pytest.approx(30) and controls.discriminator_lr[0] == pytest.approx(1 / 30)
+
+
+def test_without_the_base_rates_nothing_is_guessed() -> None:
+    with pytest.raises(InvalidValueError, match="absolute base rates"):
+        Tuned(SCHEDULE).propose(replace(situation(0.0, (1e-3, 1e-3)), rates=None))
+
+
+def test_files_keep_schedule_and_metadata(tmp_path: Path) -> None:
+    save_schedule(tmp_path / "mine.json", Tuned(SCHEDULE, {"made": "by hand"}))
+    loaded = load_schedule(tmp_path / "mine.json")
+    assert loaded.schedule == SCHEDULE and loaded.metadata == {"made": "by hand"}
+
+
+def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    with pytest.raises(FileFormatError, match=r"mine\.json"):
+        load_schedule(path)
+    save_schedule(path, Tuned(SCHEDULE))
+    record = json.loads(path.read_text())
+    changes: list[dict[str, object]] = [{"hold": 1.0}, {"loss": "nope"}, {"generator_lr": [0.0, 1.0]}, {"more": 1}]
+    for change in changes:
+        path.write_text(json.dumps({**record, "schedule": {**record["schedule"], **change}}))
+        with pytest.raises((FileFormatError, UnknownNameError)):
+            load_schedule(path)
+    for text in ("", "[]", json.dumps({**record, "kind": "other"})):
+        path.write_text(text)
+        with pytest.raises(FileFormatError, match=r"mine\.json"):
+            load_schedule(path)
+
+
+def test_the_search_tells_a_good_setting_from_a_dead_one() -> None:
+    from metagan_rl.experiments.tune import score, spread
+    from metagan_rl.tasks import get_suite
+
+    tasks = [replace(task, budget=480) for task in spread(list(get_suite("planar").split("train")), 3)]
+    good = Schedule((2e-3, 2e-3), (2e-3, 2e-3), 0.0, "1:1", "non-saturating", 0.0)
+    dead = replace(good, generator_lr=(1e-4, 1e-4), discriminator_lr=(1e-4, 1e-4))
+    better, worse = score([good, dead], tasks, (0,))
+    assert better < worse - 0.2
+    assert score([dead], tasks, (0,))[0] == pytest.approx(worse, abs=0.02)
+
+
+def test_optuna_proposes_within_the_ranges(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    from metagan_rl.experiments.tune import suggest
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    schedules = [suggest(study.ask(), kind) for kind in ("constant", "decay") for _ in range(30)]
+    assert all(schedule.generator_lr[0] == schedule.generator_lr[1] for schedule in schedules[:30])
+    assert all(schedule.generator_lr[0] >= schedule.generator_lr[1] for schedule in schedules)
+    assert len({schedule.loss for schedule in schedules}) == 5 and len({schedule.ratio for schedule in schedules}) == 6
