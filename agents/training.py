@@ -33,6 +33,7 @@ from metagan_rl.envs.registration import ENVIRONMENTS
 from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.files import make_directory, write_whole
+from metagan_rl.runtime import find_device
 from metagan_rl.signals import SIGNAL_SETS
 
 CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
@@ -50,6 +51,7 @@ class TrainConfig:
         seed: of the agent and of all tasks and GANs.
         members: GANs trained at once.
         shards: worker processes that train them.
+        device: ``"cpu"`` or ``"cuda"``: where they train them; the agent itself stays on the CPU.
         horizon: intervals in a run; by default the tasks' budget decides.
         interval_updates: updates in an interval.
         knobs: controls the agent sets.
@@ -72,6 +74,7 @@ class TrainConfig:
     seed: int = 0
     members: int = 64
     shards: int = 2
+    device: str = "cpu"
     horizon: int | None = None
     interval_updates: int = 48
     knobs: tuple[str, ...] = KNOBS
@@ -108,6 +111,7 @@ class TrainConfig:
         self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
         self._require("learning_rate", 0 < self.learning_rate < 1, "between 0 and 1")
         ActionCodec(self.knobs)
+        find_device(self.device)
         if self.signals not in SIGNAL_SETS:
             raise UnknownNameError("set of signals", self.signals, SIGNAL_SETS)
         if self.suite not in ENVIRONMENTS.values():
@@ -163,6 +167,7 @@ class TrainingRun:
             knobs=list(config.knobs),
             signals=config.signals,
             trial_runs=config.trial_runs,
+            device=config.device,
         )
         try:
             self._build()

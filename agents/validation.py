@@ -27,7 +27,11 @@ class Validation:
         split = get_suite(config.suite).split("val")
         step = max(1, len(split) // config.validation_tasks)
         self._tasks = [split[i] for i in range(0, len(split), step)][: config.validation_tasks]
-        self._options: dict[str, Any] = {"interval_updates": config.interval_updates, "horizon": config.horizon}
+        self._options: dict[str, Any] = {
+            "interval_updates": config.interval_updates,
+            "horizon": config.horizon,
+            "device": config.device,
+        }
         self._references: dict[str, float] = {}
 
     def measure(self, scheduler: Scheduler) -> dict[str, float]:

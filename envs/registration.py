@@ -7,10 +7,13 @@ ENVIRONMENTS = {
     "MetaGAN/Ring8-v0": "ring8",
     "MetaGAN/Grid25-v0": "grid25",
     "MetaGAN/Planar-v0": "planar",
+    "MetaGAN/PlanarMixed-v0": "planar-mixed",
     "MetaGAN/Tabular-v0": "tabular",
     "MetaGAN/Digits-v0": "digits",
+    "MetaGAN/MNIST-v0": "mnist",
+    "MetaGAN/FashionMNIST-v0": "fashion-mnist",
 }
-"""Environment ids, with the suite each draws its tasks from."""
+"""Environment ids, with the suite each draws its tasks from; its module is named as the suite is."""
 
 
 def register_environments() -> None:
@@ -18,9 +21,9 @@ def register_environments() -> None:
     for name, suite in ENVIRONMENTS.items():
         if name in gym.registry:
             continue
-        stem = name.split("/")[1].split("-")[0]
+        module, stem = suite.replace("-", "_"), name.split("/")[1].split("-")[0]
         gym.register(
             id=name,
-            entry_point=f"metagan_rl.envs.{suite}:{stem}Env",
-            vector_entry_point=f"metagan_rl.envs.{suite}:{stem}VectorEnv",
+            entry_point=f"metagan_rl.envs.{module}:{stem}Env",
+            vector_entry_point=f"metagan_rl.envs.{module}:{stem}VectorEnv",
         )

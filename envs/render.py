@@ -1,5 +1,6 @@
 """A run as a picture: real and generated samples, quality so far, and what the scheduler does."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-IMAGE_SIDE = 8
+IMAGE_SIDES = (8, 28)
 """Rows of this many squared columns are drawn as grey images."""
 REAL, FAKE = "#9a9a9a", "#d55e00"
 INK, DIM, FAINT = "#222222", "#6e6e6e", "#d9d9d9"
@@ -80,29 +81,30 @@ class Plane:
 
 
 def is_image(points: np.ndarray) -> bool:
-    """Whether the rows ``[N, D]`` are drawn as 8x8 images."""
-    return bool(points.shape[1] == IMAGE_SIDE**2)
+    """Whether the rows ``[N, D]`` are drawn as square images, 8x8 or 28x28."""
+    return points.shape[1] in [side**2 for side in IMAGE_SIDES]
 
 
 def mosaic(points: np.ndarray, rows: int, columns: int, low: float, high: float) -> np.ndarray:
     """Images side by side.
 
     Args:
-        points: ``[N, 64]``, of which the first are shown; missing ones stay white.
+        points: ``[N, S * S]``, of which the first are shown; missing ones stay white.
         rows: of images.
         columns: of images.
         low: value drawn white.
         high: value drawn black.
 
     Returns:
-        Grey values uint8 ``[9 rows - 1, 9 columns - 1]``.
+        Grey values uint8 ``[(S + 1) rows - 1, (S + 1) columns - 1]``.
     """
-    side = IMAGE_SIDE + 1
+    size = math.isqrt(points.shape[1])
+    side = size + 1
     canvas = np.full((side * rows, side * columns), 255, dtype=np.uint8)
     grey = np.nan_to_num((points[: rows * columns] - low) / max(high - low, 1e-12), nan=0.0).clip(0, 1)
     for place, image in enumerate(grey):
         top, left = side * (place // columns), side * (place % columns)
-        canvas[top : top + IMAGE_SIDE, left : left + IMAGE_SIDE] = np.round(255 * (1 - image)).reshape(8, 8)
+        canvas[top : top + size, left : left + size] = np.round(255 * (1 - image)).reshape(size, size)
     return canvas[:-1, :-1]
 
 

@@ -26,8 +26,9 @@ class Ring8Env(MetaGANEnv):
     | 4 | penalty weight | 0, 0.01, 0.1, 1, 10 | 0 below -0.8, then 0.001 to 10 |
 
     ## Observation Space
-    ``Box`` of unit-free signals, each clipped to its range: the table is ``metagan_rl.signals.SIGNAL_SETS``, in words
-    and formulas. With ``trial_runs`` the previous action, the previous reward (tanh) and a run-boundary flag follow.
+    ``Box`` of unit-free signals, each clipped to its range: the table is ``docs/signals.md``, made from
+    ``metagan_rl.signals``. With ``trial_runs`` the previous action, the previous reward (tanh) and a run-boundary flag
+    follow.
 
     ## Rewards
     ``log(distance before / distance after)`` of the interval, which telescopes over a run to log(start / end), less

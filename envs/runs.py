@@ -53,6 +53,7 @@ class Runs:
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
         reward: weights of the reward.
+        device: ``"cpu"`` or ``"cuda"``.
 
     Raises:
         InvalidValueError: the interval or the horizon does not fit.
@@ -66,6 +67,7 @@ class Runs:
         interval_updates: int = 48,
         horizon: int | None = None,
         reward: Reward | None = None,
+        device: str = "cpu",
     ) -> None:
         if interval_updates < CYCLE or interval_updates % CYCLE:
             raise InvalidValueError(f"interval_updates is {interval_updates}; it must be a multiple of {CYCLE}")
@@ -74,7 +76,7 @@ class Runs:
         self.interval_updates, self._horizon = interval_updates, horizon
         self.reward = reward or Reward()
         count = len(tasks)
-        self.population = MixedPopulation(tasks, seeds)
+        self.population = MixedPopulation(tasks, seeds, device=device)
         self.monitor = StabilityMonitor(count)
         self.done_intervals = np.zeros(count, dtype=np.int64)
         self.horizons = np.ones(count, dtype=np.int64)

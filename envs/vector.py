@@ -16,6 +16,7 @@ from metagan_rl.envs.reward import Reward
 from metagan_rl.envs.runs import Outcome, Runs
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.runtime import find_device
 from metagan_rl.signals import SIGNAL_SETS
 from metagan_rl.tasks import Task, get_suite
 
@@ -44,7 +45,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward: weights of the reward's terms, a :class:`Reward` or a mapping.
         autoreset_mode: any of Gymnasium's three.
         max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
-        device: ``"cpu"``.
+        device: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
         render_mode: ``"rgb_array"`` or ``None``.
 
     Raises:
@@ -79,8 +80,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise UnknownNameError("render mode", render_mode, ("rgb_array",))
         if trial_runs is not None and trial_runs < 1:
             raise InvalidValueError(f"trial_runs is {trial_runs}; it must be at least 1, or None for plain episodes")
-        if device != "cpu":
-            raise InvalidValueError(f"device is {device!r}; only 'cpu' is supported so far")
+        find_device(device)
         self.split = get_suite(suite).split(split)
         self.codec = ActionCodec(knobs, actions, control)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -88,7 +88,12 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.num_envs, self.render_mode = num_envs, render_mode
         self.which = SIGNAL_SETS[signals]
         self._reward = _reward(reward)
-        self._run_options = {"interval_updates": interval_updates, "horizon": horizon, "reward": self._reward}
+        self._run_options = {
+            "interval_updates": interval_updates,
+            "horizon": horizon,
+            "reward": self._reward,
+            "device": device,
+        }
         self._max_steps = max_episode_steps
         self.memory = None if trial_runs is None else TrialMemory(num_envs, self.codec, trial_runs)
 

@@ -34,7 +34,8 @@ BATCH = 32
 """Tasks run together."""
 SAMPLED_TASKS = 6
 """Tasks of each tag whose samples are kept for pictures."""
-SAMPLED_POINTS = 512
+SAMPLED_POINTS, SAMPLED_VALUES = 512, 1 << 15
+"""Points kept of each, and numbers in them: fewer of wide ones, of which pictures show 36."""
 
 
 @dataclass(frozen=True)
@@ -247,9 +248,10 @@ def _run(batch: _Batch) -> _Result:
     samples = {}
     for member, task in enumerate(tasks):
         if task.name in batch.sampled and task.networks.kind != "dirac":
-            points = generated(runs.population, [member])[0][:SAMPLED_POINTS]
+            kept = min(SAMPLED_POINTS, max(SAMPLED_VALUES // task.dim, 36))
+            points = generated(runs.population, [member])[0][:kept]
             samples[f"{task.name}|{batch.scheduler}"] = np.nan_to_num(points.numpy()).clip(-100, 100).astype(np.float16)
-            samples[f"{task.name}|real"] = task.data().reward_reference[:SAMPLED_POINTS].numpy().astype(np.float16)
+            samples[f"{task.name}|real"] = task.data().reward_reference[:kept].numpy().astype(np.float16)
     return rows, curves, samples
 
 
@@ -276,6 +278,7 @@ def _results(runs: Runs, trace: Trace) -> Iterator[dict[str, Any]]:
             "sliced_wasserstein": quality.sliced_wasserstein[member],
             "precision": quality.precision[member],
             "coverage": quality.coverage[member],
+            "frechet": None if np.isnan(quality.frechet[member]) else quality.frechet[member],
             "modes": modes.get("modes"),
             "modes_share": modes.get("modes_share"),
             "high_quality": modes.get("high_quality"),

@@ -185,7 +185,7 @@ def training_panel(
 
 
 def sample_picture(points: np.ndarray, real: np.ndarray, colour: str | None) -> str:
-    """Samples as a PNG in a data address: an image mosaic for 64 columns, else a scatter over the real points in grey.
+    """Samples as a PNG in a data address: a mosaic of images, else a scatter over the real points in grey.
 
     Args:
         points: ``[N, D]``.

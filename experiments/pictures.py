@@ -16,6 +16,7 @@ from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.figures import KNOWN_COLOURS, new_figure, style
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
+from metagan_rl.signals import LOOP_SIGNALS, SIGNAL_SETS
 
 RESULTS = Path(__file__).parent / "results"
 TASK, SEED = "grid/test/0001", 0
@@ -181,11 +182,29 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def signals_page() -> str:
+    """The table of all signals, in the order an observation has them."""
+    rows = [
+        [place, f"`{signal.name}`", signal.meaning.replace("|", "\\|"), f"{signal.low:g}", f"{signal.high:g}"]
+        for place, signal in enumerate(SIGNAL_SETS["all"])
+    ]
+    parts = [
+        "# Signals",
+        "What an observation holds, in this order; values beyond the range are clipped. With `signals=loop` only the "
+        f"first {len(LOOP_SIGNALS)}, which any training loop has. With `trial_runs` there follow the previous action "
+        "(a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first interval of a run, else "
+        "0. Made from `metagan_rl/signals.py` by `python -m metagan_rl.experiments.pictures`.",
+        _table(("index", "name", "meaning", "min", "max"), rows),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def main() -> None:
     """Writes all of it."""
     prepare_process()
     out = make_directory(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    for path in (learning(out), render(out), *throughput(out)):
+    write_whole(out / "signals.md", signals_page())
+    for path in (out / "signals.md", learning(out), render(out), *throughput(out)):
         print(path)
 
 

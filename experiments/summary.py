@@ -19,7 +19,7 @@ from metagan_rl.metrics.quality import WORST_DISTANCE
 
 REFERENCE = "constant"
 """Everything is held against the unscheduled run, where there is one."""
-TAGS = ("known-family", "held-out-family", "real")
+TAGS = ("known-family", "held-out-family", "other-network", "other-budget", "real")
 SMALLEST = 1e-12
 """Distances are cut off here before their logarithm is taken."""
 MEANS = (

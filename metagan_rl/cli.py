@@ -55,8 +55,6 @@ class Train:
     """Directory for checkpoints, TensorBoard events and the policy file."""
     resume: Path | None = None
     """Go on with the run in this directory; nothing else is then needed."""
-    device: Literal["cpu"] = "cpu"
-    """Where GANs are trained."""
 
     def run(self, command: str) -> None:
         """Does it."""

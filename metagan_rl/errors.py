@@ -50,6 +50,14 @@ class MissingDependencyError(MetaGANError, ImportError):
         super().__init__(f"{purpose} needs {library}; install it with: pip install 'metagan-rl[{extra}]'")
 
 
+class MissingDataError(MissingDependencyError):
+    """A data set is needed that no Python package brings; the message says how to get it."""
+
+    def __init__(self, message: str) -> None:
+        """Args: message: what is missing, and the remedies."""
+        ImportError.__init__(self, message)
+
+
 class FileFormatError(MetaGANError, ValueError):
     """A file or run directory that is not what it should be: truncated, of another kind or another version."""
 

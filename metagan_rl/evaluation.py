@@ -1,31 +1,39 @@
 """Sample quality of the members of a population, as plain arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metagan_rl.metrics.quality import WORST_DISTANCE, Quality, Reference, real_floor
+from metagan_rl.metrics.quality import WORST_DISTANCE, WORST_FRECHET, Quality, Reference, real_floor
 from metagan_rl.populations.mixed import MixedPopulation
 from metagan_rl.tasks.task import Task
 
 DIRAC_FLOOR = 1e-12
 """Distances of the Dirac-GAN are cut off here, so that their logarithm exists."""
 DIRAC_TOLERANCE = 0.1
-AT_ONCE = 16
+AT_ONCE = {"cpu": 16, "cuda": 256}
 """Members evaluated at a time, to bound memory."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality of some members; float64 ``[b]`` each, see :class:`metagan_rl.metrics.Quality`."""
+    """Quality of some members; float64 ``[b]`` each, see :class:`metagan_rl.metrics.Quality`.
+
+    ``frechet`` is NaN for tasks without features.
+    """
 
     distance: np.ndarray
     sliced_wasserstein: np.ndarray
     precision: np.ndarray
     coverage: np.ndarray
+    frechet: np.ndarray = field(default_factory=lambda: np.array(np.nan))
+
+    def __post_init__(self) -> None:
+        if self.frechet.shape != self.distance.shape:  # left out
+            object.__setattr__(self, "frechet", np.full(self.distance.shape, np.nan))
 
 
 def floor(task: Task, *, report: bool = False) -> float:
@@ -41,24 +49,30 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
         members: which of them; diverged ones get the worst value.
         report: measure on the larger reference for final figures, which rewards never saw.
     """
-    result = {field.name: np.zeros(len(members)) for field in fields(Evaluation)}
-    groups: dict[tuple[int, ...], list[int]] = {}
+    result = {each.name: np.zeros(len(members)) for each in fields(Evaluation)}
+    result["frechet"][:] = np.nan
+    groups: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
     dirac = []
     for place, member in enumerate(members):
         task = population.tasks[member]
         if task.networks.kind == "dirac":
             dirac.append(place)
         else:
-            groups.setdefault(tuple(Reference.of(task, report=report).points.shape), []).append(place)
+            reference = Reference.of(task, report=report)
+            groups.setdefault((reference.embedded is not None, tuple(reference.points.shape)), []).append(place)
+    at_once = AT_ONCE[population.device.type]
     for places in groups.values():
-        for start in range(0, len(places), AT_ONCE):
-            some = places[start : start + AT_ONCE]
+        for start in range(0, len(places), at_once):
+            some = places[start : start + at_once]
             _put(result, some, _measure(population, [members[place] for place in some], report))
     if dirac:
         _put(result, dirac, _measure_dirac(population, [members[place] for place in dirac]))
     diverged = population.diverged[np.asarray(members, dtype=int)]
     for name, values in result.items():
-        values[diverged] = WORST_DISTANCE if name in ("distance", "sliced_wasserstein") else 0.0
+        if name == "frechet":
+            values[diverged & ~np.isnan(values)] = WORST_FRECHET
+        else:
+            values[diverged] = WORST_DISTANCE if name in ("distance", "sliced_wasserstein") else 0.0
     return Evaluation(**result)
 
 
@@ -89,4 +103,6 @@ def _measure_dirac(population: MixedPopulation, members: Sequence[int]) -> Quali
 
 def _put(result: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
     for name, values in result.items():
-        values[list(places)] = getattr(quality, name).double().numpy(force=True)
+        measured = getattr(quality, name)
+        if measured is not None:
+            values[list(places)] = measured.double().numpy(force=True)

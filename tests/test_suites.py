@@ -16,6 +16,8 @@ from metagan_rl.tasks.make_manifests import build, main
 from metagan_rl.tasks.planar import HELD_OUT_FAMILIES, TRAIN_FAMILIES
 from metagan_rl.tasks.suites import BUILT_IN, MANIFESTS
 
+IMAGES = ("digits", "mnist", "fashion-mnist")
+
 
 @pytest.fixture
 def registered() -> Iterator[None]:
@@ -52,6 +54,7 @@ def test_splits_are_there_and_disjoint(name: str) -> None:
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.usefixtures("data_there")
 @pytest.mark.parametrize("name", SUITES)
 def test_tasks_can_be_drawn(name: str) -> None:
     for split in get_suite(name).splits:
@@ -67,7 +70,8 @@ def test_base_rates_lie_around_the_recipe(name: str) -> None:
         [(t.base.generator_lr, t.base.discriminator_lr) for split in suite.splits for t in suite.split(split)]
     )
     assert (rates >= recipe / factor * 0.999).all() and (rates <= recipe * factor * 1.001).all()
-    assert {task.budget for split in suite.splits for task in suite.split(split)} == {960 if name == "dirac" else 3072}
+    budgets = {960} if name == "dirac" else {3072, *((1536, 12288) if name == "planar-mixed" else ())}
+    assert {task.budget for split in suite.splits for task in suite.split(split)} == budgets
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -134,14 +138,15 @@ def test_dirac_tasks_are_analytic() -> None:
 
 
 def test_real_suites_are_tagged_real() -> None:
-    for name, sizes in (("tabular", (16, 4, 8)), ("digits", (16, 4, 6))):
+    for name, sizes in (("tabular", (16, 4, 8)), *((images, (16, 4, 6)) for images in IMAGES)):
         suite = get_suite(name)
         assert tuple(len(suite.split(split)) for split in suite.splits) == sizes
         assert {task.tag for split in suite.splits for task in suite.split(split)} == {"real"}
 
 
-def test_no_subset_of_digits_is_in_two_splits() -> None:
-    suite = get_suite("digits")
+@pytest.mark.parametrize("name", IMAGES)
+def test_no_subset_of_classes_is_in_two_splits(name: str) -> None:
+    suite = get_suite(name)
     subsets = [
         {tuple(task.parameters["classes"]) for task in suite.split(split)} - {tuple(range(10))}
         for split in suite.splits
@@ -308,3 +313,14 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="cannot write"):
             small().save(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_mixed_suite_trains_on_five_shapes_and_tests_three_more() -> None:
+    suite = get_suite("planar-mixed")
+    shapes = {
+        split: {(task.networks, task.base.batch_size) for task in suite.split(split) if task.tag != "other-network"}
+        for split in suite.splits
+    }
+    assert len(shapes["train"]) == 5 and shapes["train"] == shapes["val"] == shapes["test"]
+    others = {(task.networks, task.base.batch_size) for task in suite.split("test") if task.tag == "other-network"}
+    assert len(others) == 3 and not others & shapes["train"]

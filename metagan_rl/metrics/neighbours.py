@@ -44,11 +44,11 @@ def precision_and_coverage(points: Tensor, reference: Tensor, radii: Tensor) -> 
         The share of generated points within the radius of some real point, and the share of real points that have a
         generated point within their radius.
     """
-    if points.dim() > 2:  # one member after the other: its table of distances fits the cache, all of them do not
+    if points.dim() > 2 and points.device.type == "cpu":  # one after the other: one table of distances fits the cache
         parts = [precision_and_coverage(*member) for member in zip(points, reference, radii, strict=True)]
         precisions, coverages = zip(*parts, strict=True)
         return torch.stack(precisions), torch.stack(coverages)
     # Repeated rows lie at distance 0 of each other, within a radius of 0: rounding must not part them.
     slack = 0.0 if points.shape[-1] <= 3 else 1e-6 * points.shape[-1]
-    excess = squared_distances(points, reference).sub_(radii.square() * (1 + 1e-5) + slack)
-    return (excess.amin(dim=-1) <= 0).float().mean(), (excess.amin(dim=-2) <= 0).float().mean()
+    excess = squared_distances(points, reference).sub_((radii.square() * (1 + 1e-5) + slack).unsqueeze(-2))
+    return (excess.amin(dim=-1) <= 0).float().mean(dim=-1), (excess.amin(dim=-2) <= 0).float().mean(dim=-1)

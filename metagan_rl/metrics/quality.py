@@ -6,6 +6,10 @@ SW is the sliced Wasserstein-2 distance in deviations of the data, P precision, 
 place but hardly blur (clouds five times too wide change it by half its own noise); P sees blur but not a dropped mode;
 C sees a dropped mode. All three are biased with the number of points, so distances compare only at equal numbers, and
 every task has a floor: the distance of real points to real points.
+
+Where a task's family names features (28x28 images), P and C are measured on these, and a Fréchet distance is reported
+besides; it is no part of the distance. SW stays on the columns: features are blind to grey values beyond black and
+white, and the sum of both sees what either misses (a table is in ``metagan_rl.metrics.features``).
 """
 
 from collections.abc import Sequence
@@ -15,6 +19,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from metagan_rl.metrics.features import TaskFeatures
+from metagan_rl.metrics.frechet import Gaussian, frechet_distance
 from metagan_rl.metrics.neighbours import neighbour_radii, precision_and_coverage
 from metagan_rl.metrics.sliced_wasserstein import projections, sliced_wasserstein_to, sorted_projections
 from metagan_rl.tasks.task import Task
@@ -25,6 +31,23 @@ WORST_DISTANCE = 20.0
 
 BEST_DISTANCE = 1e-6
 """The least any GAN can get, so that logarithms exist."""
+WORST_FRECHET = 1e3
+"""The squared Fréchet distance that a diverged GAN gets, and the most any GAN can get; noise gets 40 to 80."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Real points as a task's features see them.
+
+    Attributes:
+        features: map standardised points to features.
+        points: features of the reference, ``[M, F]``.
+        gaussian: fitted to these.
+    """
+
+    features: TaskFeatures
+    points: Tensor
+    gaussian: Gaussian
 
 
 @dataclass(frozen=True)
@@ -33,31 +56,38 @@ class Reference:
 
     Attributes:
         points: ``[M, D]``.
-        radii: ``[M]``, see :func:`neighbour_radii`.
+        radii: ``[M]``, see :func:`neighbour_radii`; among the features where there are some.
         sorted_projections: ``[directions, M]``, see :func:`sorted_projections`.
         noise: latent inputs ``[M, Z]``, the same for every evaluation of the task.
+        embedded: the points' features; ``None`` where the task's family names none.
     """
 
     points: Tensor
     radii: Tensor
     sorted_projections: Tensor
     noise: Tensor
+    embedded: Embedded | None = None
 
     @classmethod
     def of(cls, task: Task, *, report: bool = False) -> "Reference":
         """The task's reference for rewards (512 points at most) or for reports (2,048 at most)."""
-        data = task.data()
-        points = data.report_reference if report else data.reward_reference
+        key = _reference(task, report)
         rng = torch.Generator().manual_seed(0x5EED + report)
-        noise = torch.randn(len(points), task.networks.latent_dim, generator=rng)
-        return cls(points, *_prepared(_ById(points)), noise=noise)
+        noise = torch.randn(len(key.points), task.networks.latent_dim, generator=rng)
+        return cls._with(key, noise)
+
+    @classmethod
+    def _with(cls, key: "_ById", noise: Tensor) -> "Reference":
+        radii, in_order, embedded = _prepared(key)
+        return cls(key.points, radii, in_order, noise, embedded)
 
 
 class _ById:
     """Hashes points by identity: the task's own cache keeps them alive and the same."""
 
-    def __init__(self, points: Tensor) -> None:
+    def __init__(self, points: Tensor, features: TaskFeatures | None = None) -> None:
         self.points = points
+        self.features = features  # go with the points
 
     def __hash__(self) -> int:
         return id(self.points)
@@ -66,10 +96,19 @@ class _ById:
         return isinstance(other, _ById) and self.points is other.points
 
 
+def _reference(task: Task, report: bool) -> _ById:
+    data = task.data()
+    return _ById(data.report_reference if report else data.reward_reference, TaskFeatures.of(task))
+
+
 @lru_cache(maxsize=4096)
-def _prepared(key: _ById) -> tuple[Tensor, Tensor]:
+def _prepared(key: _ById) -> tuple[Tensor, Tensor, Embedded | None]:
     points = key.points
-    return neighbour_radii(points), sorted_projections(points, projections(points.shape[-1]))
+    in_order = sorted_projections(points, projections(points.shape[-1]))
+    if key.features is None:
+        return neighbour_radii(points), in_order, None
+    features = key.features(points)
+    return neighbour_radii(features), in_order, Embedded(key.features, features, Gaussian.of(features))
 
 
 @lru_cache(maxsize=4096)
@@ -79,7 +118,7 @@ def _floor(train: _ById, reference: _ById) -> float:
     if not pieces:  # fewer training rows than the reference has: draw with replacement
         rows = torch.randint(len(train.points), (count,), generator=torch.Generator().manual_seed(0))
         pieces = [train.points[rows]]
-    against = Reference(reference.points, *_prepared(reference), noise=reference.points[:, :0])
+    against = Reference._with(reference, noise=reference.points[:, :0])
     return float(Quality.measure(torch.stack(pieces), [against] * len(pieces)).distance.mean())
 
 
@@ -90,30 +129,47 @@ class Quality:
     Attributes:
         distance: see the module; in [1e-6, 20].
         sliced_wasserstein: in deviations of the data.
-        precision, coverage: in [0, 1].
+        precision, coverage: in [0, 1]; on the features of the task where there are some.
+        frechet: squared Fréchet distance on the features, in [0, 1e3]; ``None`` where there are none.
     """
 
     distance: Tensor
     sliced_wasserstein: Tensor
     precision: Tensor
     coverage: Tensor
+    frechet: Tensor | None = None
 
     @classmethod
     def measure(cls, points: Tensor, references: Sequence[Reference]) -> "Quality":
         """Quality of points ``[B, M, D]`` against one reference of M points for each member.
 
-        Points that are not finite get the worst value.
+        Points that are not finite get the worst value. Either all references have features or none has; these are on
+        the CPU, everything else is measured where the points are.
         """
-        stacked = torch.stack([reference.points for reference in references])
-        radii = torch.stack([reference.radii for reference in references])
+        embedded = [reference.embedded for reference in references if reference.embedded is not None]
+        points = points.cpu() if embedded else points
+        device = points.device
+        radii = torch.stack([reference.radii for reference in references]).to(device)
         sound = torch.isfinite(points).all(dim=-1).all(dim=-1)
         points = torch.nan_to_num(points.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e6, 1e6)
-        in_order = torch.stack([reference.sorted_projections for reference in references])
-        wasserstein = sliced_wasserstein_to(points, in_order, projections(points.shape[-1]))
+        in_order = torch.stack([reference.sorted_projections for reference in references]).to(device)
+        wasserstein = sliced_wasserstein_to(points, in_order, projections(points.shape[-1]).to(device))
+        frechet = None
+        if embedded:
+            stacked = torch.stack([each.points for each in embedded])
+            points = torch.stack([each.features(own) for each, own in zip(embedded, points, strict=True)])
+            means, covariances = zip(
+                *((each.gaussian.mean, each.gaussian.covariance) for each in embedded), strict=True
+            )
+            real = Gaussian(torch.stack(means), torch.stack(covariances))
+            frechet = frechet_distance(real, Gaussian.of(points))
+            frechet = torch.where(sound, frechet, WORST_FRECHET).clamp_max(WORST_FRECHET)
+        else:
+            stacked = torch.stack([reference.points for reference in references]).to(device)
         precision, coverage = precision_and_coverage(points, stacked, radii)
         wasserstein = torch.where(sound, wasserstein, WORST_DISTANCE).clamp_max(WORST_DISTANCE)
         precision, coverage = precision * sound, coverage * sound
-        return cls(combined_distance(wasserstein, precision, coverage), wasserstein, precision, coverage)
+        return cls(combined_distance(wasserstein, precision, coverage), wasserstein, precision, coverage, frechet)
 
 
 def combined_distance(wasserstein: Tensor, precision: Tensor, coverage: Tensor) -> Tensor:
@@ -124,6 +180,4 @@ def combined_distance(wasserstein: Tensor, precision: Tensor, coverage: Tensor) 
 
 def real_floor(task: Task, *, report: bool = False) -> float:
     """Distance of the task's own training data to the reference: what a perfect generator would score."""
-    data = task.data()
-    points = data.report_reference if report else data.reward_reference
-    return _floor(_ById(data.train), _ById(points))
+    return _floor(_ById(task.data().train), _reference(task, report))

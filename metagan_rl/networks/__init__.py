@@ -1,7 +1,17 @@
 """Networks as plain functions of stacked weights: one tensor operation serves all members of a population."""
 
 from metagan_rl.networks.base import StackedNetwork, build_networks
+from metagan_rl.networks.conv import StackedConv, conv_networks
 from metagan_rl.networks.dirac import DiracDiscriminator, DiracGenerator
 from metagan_rl.networks.mlp import ACTIVATIONS, StackedMLP
 
-__all__ = ["ACTIVATIONS", "DiracDiscriminator", "DiracGenerator", "StackedMLP", "StackedNetwork", "build_networks"]
+__all__ = [
+    "ACTIVATIONS",
+    "DiracDiscriminator",
+    "DiracGenerator",
+    "StackedConv",
+    "StackedMLP",
+    "StackedNetwork",
+    "build_networks",
+    "conv_networks",
+]

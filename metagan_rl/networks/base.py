@@ -83,8 +83,9 @@ def build_networks(networks: Networks, dim: int) -> tuple[StackedNetwork, Stacke
     """The generator (latent to data) and the discriminator (data to one logit) for data of ``dim`` columns.
 
     Raises:
-        InvalidValueError: the kind of network is unknown.
+        InvalidValueError: the kind of network is unknown, or it cannot be of this depth or serve such data.
     """
+    from metagan_rl.networks.conv import conv_networks
     from metagan_rl.networks.dirac import DiracDiscriminator, DiracGenerator
     from metagan_rl.networks.mlp import StackedMLP
 
@@ -96,4 +97,6 @@ def build_networks(networks: Networks, dim: int) -> tuple[StackedNetwork, Stacke
             StackedMLP([networks.latent_dim, *hidden, dim], networks.activation),
             StackedMLP([dim, *hidden, 1], networks.activation),
         )
-    raise InvalidValueError(f"networks.kind is {networks.kind!r}; it must be 'mlp' or 'dirac'")
+    if networks.kind == "conv":
+        return conv_networks(dim, networks.latent_dim, networks.width, networks.depth, networks.activation)
+    raise InvalidValueError(f"networks.kind is {networks.kind!r}; it must be 'mlp', 'conv' or 'dirac'")

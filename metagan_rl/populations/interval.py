@@ -97,7 +97,7 @@ class Turn:
     """
 
     def __init__(self, plan: IntervalPlan, steps: Tensor) -> None:
-        self.members = None if steps.all() else steps.nonzero().squeeze(1)
+        self.members = None if steps.all() else steps.nonzero().squeeze(1).to(plan.generator_lr.device)
         before = [0, *steps.cumsum(0).tolist()]
         self.losses = [(name, before[a], before[b]) for name, a, b in plan.losses if before[a] < before[b]]
         self.penalties = [(name, before[a], before[b]) for name, a, b in plan.penalties if before[a] < before[b]]
@@ -146,7 +146,8 @@ class IntervalTrainer:
             (Turn(plan, steps) if steps.any() else None, Turn(plan, ~steps) if not steps.all() else None)
             for steps in pattern
         ]
-        self.turn_of_discriminator = pattern.repeat(plan.updates // CYCLE, 1)  # [U, B]
+        device = plan.generator_lr.device
+        self.turn_of_discriminator = pattern.repeat(plan.updates // CYCLE, 1).to(device)  # [U, B]
         rates = (plan.generator_lr, plan.discriminator_lr)
         self.optimizers: tuple[Optimizer, Optimizer] = SGD(rates[0]), SGD(rates[1])
         if plan.optimizer == "adam":
@@ -159,7 +160,7 @@ class IntervalTrainer:
             ]
             moments = plan.beta1, plan.beta2
             self.optimizers = Adam(numbers[0], rates[0], *moments), Adam(numbers[1], rates[1], *moments)
-        boundary = torch.zeros(len(state), 1)
+        boundary = torch.zeros(len(state), 1, device=device)
         for name, first, last in plan.losses:
             boundary[first:last] = LOSSES[name].boundary
         self.recorder = Recorder(boundary, self.turn_of_discriminator, inputs.rows.shape[-1])

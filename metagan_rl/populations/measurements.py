@@ -60,8 +60,9 @@ class Recorder:
 
     def __init__(self, boundary: Tensor, discriminates: Tensor, batch: int) -> None:
         self.boundary, self.discriminates = boundary, discriminates
-        self._real, self._fake = (torch.zeros(*discriminates.shape, batch, dtype=torch.float64) for _ in range(2))
-        self._loss, self._gradient = (torch.zeros(discriminates.shape, dtype=torch.float64) for _ in range(2))
+        empty = torch.zeros(*discriminates.shape, batch, dtype=torch.float64, device=discriminates.device)
+        self._real, self._fake = empty, empty.clone()
+        self._loss, self._gradient = empty[..., 0].clone(), empty[..., 0].clone()
 
     @torch.no_grad()
     def discriminator(

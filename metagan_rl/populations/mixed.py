@@ -10,6 +10,7 @@ from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.population import Population, Shape
+from metagan_rl.runtime import find_device
 from metagan_rl.tasks.task import Task
 
 
@@ -19,9 +20,11 @@ class MixedPopulation:
     Args:
         tasks: one for each member.
         seeds: one for each member, as in :class:`Population`.
+        device: as there.
     """
 
-    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], *, device: str | torch.device = "cpu") -> None:
+        self.device = find_device(device)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -42,12 +45,12 @@ class MixedPopulation:
     @property
     def diverged(self) -> np.ndarray:
         """Bool ``[B]``: members that blew up and are frozen."""
-        return self._gather(lambda population: population.state.diverged.numpy(), bool)
+        return self._gather(lambda population: population.state.diverged.numpy(force=True), bool)
 
     @property
     def trained_intervals(self) -> np.ndarray:
         """Int ``[B]``: intervals each member has trained; a diverged one stopped with the interval that blew it up."""
-        return self._gather(lambda population: population.state.intervals.numpy(), int)
+        return self._gather(lambda population: population.state.intervals.numpy(force=True), int)
 
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Puts new tasks, untrained and of any shape, into some places."""
@@ -98,7 +101,7 @@ class MixedPopulation:
                 self._populations[shape].append(new_tasks, new_seeds)
                 self._members[shape].extend(places)
             else:
-                self._populations[shape] = Population(new_tasks, new_seeds)
+                self._populations[shape] = Population(new_tasks, new_seeds, device=self.device)
                 self._members[shape] = list(places)
             for member, task in zip(places, new_tasks, strict=True):
                 self.tasks[member] = task

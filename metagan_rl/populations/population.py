@@ -16,13 +16,14 @@ from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.state import PopulationState
-from metagan_rl.runtime import available_memory
+from metagan_rl.runtime import available_memory, find_device
 from metagan_rl.tasks.task import Networks, Task
 
-CHUNK_MEMBERS = 32
-"""Members trained at a time: enough for D's and G's of different ratios to fill a product, few enough for the cache."""
-
-
+CHUNK_MEMBERS = {"cpu": 32, "cuda": 4096}
+"""Members trained at a time: on a CPU enough for D's and G's of different ratios to fill a product, few enough for the
+cache; on a GPU as many as bound the memory of noise and activations."""
+SMALL_IMAGE = 64
+"""Columns up to which convolutional members are trained in whole chunks."""
 STATE_COPIES = 2
 """Memory of a population: its state, and as much again for the chunk in training, the references and the rest."""
 
@@ -57,14 +58,16 @@ class Population:
     Args:
         tasks: one for each member, all of one shape.
         seeds: one whole number for each member, fixing its starting weights, noise and data order. A member's
-            randomness does not depend on who else is in the population, nor on its controls.
+            randomness does not depend on who else is in the population, on its controls, nor on the device.
+        device: ``"cpu"`` or ``"cuda"``: where the members' state lives and is trained.
 
     Raises:
-        InvalidValueError: the tasks differ in shape, there is not one seed for each, or the members do not fit the free
-            memory.
+        InvalidValueError: the tasks differ in shape, there is not one seed for each, there is no such device, or the
+            members do not fit its free memory.
     """
 
-    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], *, device: str | torch.device = "cpu") -> None:
+        self.device = find_device(device)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -87,14 +90,14 @@ class Population:
 
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Puts new tasks of the same shape, untrained, into some places."""
-        self.state.put(torch.as_tensor(members), self._fresh(tasks, seeds))
+        self.state.put(self._places(members), self._fresh(tasks, seeds))
         for member, task in zip(members, tasks, strict=True):
             self.tasks[member] = task
         self._pool = None
 
     def keep(self, members: Sequence[int]) -> None:
         """Drops all members but these."""
-        self.state = self.state[torch.as_tensor(members, dtype=torch.long)]
+        self.state = self.state[self._places(members)]
         self.tasks = [self.tasks[member] for member in members]
         self._pool = None
 
@@ -129,12 +132,13 @@ class Population:
         torch.set_flush_denormal(True)  # dead GANs fill with denormal numbers, which are 80 times slower
         measured = Measurements.empty(len(self))
         for members in self._chunks(controls):
-            chunk = self.state[torch.from_numpy(members)]
+            places = self._places(members)
+            chunk = self.state[places]
             plan = self._plan(members, controls[members], updates)
             mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
             inputs = self._inputs(members, chunk, updates, mix=mix)
             result = IntervalTrainer(self.generator, self.discriminator, chunk, plan, inputs).run()
-            self.state.put(torch.from_numpy(members), chunk)
+            self.state.put(places, chunk)
             measured.put(members, result)
         return measured
 
@@ -142,9 +146,9 @@ class Population:
         """Generated points ``[B, N, D]`` for noise ``[B, N, Z]``, from the averaged generator or the last one."""
         rows = self.state.average if average else self.state.generator
         if members is not None:
-            rows = rows[torch.as_tensor(members, dtype=torch.long)]
+            rows = rows[self._places(members)]
         with torch.no_grad():
-            return self.generator(split(self.generator, rows), noise.to(self.dtype))
+            return self.generator(split(self.generator, rows), noise.to(self.device, self.dtype))
 
     def bytes_per_member(self) -> int:
         """Memory of one member's state, without activations."""
@@ -152,7 +156,7 @@ class Population:
         return numbers * (8 if self.dtype == torch.float64 else 4)
 
     def _check_memory(self, members: int) -> None:
-        free, each = available_memory(), STATE_COPIES * self.bytes_per_member()
+        free, each = available_memory(self.device), STATE_COPIES * self.bytes_per_member()
         if free is not None and members * each > free:
             raise InvalidValueError(
                 f"{members} members of {each / 1e6:.1f} MB each do not fit the {free / 1e9:.1f} GB of memory that are "
@@ -170,23 +174,34 @@ class Population:
             generators.append(generator)
             discriminators.append(discriminator)
         seed_column = torch.tensor([int(seed) for seed in seeds], dtype=torch.int64)
-        stacked = torch.stack(generators).to(self.dtype), torch.stack(discriminators).to(self.dtype)
-        return PopulationState.fresh(*stacked, seed_column)
+        return PopulationState.fresh(
+            torch.stack(generators).to(self.device, self.dtype),
+            torch.stack(discriminators).to(self.device, self.dtype),
+            seed_column.to(self.device),
+        )
+
+    def _places(self, members: Sequence[int] | np.ndarray) -> Tensor:
+        return torch.as_tensor(np.asarray(members), dtype=torch.long, device=self.device)
 
     def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
         """Sound members that train together: of nearby ratios, in runs of the same penalty and the same loss."""
-        sound = np.flatnonzero(~self.state.diverged.numpy())
+        sound = np.flatnonzero(~self.state.diverged.numpy(force=True))
         penalties = list(PENALTIES)
         kind = np.array([penalties.index(LOSSES.values()[loss].penalty) for loss in controls.loss[sound]], dtype=int)
         kind = np.where(controls.penalty_weight[sound] > 0, kind, -1)
         order = sound[np.lexsort((sound, controls.loss[sound], kind, controls.ratio[sound]))]
+        size = CHUNK_MEMBERS[self.device.type]
+        if (
+            self.device.type == "cpu" and self.shape.networks.kind == "conv"
+        ):  # activations of many pixels fill the cache
+            size = max(1, size * SMALL_IMAGE // self.shape.dim)
         apart = [order]
         if self.shape.simultaneous:  # only members at 1:1 step both networks from the same point
             together = controls.ratio[order] == RATIOS.index("1:1")
             apart = [order[together], order[~together]]
         keys = dict(zip(sound, zip(kind, controls.loss[sound], strict=True), strict=True))
         for members in apart:
-            for chunk in np.array_split(members, -(-len(members) // CHUNK_MEMBERS)) if len(members) else []:
+            for chunk in np.array_split(members, -(-len(members) // size)) if len(members) else []:
                 yield np.array(sorted(chunk, key=lambda member: (*keys[member], member)))
 
     def _plan(self, members: np.ndarray, controls: Controls, updates: int) -> IntervalPlan:
@@ -199,7 +214,7 @@ class Population:
         ]
 
         def column(values: Sequence[float] | np.ndarray) -> Tensor:
-            return torch.tensor(np.asarray(values, dtype=np.float64), dtype=self.dtype)[:, None]
+            return torch.tensor(np.asarray(values, dtype=np.float64), dtype=self.dtype, device=self.device)[:, None]
 
         return IntervalPlan(
             updates=updates,
@@ -222,7 +237,7 @@ class Population:
         rows = torch.empty(len(members), updates, batch, dtype=torch.int64)
         along = torch.zeros(len(members), updates, batch, 1, dtype=self.dtype)
         if self._pool is None:
-            self._pool = _Pool([task.data().train for task in self.tasks], self.dtype)
+            self._pool = _Pool([task.data().train for task in self.tasks], self.device, self.dtype)
         seeds, intervals = chunk.seed.tolist(), chunk.intervals.tolist()
         for place, member in enumerate(members):
             rng = _stream(seeds[place], 1 + intervals[place])
@@ -232,6 +247,7 @@ class Population:
             if mix:  # drawn last, so that the rest does not depend on the penalty
                 torch.rand(along.shape[1:], generator=rng, out=along[place])
             rows[place] += first
+        noise, rows, along = (drawn.to(self.device, non_blocking=True) for drawn in (noise, rows, along))
         return IntervalInputs(noise, self._pool.points, rows, along)
 
 
@@ -240,17 +256,17 @@ class _Pool:
 
     Args:
         data: of each member, ``[N, D]``.
-        dtype: of the population.
+        device, dtype: of the population.
 
     Attributes:
         points: ``[R, D]``.
         where: first row and number of rows of each member's data.
     """
 
-    def __init__(self, data: Sequence[Tensor], dtype: torch.dtype) -> None:
+    def __init__(self, data: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> None:
         unique = {id(points): points for points in data}
         first = dict(zip(unique, accumulate((len(p) for p in unique.values()), initial=0), strict=False))
-        self.points = torch.cat(list(unique.values())).to(dtype)
+        self.points = torch.cat(list(unique.values())).to(device, dtype)
         self.where = [(first[id(points)], len(points)) for points in data]
 
 

