@@ -86,6 +86,6 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
 
 def scheduler_names() -> list[str]:
     """Names that :func:`make_scheduler` knows."""
-    from metagan_rl.agents import fixed, policy, reactive  # noqa: F401  (imported to register their schedulers)
+    from metagan_rl.agents import fixed, policy, reactive, tuned  # noqa: F401  (imported to register their schedulers)
 
     return list(SCHEDULERS)

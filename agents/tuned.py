@@ -146,10 +146,4 @@ def tuned_constant() -> Tuned:
     return load_schedule(FOLDER / "tuned-constant.json")
 
 
-def tuned_decay() -> Tuned:
-    """The best decay that was found on training tasks and chosen on validation tasks."""
-    return load_schedule(FOLDER / "tuned-decay.json")
-
-
 register_scheduler("tuned-constant", tuned_constant)
-register_scheduler("tuned-decay", tuned_decay)

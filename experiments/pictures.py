@@ -19,7 +19,7 @@ from metagan_rl.runtime import prepare_process
 from metagan_rl.signals import LOOP_SIGNALS, SIGNAL_SETS
 
 RESULTS = Path(__file__).parent / "results"
-TASK, SEED = "grid/test/0001", 0
+TASK, SEED = "ring/test/0001", 0
 AGENT = "#d55e00"
 
 
@@ -122,6 +122,23 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                     "" if row["peak_share"] is None else f"{row['peak_share']:.0%}",
                 ]
                 for row in kinds["updates"]
+            ],
+        ),
+        "## One thread: convolutional members",
+        _table(
+            ("images", "members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio"),
+            [
+                [
+                    row["images"],
+                    row["members"],
+                    row["width"],
+                    row["batch"],
+                    row["penalty"],
+                    f"{row['population_updates_per_second']:,}",
+                    f"{row['separate_updates_per_second']:,}",
+                    f"{row['ratio']:.1f}",
+                ]
+                for row in kinds["convolutional"]
             ],
         ),
         "## All cores: vector environments",

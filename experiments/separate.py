@@ -1,5 +1,6 @@
 """Separate GANs as anyone would write them, the other side of every measurement of speed."""
 
+import math
 from typing import Any
 
 import gymnasium as gym
@@ -23,7 +24,7 @@ class SeparateGAN:
     """One GAN: two nn.Modules and two torch.optim.Adams.
 
     Args:
-        task: what to train on, with MLPs.
+        task: what to train on, with MLPs or convolutional networks.
         loss: ``"non-saturating"`` or ``"wgan"``.
         penalty_weight: of R1 + R2, or with ``"wgan"`` of the one-centred penalty; 0 for none.
     """
@@ -31,19 +32,13 @@ class SeparateGAN:
     def __init__(self, task: Task, loss: str = "non-saturating", penalty_weight: float = 0.0) -> None:
         shape, base = task.networks, task.base
 
-        def network(inputs: int, outputs: int) -> nn.Sequential:
-            layers: list[nn.Module] = [nn.Linear(inputs, shape.width), nn.LeakyReLU(0.2)]
-            for _ in range(shape.depth - 1):
-                layers += [nn.Linear(shape.width, shape.width), nn.LeakyReLU(0.2)]
-            return nn.Sequential(*layers, nn.Linear(shape.width, outputs))
-
         self.latent, self.batch, self.loss, self.penalty_weight = (
             shape.latent_dim,
             base.batch_size,
             loss,
             penalty_weight,
         )
-        self.generator, self.discriminator = network(shape.latent_dim, task.dim), network(task.dim, 1)
+        self.generator, self.discriminator = _convolutional(task) if shape.kind == "conv" else _perceptrons(task)
         moments = (base.beta1, base.beta2)
         self.generator_adam = torch.optim.Adam(self.generator.parameters(), base.generator_lr, moments)
         self.discriminator_adam = torch.optim.Adam(self.discriminator.parameters(), base.discriminator_lr, moments)
@@ -86,6 +81,42 @@ class SeparateGAN:
         loss.backward()
         self.generator_adam.step()
         self.discriminator.requires_grad_(True)
+
+
+def _perceptrons(task: Task) -> tuple[nn.Sequential, nn.Sequential]:
+    shape = task.networks
+
+    def network(inputs: int, outputs: int) -> nn.Sequential:
+        layers: list[nn.Module] = [nn.Linear(inputs, shape.width), nn.LeakyReLU(0.2)]
+        for _ in range(shape.depth - 1):
+            layers += [nn.Linear(shape.width, shape.width), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*layers, nn.Linear(shape.width, outputs))
+
+    return network(shape.latent_dim, task.dim), network(task.dim, 1)
+
+
+def _convolutional(task: Task) -> tuple[nn.Sequential, nn.Sequential]:
+    side, width = math.isqrt(task.dim), task.networks.width
+    quarter = 2 * width, side // 4, side // 4
+    generator = nn.Sequential(
+        nn.Linear(task.networks.latent_dim, math.prod(quarter)),
+        nn.LeakyReLU(0.2),
+        nn.Unflatten(1, quarter),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.ConvTranspose2d(width, 1, 4, stride=2, padding=1),
+        nn.Flatten(),
+    )
+    discriminator = nn.Sequential(
+        nn.Unflatten(1, (1, side, side)),
+        nn.Conv2d(1, width, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+        nn.LeakyReLU(0.2),
+        nn.Flatten(),
+        nn.Linear(math.prod(quarter), 1),
+    )
+    return generator, discriminator
 
 
 class SeparateGANEnv(gym.Env[np.ndarray, np.ndarray]):

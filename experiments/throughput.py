@@ -5,6 +5,7 @@ how busy the machine is; rates do. Rows, by ``kind``:
 
 * ``updates``: a population against separate GANs as anyone would write them (nn.Module, torch.optim.Adam), one thread;
   the share of the peak of the hidden layer's product, measured in the same turns.
+* ``convolutional``: the same for convolutional networks on 8x8 and 28x28 images, without peak.
 * ``environments``: the sharded vector environment against as many single environments around separate GANs under
   Gymnasium's ``AsyncVectorEnv``, all cores, same networks, batch, losses and metric.
 * ``scaling``: seconds against members, and against updates, with a straight line through them.
@@ -14,6 +15,7 @@ how busy the machine is; rates do. Rows, by ``kind``:
 
 import cProfile
 import json
+import math
 import os
 import platform
 import pstats
@@ -33,7 +35,7 @@ from gymnasium.utils.performance import benchmark_vector_step
 from gymnasium.vector import AsyncVectorEnv
 
 from metagan_rl import __version__
-from metagan_rl.controls import Controls
+from metagan_rl.controls import CYCLE, Controls
 from metagan_rl.envs.sharded import ShardedVectorEnv
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.separate import KNOBS, SeparateGAN, SeparateGANEnv
@@ -90,6 +92,11 @@ def measure(options: Throughput) -> Iterator[Row]:
         yield _updates(_reshaped(task, width, task.base.batch_size), 16, "none", options.turns)
     for batch in () if options.quick else (64, 256):
         yield _updates(_reshaped(task, task.networks.width, batch), 16, "none", options.turns)
+    digits, mnist = (get_suite(suite).split("train")[0] for suite in ("digits", "mnist"))
+    small = replace(digits, networks=replace(mnist.networks, latent_dim=32), base=replace(digits.base, batch_size=64))
+    for images in (small,) if options.quick else (small, mnist):
+        for penalty in ("none",) if options.quick else ("none", "zero-centred"):
+            yield _convolutional(images, penalty, options.turns)
     yield _scaling("members", task, [(members, UPDATES) for members in (16, 32, 64, 128)], options.turns)
     yield _scaling("updates", task, [(16, updates) for updates in (24, 48, 96, 192)], options.turns)
     yield _profile(task)
@@ -137,6 +144,29 @@ def _updates(task: Task, members: int, penalty: str, turns: int) -> Row:
         "megaflop_per_update": round(flops / 1e6, 2),
         "kilobytes_per_member": round(population.bytes_per_member() / 1024, 1),
         "process_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def _convolutional(task: Task, penalty: str, turns: int) -> Row:
+    population, controls = _population(task, TWINS, penalty)
+    twins = [SeparateGAN(task, *PENALTIES[penalty]) for _ in range(TWINS)]
+
+    def separately() -> None:
+        for gan in twins:
+            gan.train(CYCLE, (1, 1))
+
+    ours, theirs = _in_turns([lambda: population.train(controls, CYCLE), separately], turns)
+    return {
+        "kind": "convolutional",
+        "members": TWINS,
+        "images": f"{math.isqrt(task.dim)}x{math.isqrt(task.dim)}",
+        "penalty": penalty,
+        "width": task.networks.width,
+        "batch": task.base.batch_size,
+        "population_updates_per_second": round(TWINS * CYCLE / statistics.median(ours)),
+        "separate_updates_per_second": round(TWINS * CYCLE / statistics.median(theirs)),
+        "ratio": _median([b / a for a, b in zip(ours, theirs, strict=True)]),
+        "kilobytes_per_member": round(population.bytes_per_member() / 1024, 1),
     }
 
 

@@ -19,7 +19,7 @@ import tyro
 
 from metagan_rl import __version__
 from metagan_rl.agents.drive import drive
-from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, save_schedule
+from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.controls import RATIOS
 from metagan_rl.errors import MissingDependencyError
 from metagan_rl.experiments.benchmark import gan_seed
@@ -52,6 +52,8 @@ class Tune:
     """Schedules proposed at a time; half of them run in each of two processes."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Optuna's tree-structured Parzen estimator, or random search as its check."""
+    start: Path | None = None
+    """A schedule file to begin at: a decay is first tried from a constant that was tuned before, as a user would."""
     seed: int = 0
     """Of the sampler."""
     out: Path = Path("runs/tune")
@@ -96,6 +98,23 @@ def suggest(trial: Any, kind: str) -> Schedule:
     )
 
 
+def neighbours(schedule: Schedule, kind: str) -> list[dict[str, Any]]:
+    """Optuna's parameters of a schedule, and of its decays by 3, 10 and 30 after several shares of the budget."""
+    parameters = {
+        "generator_lr": schedule.generator_lr[0],
+        "discriminator_lr": schedule.discriminator_lr[0],
+        "penalised": schedule.penalty_weight > 0,
+        "ratio": schedule.ratio,
+        "loss": schedule.loss,
+    }
+    if schedule.penalty_weight > 0:
+        parameters["penalty_weight"] = schedule.penalty_weight
+    if kind == "constant":
+        return [parameters]
+    falls = [(1.0, 0.0), *((fall, hold) for fall in (3.0, 10.0, 30.0) for hold in (0.0, 0.4, 0.7))]
+    return [{**parameters, "generator_fall": fall, "discriminator_fall": fall, "hold": hold} for fall, hold in falls]
+
+
 def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
     """Searches, chooses, and writes ``trials.jsonl`` and ``tuned-<kind>.json``.
 
@@ -116,6 +135,8 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
     else:
         sampler = optuna.samplers.RandomSampler(seed=options.seed)
     study = optuna.create_study(sampler=sampler)
+    for parameters in () if options.start is None else neighbours(load_schedule(options.start).schedule, options.kind):
+        study.enqueue_trial(parameters)
     found: list[tuple[float, Schedule]] = []
     rows: list[dict[str, Any]] = []
     started = time.monotonic()
@@ -148,7 +169,7 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
         schedule,
         {
             "metagan_rl": __version__,
-            "search": {name: value for name, value in asdict(options).items() if name != "out"},
+            "search": {name: value for name, value in asdict(options).items() if name not in ("out", "start")},
             "validation_distance": float(f"{np.exp(best_value):.6g}"),
             "gan_updates": budget * (len(train) * options.trials + 2 * len(val) * len(finalists)),
         },

@@ -5,6 +5,8 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -105,3 +107,16 @@ def test_pages_of_environments_say_the_same_where_they_are_the_same() -> None:
         assert list(page) == list(pages["MetaGAN/Planar-v0"]), name
         for heading in ("Action Space", "Observation Space", "Starting State", "Arguments"):
             assert page[heading] == pages["MetaGAN/Planar-v0"][heading], (name, heading)
+
+
+def test_the_examples_of_contributing_run_as_they_are_written(tmp_path: Path) -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 4
+    script = tmp_path / "examples.py"
+    script.write_text("\n".join(blocks), encoding="utf-8")
+    code = (
+        f"import runpy; runpy.run_path({str(script)!r}, run_name='examples')"  # the long run under __main__ is left out
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -249,8 +249,12 @@ def test_other_objects_are_no_families() -> None:
         register_family("my-blob", dict)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="no family"):
         check_family(3)  # type: ignore[arg-type]
+
+    class Needy(ArrayTable):
+        """Cannot be made without an array, and nobody has registered one."""
+
     with pytest.raises(InvalidValueError, match="give an instance"):
-        check_family(ArrayTable)
+        check_family(Needy)
 
 
 def test_unknown_families_offer_the_nearest() -> None:

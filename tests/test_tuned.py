@@ -86,3 +86,18 @@ def test_optuna_proposes_within_the_ranges(tmp_path: Path) -> None:
     assert all(schedule.generator_lr[0] == schedule.generator_lr[1] for schedule in schedules[:30])
     assert all(schedule.generator_lr[0] >= schedule.generator_lr[1] for schedule in schedules)
     assert len({schedule.loss for schedule in schedules}) == 5 and len({schedule.ratio for schedule in schedules}) == 6
+
+
+def test_a_search_can_begin_at_a_schedule_and_its_decays() -> None:
+    optuna = pytest.importorskip("optuna")
+    from metagan_rl.experiments.tune import neighbours, suggest
+
+    constant = Schedule((2e-3, 2e-3), (4e-3, 4e-3), 0.0, "2:1", "rpgan", 0.1)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    wanted = neighbours(constant, "decay")
+    for parameters in wanted:
+        study.enqueue_trial(parameters)
+    schedules = [suggest(study.ask(), "decay") for _ in wanted]
+    assert schedules[0] == constant
+    assert schedules[1] == replace(constant, generator_lr=(2e-3, 2e-3 / 3), discriminator_lr=(4e-3, 4e-3 / 3))
+    assert len(set(schedules)) == len(wanted) == 10
