@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -69,6 +69,8 @@ class Throughput:
     """Fewer sizes and turns: about two minutes."""
     rounds: int | None = None
     """Turns each side takes, 7 or 3; the median ratio is reported."""
+    only: Literal["updates", "convolutional", "scaling", "profile", "environments", "agent"] | None = None
+    """Rows of one kind, which replace those in the file; the others stay."""
 
     @property
     def turns(self) -> int:
@@ -80,28 +82,43 @@ Row = dict[str, Any]
 
 
 def measure(options: Throughput) -> Iterator[Row]:
-    """All rows, as they are measured."""
-    sizes = (1, 16, 128) if options.quick else (1, 4, 16, 64, 256, 1024)
+    """All rows, or those of one kind, as they are measured."""
+    turns, quick = options.turns, options.quick
     task = get_suite("planar").split("train")[0]
-    for members in sizes:
-        yield _updates(task, members, "none", options.turns)
-    for penalty in ("zero-centred", "one-centred"):
-        for members in (16,) if options.quick else (16, 128):
-            yield _updates(task, members, penalty, options.turns)
-    for width in () if options.quick else (32, 128, 256):
-        yield _updates(_reshaped(task, width, task.base.batch_size), 16, "none", options.turns)
-    for batch in () if options.quick else (64, 256):
-        yield _updates(_reshaped(task, task.networks.width, batch), 16, "none", options.turns)
-    digits, mnist = (get_suite(suite).split("train")[0] for suite in ("digits", "mnist"))
-    small = replace(digits, networks=replace(mnist.networks, latent_dim=32), base=replace(digits.base, batch_size=64))
-    for images in (small,) if options.quick else (small, mnist):
-        for penalty in ("none",) if options.quick else ("none", "zero-centred"):
-            yield _convolutional(images, penalty, options.turns)
-    yield _scaling("members", task, [(members, UPDATES) for members in (16, 32, 64, 128)], options.turns)
-    yield _scaling("updates", task, [(16, updates) for updates in (24, 48, 96, 192)], options.turns)
-    yield _profile(task)
-    yield _environments(16, options.turns, seconds=4 if options.quick else 10)
-    yield _agent(options.turns)
+
+    def updates() -> Iterator[Row]:
+        for members in (1, 16, 128) if quick else (1, 4, 16, 64, 256, 1024):
+            yield _updates(task, members, "none", turns)
+        for penalty in ("zero-centred", "one-centred"):
+            for members in (16,) if quick else (16, 128):
+                yield _updates(task, members, penalty, turns)
+        for width in () if quick else (32, 128, 256):
+            yield _updates(_reshaped(task, width, task.base.batch_size), 16, "none", turns)
+        for batch in () if quick else (64, 256):
+            yield _updates(_reshaped(task, task.networks.width, batch), 16, "none", turns)
+
+    def convolutional() -> Iterator[Row]:
+        digits, mnist = (get_suite(suite).split("train")[0] for suite in ("digits", "mnist"))
+        networks = replace(mnist.networks, latent_dim=digits.networks.latent_dim)
+        small = replace(digits, networks=networks, base=replace(digits.base, batch_size=mnist.base.batch_size))
+        for images in (small,) if quick else (small, mnist):
+            for penalty in ("none",) if quick else ("none", "zero-centred"):
+                yield _convolutional(images, penalty, turns)
+
+    def scaling() -> Iterator[Row]:
+        yield _scaling("members", task, [(members, UPDATES) for members in (16, 32, 64, 128)], turns)
+        yield _scaling("updates", task, [(16, updates) for updates in (24, 48, 96, 192)], turns)
+
+    sections: dict[str, Callable[[], Iterator[Row]]] = {
+        "updates": updates,
+        "convolutional": convolutional,
+        "scaling": scaling,
+        "profile": lambda: iter([_profile(task)]),
+        "environments": lambda: iter([_environments(16, turns, seconds=4 if quick else 10)]),
+        "agent": lambda: iter([_agent(turns)]),
+    }
+    for kind in sections if options.only is None else (options.only,):
+        yield from sections[kind]()
 
 
 def _reshaped(task: Task, width: int, batch: int) -> Task:
@@ -354,7 +371,8 @@ def main() -> None:
     """Measures and writes the rows."""
     prepare_process()
     options = tyro.cli(Throughput)
-    rows: list[Row] = []
+    lines = options.out.read_text(encoding="utf-8").splitlines() if options.only and options.out.exists() else []
+    rows: list[Row] = [row for row in map(json.loads, lines) if row["kind"] != options.only]
     for row in measure(options):
         rows.append({**row, "machine": machine(), "torch": torch.__version__.split("+")[0], "version": __version__})
         print(json.dumps(row), flush=True)
