@@ -253,7 +253,7 @@ def _now(figure: "Figure", entry: Mapping[str, Any]) -> None:
         ("loss", str(entry["loss"])),
         ("penalty weight", f"{float(entry['penalty_weight']):.3g}"),
     )
-    for (name, value), x in zip(words, (0.575, 0.69, 0.872), strict=True):
+    for (name, value), x in zip(words, (0.575, 0.702, 0.875), strict=True):
         figure.text(x, 0.083, name, fontsize=8, color=DIM, va="center")
         figure.text(x, 0.043, value, fontsize=9.5, fontweight="bold", va="center", parse_math=False)
 
