@@ -25,13 +25,14 @@ def quality_bands(
 
     Args:
         curves: of one group of tasks.
-        updates: of each run, by (task, seed, scheduler).
+        updates: of each run that came to its end, by (task, seed, scheduler).
 
     Returns:
         Bands by scheduler; the name of the horizontal axis, which is the share of the budget if budgets differ.
     """
     curves = list(curves)
-    budgets = {updates[curve["task"], curve["seed"], curve["scheduler"]] for curve in curves}
+    keys = [(curve["task"], curve["seed"], curve["scheduler"]) for curve in curves]
+    budgets = {updates[key] for key in keys if key in updates}
     lengths = {len(curve["distance"]) for curve in curves}
     same = len(budgets) == 1 and len(lengths) == 1
     steps = lengths.pop() if same else GRID + 1

@@ -158,7 +158,7 @@ def _curve_figures(
         sound = {tuple(row[name] for name in KEY): row for row in members if not row.get("error")}
         some = [latest[key] for key in sound if key in latest]
         if some:
-            updates = {key[2:]: row.get("updates", 0) for key, row in sound.items()}
+            updates = {key[2:]: row.get("updates", 0) for key, row in sound.items() if not row.get("diverged")}
             bands, label = quality_bands(some, updates)
             ordered = {name: bands[name] for name in sorted(bands, key=lambda name: lines[name].width)}
             svg = figures.quality_panel(f"quality{place}", ordered, lines, label)
