@@ -45,7 +45,7 @@ def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str
     ]
     make_directory(out)
     resume = (out / "train" / CONFIG).exists()
-    show(f"{'going on with' if resume else 'training a scheduler for'} {minutes:g} minutes on suite planar")
+    show(f"{'going on with the training' if resume else 'training a scheduler'}: {minutes:g} minutes on suite planar")
     policy = train(config, out / "train", resume=resume, show=show)
     show("comparing it on tasks it never saw")
     configs = [replace(each, policies=(("learned", str(policy)),)) for each in configs]
