@@ -1,6 +1,7 @@
 """Drives a scheduler over GAN runs: the one loop that training's validation and the benchmark share."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,16 +55,12 @@ def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **o
     reward = np.zeros(len(runs))
     for interval in range(int(runs.horizons[0])):
         situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward, rates)
-        try:
+        with _blaming(scheduler, interval):
             if not interval:
                 scheduler.begin(seeds)
             controls = scheduler.step(situation)
             if not isinstance(controls, Controls) or len(controls) != len(runs):
                 raise InvalidValueError(f"it gave {controls!r}, which is no Controls of {len(runs)} runs")
-        except Exception as error:  # whatever a user's scheduler raises
-            name = type(scheduler).__name__
-            what = str(error) if isinstance(error, MetaGANError) else f"{type(error).__name__}: {error}"
-            raise SchedulerError(f"scheduler {name} failed before interval {interval}: {what}") from error
         outcome = runs.advance(controls)
         reward = outcome.reward
         trace.distance.append(runs.quality.distance)
@@ -71,3 +68,13 @@ def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **o
         for name, values in outcome.stability.items():
             trace.stability.setdefault(name, []).append(values)
     return runs, trace
+
+
+@contextmanager
+def _blaming(scheduler: Scheduler, interval: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a user's scheduler may raise anything
+        what = str(error) if isinstance(error, MetaGANError) else f"{type(error).__name__}: {error}"
+        name = type(scheduler).__name__
+        raise SchedulerError(f"scheduler {name} failed before interval {interval}: {what}") from error

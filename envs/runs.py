@@ -4,7 +4,7 @@ This is the main loop of the project. Environments put spaces and episodes aroun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class Runs:
         self.done_intervals = np.zeros(count, dtype=np.int64)
         self.horizons = np.ones(count, dtype=np.int64)
         self.floor, self.start, self.best = np.ones(count), np.ones(count), np.ones(count)
-        self.quality = Evaluation(*(np.ones(count) for _ in range(4)))
+        self.quality = Evaluation(*(np.ones(count) for _ in fields(Evaluation)))
         self._signals: dict[str, np.ndarray] = {}
         self.controls = self.base_controls()
         self._begin(np.arange(count))

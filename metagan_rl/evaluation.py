@@ -1,7 +1,7 @@
 """Sample quality of the members of a population, as plain arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -29,11 +29,7 @@ class Evaluation:
     sliced_wasserstein: np.ndarray
     precision: np.ndarray
     coverage: np.ndarray
-    frechet: np.ndarray = field(default_factory=lambda: np.array(np.nan))
-
-    def __post_init__(self) -> None:
-        if self.frechet.shape != self.distance.shape:  # left out
-            object.__setattr__(self, "frechet", np.full(self.distance.shape, np.nan))
+    frechet: np.ndarray
 
 
 def floor(task: Task, *, report: bool = False) -> float:

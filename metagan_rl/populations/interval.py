@@ -59,11 +59,8 @@ class IntervalPlan:
     def discriminates(self) -> Tensor:
         """Whether each member's n-th update is D's: bool ``[12, B]``; after 12 updates all cycles begin anew."""
         number = torch.arange(CYCLE)[:, None]
-        discriminator, both = (
-            torch.tensor([first for first, _ in self.cycles]),
-            torch.tensor([sum(cycle) for cycle in self.cycles]),
-        )
-        return number % both < discriminator
+        cycles = torch.tensor(self.cycles)
+        return number % cycles.sum(dim=1) < cycles[:, 0]
 
 
 @dataclass(frozen=True)
@@ -114,6 +111,10 @@ class Turn:
             rows.index_copy_(0, self.members, changed)
 
 
+def _turn(plan: IntervalPlan, steps: Tensor) -> Turn | None:
+    return Turn(plan, steps) if steps.any() else None
+
+
 class IntervalTrainer:
     """Trains the members of one chunk in place, update by update."""
 
@@ -141,13 +142,8 @@ class IntervalTrainer:
         self.generator, self.discriminator = cast(ClosedForm, generator), cast(ClosedForm, discriminator)
         self.state, self.plan, self.inputs = state, plan, inputs
         self.closed_form = closed_form and generator.has_backward and discriminator.has_backward
-        pattern = plan.discriminates()
-        self.turns = [
-            (Turn(plan, steps) if steps.any() else None, Turn(plan, ~steps) if not steps.all() else None)
-            for steps in pattern
-        ]
         device = plan.generator_lr.device
-        self.turn_of_discriminator = pattern.repeat(plan.updates // CYCLE, 1).to(device)  # [U, B]
+        self.turn_of_discriminator = plan.discriminates().repeat(plan.updates // CYCLE, 1).to(device)  # [U, B]
         rates = (plan.generator_lr, plan.discriminator_lr)
         self.optimizers: tuple[Optimizer, Optimizer] = SGD(rates[0]), SGD(rates[1])
         if plan.optimizer == "adam":
@@ -168,24 +164,28 @@ class IntervalTrainer:
     def run(self) -> Measurements:
         """Trains the interval; members that blew up are flagged and put back to where they began it."""
         start = self.state.clone()
+        if self.plan.simultaneous:
+            self._run_simultaneously()
+        else:
+            self._run_in_turns()
+        return self._finish(start)
+
+    def _run_in_turns(self) -> None:
+        turns = [(_turn(self.plan, steps), _turn(self.plan, ~steps)) for steps in self.plan.discriminates()]
         for update in range(self.plan.updates):
-            discriminating, generating = self.turns[update % CYCLE]
-            if self.plan.simultaneous and generating is None:
-                assert discriminating is not None
-                continue  # at the next update, together with G
-            if self.plan.simultaneous:
-                assert generating is not None and discriminating is None
-                both = self.turns[(update - 1) % CYCLE][0]
-                assert both is not None
-                gradients = self._discriminator_gradient(both, update - 1), self._generator_gradient(generating, update)
-                self._step_discriminator(both, update - 1, gradients[0])
-                self._step_generator(generating, update, gradients[1])
-                continue
+            discriminating, generating = turns[update % CYCLE]
             if discriminating is not None:
                 self._step_discriminator(discriminating, update, self._discriminator_gradient(discriminating, update))
             if generating is not None:
                 self._step_generator(generating, update, self._generator_gradient(generating, update))
-        return self._finish(start)
+
+    def _run_simultaneously(self) -> None:
+        everyone = Turn(self.plan, torch.ones(len(self.state), dtype=torch.bool))
+        for update in range(0, self.plan.updates, 2):
+            of_discriminator = self._discriminator_gradient(everyone, update)
+            of_generator = self._generator_gradient(everyone, update + 1)
+            self._step_discriminator(everyone, update, of_discriminator)
+            self._step_generator(everyone, update + 1, of_generator)
 
     def _finish(self, start: PopulationState) -> Measurements:
         state = self.state

@@ -72,12 +72,14 @@ class Recorder:
         where = slice(None) if members is None else members
         self._real[update, where] = real.double()
         self._fake[update, where] = fake.double()
-        self.generator(update, members, loss, gradient)
+        self._note(update, where, loss, gradient)
 
     @torch.no_grad()
     def generator(self, update: int, members: Tensor | None, loss: Tensor, gradient: Tensor) -> None:
         """Notes a G update of some members (``None``: all): loss ``[b]``, gradient ``[b, P]``."""
-        where = slice(None) if members is None else members
+        self._note(update, slice(None) if members is None else members, loss, gradient)
+
+    def _note(self, update: int, where: Any, loss: Tensor, gradient: Tensor) -> None:
         self._loss[update, where] = loss.double()
         self._gradient[update, where] = torch.linalg.vector_norm(gradient, dim=1).double()
 
@@ -97,13 +99,12 @@ class Recorder:
         def share(condition: Tensor) -> np.ndarray:
             return average(condition.double().mean(dim=-1))
 
-        deviation = torch.where(self.discriminates, variance, 0.0).sum(dim=0) / self.discriminates.sum(dim=0)
         return Measurements(
             discriminator_loss=average(self._loss),
             generator_loss=average(self._loss, ~self.discriminates),
             real_logit=average(real.mean(dim=-1)),
             fake_logit=average(fake.mean(dim=-1)),
-            logit_deviation=ready(deviation.sqrt()),
+            logit_deviation=np.sqrt(average(variance)),
             real_accuracy=share(real > boundary),
             fake_accuracy=share(fake < boundary),
             pair_accuracy=share(real > fake),

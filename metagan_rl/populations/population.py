@@ -186,23 +186,23 @@ class Population:
     def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
         """Sound members that train together: of nearby ratios, in runs of the same penalty and the same loss."""
         sound = np.flatnonzero(~self.state.diverged.numpy(force=True))
-        penalties = list(PENALTIES)
-        kind = np.array([penalties.index(LOSSES.values()[loss].penalty) for loss in controls.loss[sound]], dtype=int)
-        kind = np.where(controls.penalty_weight[sound] > 0, kind, -1)
-        order = sound[np.lexsort((sound, controls.loss[sound], kind, controls.ratio[sound]))]
-        size = CHUNK_MEMBERS[self.device.type]
-        if (
-            self.device.type == "cpu" and self.shape.networks.kind == "conv"
-        ):  # activations of many pixels fill the cache
-            size = max(1, size * SMALL_IMAGE // self.shape.dim)
-        apart = [order]
+        losses = LOSSES.values()
+        penalised = [list(PENALTIES).index(losses[loss].penalty) for loss in controls.loss]
+        penalty = np.where(controls.penalty_weight > 0, penalised, -1)
+        ordered = sound[np.lexsort((sound, controls.loss[sound], penalty[sound], controls.ratio[sound]))]
+        parts = [ordered]
         if self.shape.simultaneous:  # only members at 1:1 step both networks from the same point
-            together = controls.ratio[order] == RATIOS.index("1:1")
-            apart = [order[together], order[~together]]
-        keys = dict(zip(sound, zip(kind, controls.loss[sound], strict=True), strict=True))
-        for members in apart:
-            for chunk in np.array_split(members, -(-len(members) // size)) if len(members) else []:
-                yield np.array(sorted(chunk, key=lambda member: (*keys[member], member)))
+            together = controls.ratio[ordered] == RATIOS.index("1:1")
+            parts = [ordered[together], ordered[~together]]
+        for part in parts:
+            for chunk in np.array_split(part, -(-len(part) // self._chunk_members())) if len(part) else []:
+                yield chunk[np.lexsort((chunk, controls.loss[chunk], penalty[chunk]))]
+
+    def _chunk_members(self) -> int:
+        members = CHUNK_MEMBERS[self.device.type]
+        if self.device.type == "cpu" and self.shape.networks.kind == "conv":
+            return max(1, members * SMALL_IMAGE // self.shape.dim)  # activations of many pixels fill the cache
+        return members
 
     def _plan(self, members: np.ndarray, controls: Controls, updates: int) -> IntervalPlan:
         bases = [self.tasks[member].base for member in members]
