@@ -141,6 +141,21 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 for row in kinds["convolutional"]
             ],
         ),
+        "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with the "
+        "kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's with "
+        "a group for each member.",
+        _table(
+            ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
+            [
+                [
+                    row["side"],
+                    "{} to {}".format(*row["channels"]),
+                    *(row["milliseconds"].get(form, "") for form in ("unrolled", "patches", "inturns", "grouped")),
+                    row["chosen"],
+                ]
+                for row in kinds["forms"]
+            ],
+        ),
         "## All cores: vector environments",
         f"{environments['members']} environments on {environments['cores']} cores, learning rates drawn at random, "
         "quality measured every 48 updates:",
@@ -184,8 +199,8 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         ),
         "## Where the time of a step goes",
         f"{profile['members']} members under random controls, as an exploring agent's are (profiled, which slows the "
-        "Python parts most):",
-        _table(("part", "share"), [[part, f"{share:.0%}"] for part, share in profile["shares"].items()]),
+        f"Python parts most); the process takes {profile['process_megabytes']} MB:",
+        _table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
         "## The agent",
         f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
         f"{agent['stock_update_seconds']} s of sb3-contrib's own policy, {agent['ratio']:.1f} times as fast, with "

@@ -6,6 +6,7 @@ how busy the machine is; rates do. Rows, by ``kind``:
 * ``updates``: a population against separate GANs as anyone would write them (nn.Module, torch.optim.Adam), one thread;
   the share of the peak of the hidden layer's product, measured in the same turns.
 * ``convolutional``: the same for convolutional networks on 8x8 and 28x28 images, without peak.
+* ``forms``: one convolution of 16 members, forward and both gradients, in each of its forms and grouped.
 * ``environments``: the sharded vector environment against as many single environments around separate GANs under
   Gymnasium's ``AsyncVectorEnv``, all cores, same networks, batch, losses and metric.
 * ``scaling``: seconds against members, and against updates, with a straight line through them.
@@ -24,6 +25,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,23 +40,31 @@ from metagan_rl import __version__
 from metagan_rl.controls import CYCLE, Controls
 from metagan_rl.envs.sharded import ShardedVectorEnv
 from metagan_rl.envs.vector import MetaGANVectorEnv
-from metagan_rl.experiments.separate import KNOBS, SeparateGAN, SeparateGANEnv
+from metagan_rl.experiments.separate import KNOBS, UPDATES, SeparateGAN, SeparateGANEnv
 from metagan_rl.files import write_whole
 from metagan_rl.losses import LOSSES
+from metagan_rl.networks.conv import (
+    KERNEL,
+    SMALL_IMAGE,
+    Convolution,
+    InTurns,
+    Patches,
+    Unrolled,
+    convolution,
+)
 from metagan_rl.populations import Population
 from metagan_rl.runtime import prepare_process
 from metagan_rl.tasks import Task, get_suite
 
-UPDATES = 48
 TWINS = 16
 """Separate GANs that take turns with a population, or as many as it has members."""
 PENALTIES = {"none": ("non-saturating", 0.0), "zero-centred": ("non-saturating", 0.1), "one-centred": ("wgan", 0.1)}
 PARTS = {
-    "_inputs": "data",
-    "_discriminator_gradient": "discriminator",
-    "_generator_gradient": "generator",
-    "_step": "optimizer",
-    "evaluate": "metrics",
+    ("population.py", "_inputs"): "data",
+    ("interval.py", "_discriminator_gradient"): "discriminator",
+    ("interval.py", "_generator_gradient"): "generator",
+    ("interval.py", "_step"): "optimizer",
+    ("evaluation.py", "evaluate"): "metrics",
 }
 """Functions whose time, with all they call, is one part of a step; the rest is signals, bookkeeping and Python."""
 
@@ -69,7 +79,7 @@ class Throughput:
     """Fewer sizes and turns: about two minutes."""
     rounds: int | None = None
     """Turns each side takes, 7 or 3; the median ratio is reported."""
-    only: Literal["updates", "convolutional", "scaling", "profile", "environments", "agent"] | None = None
+    only: Literal["updates", "convolutional", "forms", "scaling", "profile", "environments", "agent"] | None = None
     """Rows of one kind, which replace those in the file; the others stay."""
 
     @property
@@ -112,8 +122,9 @@ def measure(options: Throughput) -> Iterator[Row]:
     sections: dict[str, Callable[[], Iterator[Row]]] = {
         "updates": updates,
         "convolutional": convolutional,
+        "forms": lambda: _forms(turns),
         "scaling": scaling,
-        "profile": lambda: iter([_profile(task)]),
+        "profile": lambda: iter([_profile()]),
         "environments": lambda: iter([_environments(16, turns, seconds=4 if quick else 10)]),
         "agent": lambda: iter([_agent(turns)]),
     }
@@ -160,7 +171,7 @@ def _updates(task: Task, members: int, penalty: str, turns: int) -> Row:
         "peak_share": _median(shares, 3) if penalty == "none" else None,
         "megaflop_per_update": round(flops / 1e6, 2),
         "kilobytes_per_member": round(population.bytes_per_member() / 1024, 1),
-        "process_megabytes": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "process_megabytes": _process_megabytes(),
     }
 
 
@@ -187,6 +198,45 @@ def _convolutional(task: Task, penalty: str, turns: int) -> Row:
     }
 
 
+def _forms(turns: int) -> Iterator[Row]:
+    for side, fine, coarse in ((8, 1, 16), (4, 16, 32), (28, 1, 16), (14, 16, 32)):
+        kernel = torch.randn(TWINS, KERNEL, KERNEL, fine, coarse)
+        image, halved = torch.randn(TWINS, 128, side**2 * fine), torch.randn(TWINS, 128, (side // 2) ** 2 * coarse)
+        kinds = (Unrolled, Patches, InTurns) if side <= SMALL_IMAGE else (Patches, InTurns)
+        forms: list[Convolution] = [kind(side, fine, coarse) for kind in kinds]
+        calls: list[Callable[[], object]] = [partial(_all_three, form, kernel, image, halved) for form in forms]
+        calls.append(_grouped(side, kernel))
+        times = _in_turns(calls, turns)
+        names = [*(kind.__name__.lower() for kind in kinds), "grouped"]
+        yield {
+            "kind": "forms",
+            "side": side,
+            "channels": [fine, coarse],
+            "chosen": type(convolution(side, fine, coarse)).__name__.lower(),
+            "milliseconds": {n: round(1e3 * statistics.median(t), 2) for n, t in zip(names, times, strict=True)},
+        }
+
+
+def _all_three(form: Convolution, kernel: torch.Tensor, image: torch.Tensor, halved: torch.Tensor) -> None:
+    form.down(kernel, image)
+    form.up(kernel, halved)
+    form.by_kernel(image, halved)
+
+
+def _grouped(side: int, kernel: torch.Tensor) -> Callable[[], object]:
+    """The same three of torch's convolution with a group for each member, on tensors laid out for it."""
+    members, _, _, fine, coarse = kernel.shape
+    weight = kernel.permute(0, 4, 3, 1, 2).reshape(members * coarse, fine, KERNEL, KERNEL).contiguous().requires_grad_()
+    image = torch.randn(128, members * fine, side, side, requires_grad=True)
+    gradient = torch.randn(128, members * coarse, side // 2, side // 2)
+
+    def call() -> object:
+        values = torch.nn.functional.conv2d(image, weight, stride=2, padding=1, groups=members)
+        return torch.autograd.grad(values, (image, weight), gradient)
+
+    return call
+
+
 def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int) -> Row:
     populations = [(*_population(task, members), updates) for members, updates in sizes]
     calls = [lambda p=p, c=c, u=u: p.train(c, u) for p, c, u in populations]
@@ -205,9 +255,9 @@ def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int
     }
 
 
-def _profile(task: Task) -> Row:
-    """Shares of a step of 64 members whose controls are drawn at random, as an exploring agent's are."""
-    env = MetaGANVectorEnv("planar", 64, split="train")
+def _profile() -> Row:
+    """Shares of a step of 128 members whose controls are drawn at random, as an exploring agent's are."""
+    env = MetaGANVectorEnv("planar", 128, split="train")
     env.reset(seed=0)
     env.action_space.seed(0)
     env.step(env.action_space.sample())
@@ -217,23 +267,22 @@ def _profile(task: Task) -> Row:
         env.step(env.action_space.sample())
     profiler.disable()
     stats: dict[Any, Any] = vars(pstats.Stats(profiler))["stats"]
-    total = max(entry[3] for entry in stats.values())
-    shares = {
-        part: sum(entry[3] for (file, _, name), entry in stats.items() if name == function and "metagan" in _room(file))
-        for function, part in PARTS.items()
+    seconds = {(Path(file).name, function): entry[3] for (file, _, function), entry in stats.items()}  # cumulative
+    total, training = seconds["vector.py", "step"], seconds["mixed.py", "train"]
+    shares = {part: seconds[function] / total for function, part in PARTS.items()}
+    shares["recording and planning"] = training / total - (sum(shares.values()) - shares["metrics"])
+    shares["environment"] = 1 - training / total - shares["metrics"]
+    return {
+        "kind": "profile",
+        "members": env.num_envs,
+        "shares": {part: round(share, 3) for part, share in shares.items()},
+        "process_megabytes": _process_megabytes(),
     }
-    training = sum(entry[3] for (file, _, name), entry in stats.items() if name == "train" and "mixed" in file)
-    inside = sum(shares[part] for part in shares if part != "metrics")
-    rows = {
-        **{part: seconds / total for part, seconds in shares.items()},
-        "recording and planning": (training - inside) / total,
-        "environment": (total - training - shares["metrics"]) / total,
-    }
-    return {"kind": "profile", "members": 64, "shares": {part: round(share, 3) for part, share in rows.items()}}
 
 
-def _room(file: str) -> str:
-    return "metagan" if {"metagan_rl", "envs"} & set(Path(file).parts) else ""
+def _process_megabytes() -> int:
+    """The most memory this process has had so far."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def _environments(members: int, turns: int, seconds: int) -> Row:
