@@ -141,9 +141,9 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 for row in kinds["convolutional"]
             ],
         ),
-        "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with the "
-        "kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's with "
-        "a group for each member.",
+        "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with "
+        "the kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's "
+        "with a group for each member.",
         _table(
             ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
             [
