@@ -59,12 +59,12 @@ class Schedule:
         later = [name for name in SWITCHED if getattr(self, f"later_{name}") is not None]
         if self.switch is None and later:
             raise InvalidValueError(f"later_{later[0]} is given, but switch is None; say when to switch")
-        for ratio in (self.ratio, self.later_ratio):
-            if ratio is not None:
-                RATIOS.index(ratio)
-        for loss in (self.loss, self.later_loss):
-            if loss is not None:
-                LOSSES.index(loss)
+        RATIOS.index(self.ratio)
+        LOSSES.index(self.loss)
+        if self.later_ratio is not None:
+            RATIOS.index(self.later_ratio)
+        if self.later_loss is not None:
+            LOSSES.index(self.later_loss)
 
     def later(self) -> "Schedule":
         """What holds from the switch on."""
@@ -87,6 +87,7 @@ class Tuned(Scheduler):
 
     def __init__(self, schedule: Schedule, metadata: Mapping[str, Any] | None = None) -> None:
         self.schedule, self.metadata = schedule, dict(metadata or {})
+        self.cost = int(self.metadata.get("gan_updates", 0))
 
     def propose(self, situation: Situation) -> Controls:
         """The schedule's controls.
