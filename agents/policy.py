@@ -90,6 +90,7 @@ class PolicyScheduler(Scheduler):
 
     def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self.config, self.metadata = config, dict(metadata)
+        self.cost = int(self.metadata.get("gan_updates", 0))
         self.codec = ActionCodec(config.knobs, "discrete", config.control)
         known = {signal.name: signal for signal in SIGNAL_SETS["all"]}
         self._which = tuple(known[name] for name in config.signals)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.controls import Controls
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.registry import Registry
 
 
@@ -41,19 +42,40 @@ class Situation:
 class Scheduler(ABC):
     """Sets the controls of B runs, interval by interval. Subclass it and write ``propose``.
 
-    A scheduler may keep state between intervals; ``begin`` starts it anew.
+    A scheduler may keep state between intervals; ``begin`` starts it anew. One that searches may have several GANs
+    for each run, its ``members``: it then sees and sets all of them, the members of a run in a row, and B counts GANs.
     """
 
     source: str = ""
     """Where the rule is from."""
+    members: int = 1
+    """GANs it trains side by side for each run; the one that is best at the end, by the metric that the scheduler
+    sees, is the run."""
+    cost: int = 0
+    """GAN updates spent once, on tuning or meta-training it, before any run."""
 
     def begin(self, seeds: Sequence[int]) -> None:  # noqa: B027  (most schedulers keep nothing)
         """A new set of B runs begins: forget the last one's.
 
         Args:
-            seeds: one for each run, ``[B]``; a scheduler that draws at random draws for each run from a generator of
-                its own, so that what it draws does not depend on who else is scheduled.
+            seeds: one for each GAN, ``[B]``; a scheduler that draws at random draws for each run from a generator of
+                its own, so that what it draws does not depend on who else is scheduled. A run's own seed is that of
+                the first of its members.
         """
+
+    def exploit(self, situation: Situation) -> np.ndarray | None:
+        """Which GANs go on from others; asked before every interval but the first if there are several members.
+
+        What goes on takes over everything but the random stream: weights, moments, and the history that its signals
+        tell. ``step`` is then asked with the situation after this.
+
+        Args:
+            situation: of all B GANs.
+
+        Returns:
+            For each GAN the index of one of the same run, ``[B]``, its own if it stays; ``None`` if all stay.
+        """
+        return None
 
     def step(self, situation: Situation) -> Controls:
         """The controls of the next interval, brought into their ranges."""
@@ -62,6 +84,35 @@ class Scheduler(ABC):
     @abstractmethod
     def propose(self, situation: Situation) -> Controls:
         """The controls of the next interval for every run."""
+
+
+def checked_sources(sources: Any, count: int, members: int) -> np.ndarray:
+    """What :meth:`Scheduler.exploit` gave, if that can be followed.
+
+    Args:
+        sources: what it gave.
+        count: B, the number of GANs.
+        members: GANs of each run.
+
+    Raises:
+        InvalidValueError: it is no index of the same run for each GAN.
+    """
+    given = np.asarray(sources)
+    if given.shape != (count,) or given.dtype.kind not in "iu":
+        raise InvalidValueError(
+            f"exploit gave {given.dtype} of shape {given.shape}; it must give a whole number for each of the {count} "
+            "GANs, or None"
+        )
+    for gan, source in enumerate(given):
+        if not 0 <= source < count:
+            raise InvalidValueError(f"exploit lets GAN {gan} go on from {source}; there are GANs 0 to {count - 1}")
+        first = gan - gan % members
+        if not first <= source < first + members:
+            raise InvalidValueError(
+                f"exploit lets GAN {gan} go on from {source}, which is of another run; those of its own run are "
+                f"{first} to {first + members - 1}"
+            )
+    return given
 
 
 SCHEDULERS: Registry[Callable[..., Scheduler]] = Registry("scheduler")
@@ -86,6 +137,13 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
 
 def scheduler_names() -> list[str]:
     """Names that :func:`make_scheduler` knows."""
-    from metagan_rl.agents import fixed, policy, reactive, tuned  # noqa: F401  (imported to register their schedulers)
+    from metagan_rl.agents import (  # noqa: F401  (imported to register their schedulers)
+        bandit,
+        fixed,
+        policy,
+        population_based,
+        reactive,
+        tuned,
+    )
 
     return list(SCHEDULERS)

@@ -112,6 +112,29 @@ class Runs:
         self.population.restart(members, tasks, seeds)
         self._begin(np.asarray(members, dtype=np.int64))
 
+    def copy(self, sources: Sequence[int] | np.ndarray) -> None:
+        """Each run goes on from where its source is, with its weights, its moments and all its history.
+
+        It keeps its own seed: what it draws from now on is not what its source draws.
+
+        Args:
+            sources: a run for each of the B runs, ``[B]``, of the same task; its own number for one that stays.
+
+        Raises:
+            InvalidValueError: a source trains another task.
+        """
+        sources = np.asarray(sources)
+        for run, source in enumerate(sources):
+            if self.tasks[source] != self.tasks[run]:
+                raise InvalidValueError(f"run {run} cannot go on from run {source}, which trains another task")
+        self.population.copy(sources)
+        self._take(sources)
+
+    def keep(self, members: Sequence[int] | np.ndarray) -> None:
+        """Drops all runs but these, which are distinct, and puts them into this order."""
+        self.population.keep(members)
+        self._take(np.asarray(members))
+
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
         left = self.horizons - self.done_intervals
@@ -161,6 +184,15 @@ class Runs:
         """Signals as an array, float32 ``[B, S]`` within their ranges."""
         chosen = SIGNAL_SETS[which] if isinstance(which, str) else which
         return as_matrix(self.signals(), chosen, len(self))
+
+    def _take(self, sources: np.ndarray) -> None:
+        """Everything that is known of each run, from the runs that are now in its place."""
+        self.monitor.take(sources)
+        self.done_intervals, self.horizons = self.done_intervals[sources], self.horizons[sources]
+        self.floor, self.start, self.best = self.floor[sources], self.start[sources], self.best[sources]
+        self.quality = Evaluation(**{name: values[sources] for name, values in vars(self.quality).items()})
+        self._signals = {name: values[sources] for name, values in self._signals.items()}
+        self.controls = self.controls[sources]
 
     def _begin(self, members: np.ndarray) -> None:
         quality = evaluate(self.population, members.tolist())

@@ -31,7 +31,7 @@ from metagan_rl.tasks import Task, get_suite
 
 CONFIG, ROWS, CURVES, SAMPLES = "benchmark.json", "rows.jsonl", "curves.jsonl", "samples.npz"
 BATCH = 32
-"""Tasks run together."""
+"""GANs trained together: as many tasks, or fewer of a scheduler that has several GANs for each."""
 SAMPLED_TASKS = 6
 """Tasks of each tag whose samples are kept for pictures."""
 SAMPLED_POINTS, SAMPLED_VALUES = 512, 1 << 15
@@ -186,20 +186,25 @@ def _batches(config: BenchmarkConfig) -> Iterator[_Batch]:
     sampled = _sampled(tasks)
     named: list[tuple[str, str | None]] = [(name, None) for name in config.schedulers]
     named += [(name, os.fspath(path)) for name, path in config.policies]
+    at_once = {name: max(1, BATCH // _make(name, policy).members) for name, policy in named}
     for seed in range(config.seeds):
         for scheduler, policy in named:
             for budget in dict.fromkeys(task.budget for task in tasks):
-                for some in _parts([task.name for task in tasks if task.budget == budget]):
+                for some in _parts([task.name for task in tasks if task.budget == budget], at_once[scheduler]):
                     wanted = sampled if seed == 0 else ()
                     yield _Batch(
                         config.suite, config.split, some, seed, scheduler, policy, config.interval_updates, wanted
                     )
 
 
-def _parts(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Names in batches of 32 at most."""
-    for start in range(0, len(names), BATCH):
-        yield tuple(names[start : start + BATCH])
+def _make(scheduler: str, policy: str | None) -> Scheduler:
+    return load_policy(policy) if policy else make_scheduler(scheduler)
+
+
+def _parts(names: Sequence[str], at_once: int) -> Iterator[tuple[str, ...]]:
+    """Names in batches of so many at most."""
+    for start in range(0, len(names), at_once):
+        yield tuple(names[start : start + at_once])
 
 
 def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
@@ -216,7 +221,7 @@ def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
 def _run(batch: _Batch) -> _Result:
     split = get_suite(batch.suite).split(batch.split)
     tasks = [split[name] for name in batch.tasks]
-    scheduler: Scheduler = load_policy(batch.policy) if batch.policy else make_scheduler(batch.scheduler)
+    scheduler = _make(batch.scheduler, batch.policy)
     seeds = [gan_seed(task, batch.seed) for task in tasks]
     started = time.monotonic()
     keys = [
@@ -242,7 +247,8 @@ def _run(batch: _Batch) -> _Result:
         )
     seconds = (time.monotonic() - started) / len(tasks)
     rows = [
-        {**key, **values, "seconds": round(seconds, 4)} for key, values in zip(keys, _results(runs, trace), strict=True)
+        {**key, **values, "seconds": round(seconds, 4)}
+        for key, values in zip(keys, _results(runs, trace, scheduler), strict=True)
     ]
     curves = [{**key, **_curve(trace, member)} for member, key in enumerate(keys)]
     samples = {}
@@ -255,14 +261,14 @@ def _run(batch: _Batch) -> _Result:
     return rows, curves, samples
 
 
-def _results(runs: Runs, trace: Trace) -> Iterator[dict[str, Any]]:
+def _results(runs: Runs, trace: Trace, scheduler: Scheduler) -> Iterator[dict[str, Any]]:
     members = range(len(runs))
     quality = evaluate(runs.population, members, report=True)
     diverged = runs.population.diverged
     trained = runs.population.trained_intervals
     points = generated(runs.population, members, report=True)
     for member in members:
-        task = runs.tasks[member]
+        task, updates = runs.tasks[member], int(trained[member]) * runs.interval_updates
         known = task.data().modes if task.networks.kind != "dirac" else None
         modes: dict[str, Any] = {}
         if known is not None:
@@ -284,7 +290,9 @@ def _results(runs: Runs, trace: Trace) -> Iterator[dict[str, Any]]:
             "high_quality": modes.get("high_quality"),
             "diverged": bool(diverged[member]),
             **{name: np.mean([values[member] for values in trace.stability[name]]) for name in STABILITY_TERMS},
-            "updates": int(trained[member]) * runs.interval_updates,
+            "updates": updates,
+            "extra_updates": (scheduler.members - 1) * updates,  # of the run's other GANs
+            "tuning_updates": scheduler.cost,  # spent once, for all runs
             "version": __version__,
             "error": None,
         }

@@ -38,6 +38,12 @@ class StabilityMonitor:
         self._log_distances[members] = np.nan
         self._log_distances[members, -1] = log_distance
 
+    def take(self, sources: np.ndarray) -> None:
+        """Follows these runs instead, each with the history it has."""
+        self._first_gradient = self._first_gradient[sources]
+        self._best_coverage = self._best_coverage[sources]
+        self._log_distances = self._log_distances[sources]
+
     def update(self, measured: Measurements, log_distance: np.ndarray, coverage: np.ndarray) -> dict[str, np.ndarray]:
         """The terms ``[B]`` of the interval just trained."""
         lost = -self.gradient_decline(measured)

@@ -66,6 +66,34 @@ class MixedPopulation:
             self._remove({member for member, _, _ in moved})
             self._add(*zip(*moved, strict=True))
 
+    def keep(self, members: Sequence[int] | np.ndarray) -> None:
+        """Drops all members but these, which are distinct, and puts them into this order."""
+        places = {int(member): place for place, member in enumerate(members)}
+        for shape in list(self._populations):
+            self._keep_rows(shape, [row for row, member in enumerate(self._members[shape]) if member in places])
+        self._members = {shape: [places[member] for member in group] for shape, group in self._members.items()}
+        self.tasks = [self.tasks[member] for member in places]
+
+    def copy(self, sources: Sequence[int] | np.ndarray) -> None:
+        """Each member goes on from where its source is; see :meth:`Population.copy`.
+
+        Raises:
+            InvalidValueError: a source has another shape.
+        """
+        sources = np.asarray(sources)
+        rows = {}
+        for shape, group in self._members.items():
+            row_of = {member: row for row, member in enumerate(group)}
+            for member in group:
+                if sources[member] not in row_of:
+                    raise InvalidValueError(
+                        f"member {member} cannot go on from {sources[member]}, which is none of the {len(group)} "
+                        "members of its shape"
+                    )
+            rows[shape] = [row_of[sources[member]] for member in group]
+        for shape, population in self._populations.items():
+            population.copy(rows[shape])
+
     def train(self, controls: Controls, updates: int) -> Measurements:
         """Trains all sound members for one interval; see :meth:`Population.train`."""
         if len(controls) != len(self):
@@ -108,12 +136,14 @@ class MixedPopulation:
 
     def _remove(self, gone: set[int]) -> None:
         for shape in list(self._populations):
-            rows = [row for row, member in enumerate(self._members[shape]) if member not in gone]
-            if not rows:
-                del self._populations[shape], self._members[shape]
-            elif len(rows) < len(self._members[shape]):
-                self._populations[shape].keep(rows)
-                self._members[shape] = [self._members[shape][row] for row in rows]
+            self._keep_rows(shape, [row for row, member in enumerate(self._members[shape]) if member not in gone])
+
+    def _keep_rows(self, shape: Shape, rows: list[int]) -> None:
+        if not rows:
+            del self._populations[shape], self._members[shape]
+        elif len(rows) < len(self._members[shape]):
+            self._populations[shape].keep(rows)
+            self._members[shape] = [self._members[shape][row] for row in rows]
 
     def _gather(self, read: Callable[[Population], np.ndarray], dtype: type) -> np.ndarray:
         values: np.ndarray = np.zeros(len(self), dtype=dtype)

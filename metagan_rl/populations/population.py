@@ -1,7 +1,7 @@
 """A population: B GANs of one shape, each with its own task, rates, loss and random stream, trained in lockstep."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, groupby
 
 import numpy as np
@@ -100,6 +100,16 @@ class Population:
         self.state = self.state[self._places(members)]
         self.tasks = [self.tasks[member] for member in members]
         self._pool = None
+
+    def copy(self, sources: Sequence[int] | np.ndarray) -> None:
+        """Each member goes on from where its source is: weights, moments, average, counts and whether it diverged.
+
+        It keeps its own task and its own seed, so that the two part again with the next update.
+
+        Args:
+            sources: a member for each of the B members, ``[B]``.
+        """
+        self.state = replace(self.state[self._places(sources)], seed=self.state.seed)
 
     def append(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Adds untrained members at the end.

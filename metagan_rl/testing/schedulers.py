@@ -1,11 +1,13 @@
 """The conformance check of schedulers."""
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from metagan_rl.agents.scheduler import Scheduler, Situation, make_scheduler
+from metagan_rl.agents.drive import member_seed, situation_of
+from metagan_rl.agents.scheduler import Scheduler, Situation, checked_sources, make_scheduler
 from metagan_rl.controls import Controls
 from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import MetaGANError
@@ -20,7 +22,7 @@ def check_scheduler(name_or_scheduler: str | Scheduler | type[Scheduler], *, see
 
     Drives it for a few intervals over real GAN runs, one and three at once, and checks that it gives ``Controls``
     within their ranges for every run, gives the same ones when begun anew with the same seed, and leaves what it was
-    shown as it was.
+    shown as it was. One with several members is driven with as many GANs for each run, and may copy only within a run.
 
     Args:
         name_or_scheduler: a registered name, or a scheduler, or its class.
@@ -42,8 +44,13 @@ def check_scheduler(name_or_scheduler: str | Scheduler | type[Scheduler], *, see
         )
     if not (isinstance(scheduler.source, str) and scheduler.source):
         problems.append("it has no source; say in `source` where the rule is from, if only 'folklore'")
-    for count in (1, 3):
-        _drive(scheduler, count, seed, problems)
+    for name, least in (("members", 1), ("cost", 0)):
+        value = getattr(scheduler, name)
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            problems.append(f"its {name} is {value!r}; it must be a whole number, at least {least}")
+    if not any(problem.startswith("its members") for problem in problems):
+        for count in (1, 3):
+            _drive(scheduler, count, seed, problems)
     if problems:
         raise ConformanceError(f"scheduler {subject}", list(dict.fromkeys(problems)))
 
@@ -54,24 +61,29 @@ def _name(scheduler: Any) -> str:
 
 def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> None:
     traces = []
+    members = scheduler.members
+    tasks = [task for task in get_suite("planar").split("train")[:count] for _ in range(members)]
+    seeds = [member_seed(own, member) for own in range(seed, seed + count) for member in range(members)]
     for _ in range(2):
-        runs = Runs(
-            get_suite("planar").split("train")[:count], range(seed, seed + count), interval_updates=12, horizon=4
-        )
-        trace, reward = [], np.zeros(count)
+        runs = Runs(tasks, seeds, interval_updates=12, horizon=_INTERVALS)
+        trace: list[Controls] = []
+        reward = np.zeros(len(runs))
         try:
-            scheduler.begin(range(seed, seed + count))
+            scheduler.begin(seeds)
             for interval in range(_INTERVALS):
-                situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
-                shown = copy.deepcopy(situation)
-                controls = scheduler.step(situation)
-                if not isinstance(controls, Controls) or len(controls) != count:
+                if interval and members > 1:
+                    sources = _watched(scheduler.exploit, runs, reward, problems)
+                    if sources is not None:
+                        sources = checked_sources(sources, len(runs), members)
+                        runs.copy(sources)
+                        reward = reward[sources]
+                controls = _watched(scheduler.step, runs, reward, problems)
+                if not isinstance(controls, Controls) or len(controls) != len(runs):
+                    whose = "runs" if members == 1 else f"{len(runs)} GANs of all runs"
                     problems.append(
-                        f"step gave {controls!r} in interval {interval}; it must give Controls for all runs"
+                        f"step gave {controls!r} in interval {interval}; it must give Controls for all {whose}"
                     )
                     return
-                if not _same(shown, situation):
-                    problems.append("it changed what it was shown; work on copies")
                 trace.append(controls)
                 reward = runs.advance(controls).reward
         except MetaGANError as error:
@@ -85,6 +97,16 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
         if not all(np.array_equal(value, getattr(other, name)) for name, value in vars(one).items()):
             problems.append("begun anew with the same seed it gave other controls; forget everything in begin(seeds)")
             return
+
+
+def _watched(ask: Callable[[Situation], Any], runs: Runs, reward: np.ndarray, problems: list[str]) -> Any:
+    """The scheduler's answer to the situation, which it must leave as it was."""
+    situation = situation_of(runs, reward)
+    shown = copy.deepcopy(situation)
+    answer = ask(situation)
+    if not _same(shown, situation):
+        problems.append("it changed what it was shown; work on copies")
+    return answer
 
 
 def _same(one: Situation, other: Situation) -> bool:
