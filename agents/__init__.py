@@ -12,10 +12,12 @@ _HOMES = {
     "PolicyNetwork": "policy",
     "load_policy": "policy",
     "save_policy": "policy",
-    "TrainConfig": "training",
+    "ALGORITHMS": "algorithms",
+    "TrainConfig": "train_config",
     "train": "training",
     "FastLstmPolicy": "recurrent_policy",
     "SchedulerPolicy": "recurrent_policy",
+    "MemorylessPolicy": "direct_layer",
 }
 __all__ = sorted(_HOMES)
 

@@ -19,10 +19,12 @@ from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import FileFormatError, UnknownNameError
 from metagan_rl.files import write_whole
-from metagan_rl.signals import SIGNAL_SETS, as_matrix
+from metagan_rl.signals import SIGNALS, as_matrix
 
 FORMAT = "metagan-rl policy"
-VERSION = 1
+VERSION = 2
+READS = (1, 2)
+"""Files of version 1 tell neither ``actions`` nor ``greedy``: they draw discrete ones."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class PolicyConfig:
         trial_memory: it also sees its previous action, the previous reward and a run-boundary flag (RL²).
         hidden: units of the LSTM; 0 for a policy without memory.
         layers: units of each hidden layer after it.
+        actions: ``"discrete"`` levels or ``"moves"``.
+        greedy: the network tells values and the best is taken; otherwise logits, by which actions are drawn.
     """
 
     knobs: tuple[str, ...]
@@ -44,27 +48,29 @@ class PolicyConfig:
     trial_memory: bool
     hidden: int
     layers: tuple[int, ...]
+    actions: str = "discrete"
+    greedy: bool = False
 
 
 class PolicyNetwork(nn.Module):
-    """Signals to logits of each knob's levels: an optional LSTM, tanh layers, and a linear layer beside them.
+    """Signals to one number for each choice: an optional LSTM, tanh layers, and a linear layer beside them.
 
     Args:
         inputs: size of the observation.
         config: of the policy.
-        levels: levels of each knob.
+        choices: how many there are of each thing to choose: levels of each knob, or moves.
     """
 
-    def __init__(self, inputs: int, config: PolicyConfig, levels: list[int]) -> None:
+    def __init__(self, inputs: int, config: PolicyConfig, choices: list[int]) -> None:
         super().__init__()
         self.lstm = nn.LSTM(inputs, config.hidden) if config.hidden else None
         sizes = [config.hidden or inputs, *config.layers]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self.head = nn.Linear(sizes[-1], sum(levels))
-        self.direct = nn.Linear(inputs, sum(levels), bias=False)
+        self.head = nn.Linear(sizes[-1], sum(choices))
+        self.direct = nn.Linear(inputs, sum(choices), bias=False)
 
     def forward(self, observation: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Logits ``[B, levels]`` and the new memory, from observations ``[B, O]``."""
+        """Logits or values ``[B, choices]`` and the new memory, from observations ``[B, O]``."""
         values = observation
         if self.lstm is not None:
             output, state = self.lstm(values[None], state)
@@ -77,8 +83,9 @@ class PolicyNetwork(nn.Module):
 class PolicyScheduler(Scheduler):
     """A trained policy as a scheduler; its memory is kept within a run.
 
-    Levels are drawn from the policy's distribution, by a generator of its own: a policy trained to change controls now
-    and then says so by the probability of a change, and the likeliest level alone would never change anything.
+    Actions are drawn from the policy's distribution, by a generator of its own: a policy trained to change controls now
+    and then says so by the probability of a change, and the likeliest level alone would never change anything. A greedy
+    policy takes the action of the highest value, the first where several have it.
 
     Args:
         config: of the policy.
@@ -86,16 +93,15 @@ class PolicyScheduler(Scheduler):
         metadata: where it comes from; kept with the file.
     """
 
-    source = "learned: recurrent PPO over many GAN training runs"
+    source = "learned over many GAN training runs, by metagan-rl train"
 
     def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self.config, self.metadata = config, dict(metadata)
         self.cost = int(self.metadata.get("gan_updates", 0))
-        self.codec = ActionCodec(config.knobs, "discrete", config.control)
-        known = {signal.name: signal for signal in SIGNAL_SETS["all"]}
-        self._which = tuple(known[name] for name in config.signals)
+        self.codec = ActionCodec(config.knobs, config.actions, config.control)
+        self._which = tuple(SIGNALS[name] for name in config.signals)
         inputs = len(self._which) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
-        self.network = PolicyNetwork(inputs, config, self.codec.levels.tolist())
+        self.network = PolicyNetwork(inputs, config, self.codec.choices)
         self.network.load_state_dict(dict(weights))
         self.network.eval()
         self.begin([0])
@@ -108,24 +114,35 @@ class PolicyScheduler(Scheduler):
         self._rngs = [np.random.default_rng(seed) for seed in seeds]
 
     def propose(self, situation: Situation) -> Controls:
-        """Controls drawn from the policy's distribution."""
+        """Controls drawn from the policy's distribution, or those of the highest value."""
         observation = as_matrix(situation.signals, self._which, len(situation))
         if self._memory is not None:
             if self._actions is not None:
                 self._memory.note(self._actions, situation.reward, np.zeros(len(situation), dtype=bool))
             observation = np.concatenate([observation, self._memory.observation()], axis=1)
         with torch.no_grad():
-            logits, self._state = self.network(torch.from_numpy(observation), self._state)
-        levels = self.codec.levels
-        drawn = np.array([rng.uniform(size=len(levels)) for rng in self._rngs])
-        below = [part.double().softmax(dim=1).cumsum(dim=1).numpy() for part in logits.split(levels.tolist(), dim=1)]
-        columns = [(part < drawn[:, [knob]]).sum(axis=1) for knob, part in enumerate(below)]
-        self._actions = np.minimum(np.stack(columns, axis=1), levels - 1)
-        return self.codec.decode(self._actions, situation.base)
+            outputs, self._state = self.network(torch.from_numpy(observation), self._state)
+        parts = outputs.split(self.codec.choices, dim=1)
+        chosen = _best(parts) if self.config.greedy else _drawn(parts, self._rngs)
+        self._actions = chosen[:, 0] if self.codec.kind == "moves" else chosen
+        return self.codec.decode(self._actions, situation.base, situation.controls)
 
     def state(self) -> dict[str, Any]:
         """Metadata and configuration, as written into the file."""
         return {"format": FORMAT, "version": VERSION, "config": asdict(self.config), "metadata": self.metadata}
+
+
+def _best(parts: Sequence[Tensor]) -> np.ndarray:
+    """The place of the highest value in each part ``[B, choices]``, the first of equals, ``[B, parts]``."""
+    return np.stack([part.numpy().argmax(axis=1) for part in parts], axis=1)
+
+
+def _drawn(parts: Sequence[Tensor], rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """A place drawn by each part's logits ``[B, choices]``, by each run's generator, ``[B, parts]``."""
+    drawn = np.array([rng.uniform(size=len(parts)) for rng in rngs])
+    below = [part.double().softmax(dim=1).cumsum(dim=1).numpy() for part in parts]
+    columns = [(part < drawn[:, [place]]).sum(axis=1) for place, part in enumerate(below)]
+    return np.minimum(np.stack(columns, axis=1), np.array([part.shape[1] for part in parts]) - 1)
 
 
 def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
@@ -157,8 +174,9 @@ def load_policy(path: str | Path) -> PolicyScheduler:
         raise FileFormatError(f"{path} is not a whole policy file ({error}); train or fetch it again") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FileFormatError(f"{path} holds weights, but of no metagan-rl policy")
-    if header.get("version") != VERSION:
-        raise FileFormatError(f"{path} is a policy of format {header.get('version')}; this version reads {VERSION}")
+    if header.get("version") not in READS:
+        readable = " and ".join(map(str, READS))
+        raise FileFormatError(f"{path} is a policy of format {header.get('version')}; this version reads {readable}")
     try:
         record = header["config"]
         sequences = {name: tuple(record[name]) for name in ("knobs", "signals", "layers")}

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.callbacks import BaseCallback
 
-from metagan_rl.metrics import STABILITY_TERMS
-
 
 class RolloutLog(BaseCallback):
     """Collects the finished runs of one rollout.
@@ -75,6 +73,6 @@ class RolloutLog(BaseCallback):
             record[f"controls/{name.replace('/', '_')}"] = (
                 len(values) / self._steps if share else float(np.mean(values))
             )
-        for name in ("quality", *STABILITY_TERMS):
-            record[f"reward/{name}"] = self._terms[name] / max(self._steps, 1)
+        for name, total in self._terms.items():
+            record[f"reward/{name}"] = total / self._steps
         return record

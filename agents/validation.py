@@ -10,7 +10,7 @@ from metagan_rl.agents.scheduler import Scheduler
 from metagan_rl.tasks import get_suite
 
 if TYPE_CHECKING:
-    from metagan_rl.agents.training import TrainConfig
+    from metagan_rl.agents.train_config import TrainConfig
 
 FIRST_SEED = 1_000_000
 """GAN seeds of validation runs, far from those of training."""

@@ -7,6 +7,7 @@ _HOMES = {
     "MetaGANEnv": "single",
     "MetaGANVectorEnv": "vector",
     "Reward": "reward",
+    "REWARDS": "reward",
     "Runs": "runs",
     "ActionCodec": "actions",
     "make_sb3_vec_env": "sb3",

@@ -14,8 +14,9 @@ class DigitsEnv(MetaGANEnv):
     on, the other half is what samples are measured against. Needs the extra ``data``.
 
     ## Action Space
-    ``MultiDiscrete([9, 9, 6, 5, 5])``, or ``Box(-1, 1, (5,))`` with ``actions="continuous"``; fewer with ``knobs`` or
-    ``control``.
+    ``MultiDiscrete([9, 9, 6, 5, 5])``, or ``Box(-1, 1, (5,))`` with ``actions="continuous"``, or ``Discrete(11)`` with
+    ``actions="moves"``: 0 keeps all controls, 1 + 2n and 2 + 2n move control n one level down and up (losses go round).
+    Fewer with ``knobs`` or ``control``.
 
     | Num | Control | Levels (discrete) | Continuous |
     |---|---|---|---|
@@ -44,8 +45,9 @@ class DigitsEnv(MetaGANEnv):
     (``info["diverged"]``). Truncation: never, but by ``max_episode_steps``.
 
     ## Arguments
-    ``split``, ``horizon``, ``interval_updates``, ``knobs``, ``control``, ``actions``, ``signals``, ``trial_runs``,
-    ``reward``, ``render_mode``: see ``MetaGANVectorEnv``.
+    ``split``, ``horizon``, ``interval_updates``, ``knobs``, ``control``, ``actions`` (``"discrete"``, ``"continuous"``,
+    ``"moves"``), ``signals`` (``"all"``, ``"loop"``, ``"autoloss"``), ``trial_runs``, ``reward`` (weights, or
+    ``"quality"``, ``"balance"``), ``render_mode``: see ``MetaGANVectorEnv``.
 
     ## Vectorized environment
     ``gymnasium.make_vec("MetaGAN/Digits-v0", num_envs=64)`` trains all members as one population; all three autoreset

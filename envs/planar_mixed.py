@@ -15,8 +15,9 @@ class PlanarMixedEnv(MetaGANEnv):
     12,288 updates (tag ``other-budget``). The population of a vector environment holds all of them side by side.
 
     ## Action Space
-    ``MultiDiscrete([9, 9, 6, 5, 5])``, or ``Box(-1, 1, (5,))`` with ``actions="continuous"``; fewer with ``knobs`` or
-    ``control``.
+    ``MultiDiscrete([9, 9, 6, 5, 5])``, or ``Box(-1, 1, (5,))`` with ``actions="continuous"``, or ``Discrete(11)`` with
+    ``actions="moves"``: 0 keeps all controls, 1 + 2n and 2 + 2n move control n one level down and up (losses go round).
+    Fewer with ``knobs`` or ``control``.
 
     | Num | Control | Levels (discrete) | Continuous |
     |---|---|---|---|
@@ -45,8 +46,9 @@ class PlanarMixedEnv(MetaGANEnv):
     (``info["diverged"]``). Truncation: never, but by ``max_episode_steps``.
 
     ## Arguments
-    ``split``, ``horizon``, ``interval_updates``, ``knobs``, ``control``, ``actions``, ``signals``, ``trial_runs``,
-    ``reward``, ``render_mode``: see ``MetaGANVectorEnv``.
+    ``split``, ``horizon``, ``interval_updates``, ``knobs``, ``control``, ``actions`` (``"discrete"``, ``"continuous"``,
+    ``"moves"``), ``signals`` (``"all"``, ``"loop"``, ``"autoloss"``), ``trial_runs``, ``reward`` (weights, or
+    ``"quality"``, ``"balance"``), ``render_mode``: see ``MetaGANVectorEnv``.
 
     ## Vectorized environment
     ``gymnasium.make_vec("MetaGAN/PlanarMixed-v0", num_envs=64)`` trains all members together, one population for each

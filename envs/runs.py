@@ -15,6 +15,7 @@ from metagan_rl.evaluation import Evaluation, evaluate, floor
 from metagan_rl.metrics import StabilityMonitor
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.signals import (
+    HUGE,
     SIGNAL_SETS,
     USUAL_BUDGET,
     Signal,
@@ -146,7 +147,8 @@ class Runs:
         diverged = measured.diverged > 0
         log_distance = np.log(self.quality.distance)
         stability = self.monitor.update(measured, log_distance, self.quality.coverage)
-        terms = self.reward.terms(before, self.quality.distance, stability, diverged, np.maximum(left, 1))
+        imbalance = _finite(measured.generator_loss) - _finite(measured.discriminator_loss)
+        terms = self.reward.terms(before, self.quality.distance, stability, diverged, np.maximum(left, 1), imbalance)
         self.best = np.minimum(self.best, self.quality.distance)
 
         values = training_signals(measured, controls)
@@ -213,3 +215,8 @@ class Runs:
         self.controls = Controls(**controls)
         for values in self._signals.values():
             values[members] = 0.0
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """No infinities, whose difference is not a number; what is none stays."""
+    return np.clip(values, -HUGE, HUGE)

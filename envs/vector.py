@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from metagan_rl.controls import KNOBS, Controls
 from metagan_rl.envs.actions import ActionCodec
-from metagan_rl.envs.reward import Reward
+from metagan_rl.envs.reward import REWARDS, Reward
 from metagan_rl.envs.runs import Outcome, Runs
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
@@ -38,11 +38,12 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         interval_updates: updates in an interval, a multiple of 12.
         knobs: which of the five controls the agent has; the rest stay at the task's base.
         control: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
-        actions: ``"discrete"`` levels or a ``"continuous"`` box in [-1, 1].
-        signals: ``"all"``, or ``"loop"``: what any training loop has, without a quality metric.
+        actions: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"``: one knob by one level.
+        signals: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; or ``"autoloss"``: what
+            comes nearest to those of AutoLoss.
         trial_runs: K runs on the same task in one episode, with previous action, reward and a run-boundary flag in the
             observation (RL²); ``None`` for plain episodes of one run.
-        reward: weights of the reward's terms, a :class:`Reward` or a mapping.
+        reward: weights of the reward's terms, a :class:`Reward` or a mapping, or the name of one of ``REWARDS``.
         autoreset_mode: any of Gymnasium's three.
         max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
         device: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
@@ -66,7 +67,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         actions: str = "discrete",
         signals: str = "all",
         trial_runs: int | None = None,
-        reward: Reward | Mapping[str, float] | None = None,
+        reward: Reward | Mapping[str, float] | str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
         device: str = "cpu",
@@ -149,7 +150,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise InvalidValueError("step was called before reset; call reset first")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise InvalidValueError(f"members {np.flatnonzero(self._ended).tolist()} are over; reset them before step")
-        controls = self.codec.decode(actions, self.runs.base_controls())
+        controls = self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
         dummy = self._ended.copy()  # only in NEXT_STEP mode: these members are reset instead of stepped
         outcome = self._advance(controls, dummy)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
@@ -270,7 +271,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "task": np.array([task.name for task in runs.tasks], dtype=object),
             "family": np.array([task.family for task in runs.tasks], dtype=object),
             "controls": _columns(described),
-            "reward_terms": {f.name: np.zeros(self.num_envs) for f in fields(Reward)},
+            "reward_terms": {name: np.zeros(self.num_envs) for name in self._reward.names},
         }
         if outcome is not None:
             values["reward_terms"] = dict(outcome.terms)
@@ -304,9 +305,11 @@ def _whole(value: Any, name: str, largest: int | None = None) -> int:
     return int(value)
 
 
-def _reward(weights: Reward | Mapping[str, float] | None) -> Reward:
+def _reward(weights: Reward | Mapping[str, float] | str | None) -> Reward:
     if weights is None or isinstance(weights, Reward):
         return weights or Reward()
+    if isinstance(weights, str):
+        return REWARDS[weights]
     known = [field.name for field in fields(Reward)]
     for name in weights:
         if name not in known:

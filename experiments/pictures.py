@@ -16,7 +16,7 @@ from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.figures import KNOWN_COLOURS, new_figure, style
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
-from metagan_rl.signals import LOOP_SIGNALS, SIGNAL_SETS
+from metagan_rl.signals import AUTOLOSS_SIGNALS, FURTHER_SIGNALS, LOOP_SIGNALS, SIGNAL_SETS, Signal
 
 RESULTS = Path(__file__).parent / "results"
 TASK, SEED = "ring/test/0001", 0
@@ -214,12 +214,13 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def _described(signal: Signal) -> list[str]:
+    return [f"`{signal.name}`", signal.meaning.replace("|", "\\|"), f"{signal.low:g}", f"{signal.high:g}"]
+
+
 def signals_page() -> str:
     """The table of all signals, in the order an observation has them."""
-    rows = [
-        [place, f"`{signal.name}`", signal.meaning.replace("|", "\\|"), f"{signal.low:g}", f"{signal.high:g}"]
-        for place, signal in enumerate(SIGNAL_SETS["all"])
-    ]
+    rows = [[place, *_described(signal)] for place, signal in enumerate(SIGNAL_SETS["all"])]
     parts = [
         "# Signals",
         "What an observation holds, in this order; values beyond the range are clipped. With `signals=loop` only the "
@@ -227,6 +228,10 @@ def signals_page() -> str:
         "(a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first interval of a run, else "
         "0. Made from `metagan_rl/signals.py` by `python -m metagan_rl.experiments.pictures`.",
         _table(("index", "name", "meaning", "min", "max"), rows),
+        "With `signals=autoloss` there are "
+        + ", ".join(f"`{signal.name}`" for signal in AUTOLOSS_SIGNALS)
+        + ", in this order: what comes nearest to what AutoLoss sees (arXiv:1810.02442). Not in the table above:",
+        _table(("name", "meaning", "min", "max"), [_described(signal) for signal in FURTHER_SIGNALS]),
     ]
     return "\n\n".join(parts) + "\n"
 

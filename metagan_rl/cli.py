@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import tyro
 
 from metagan_rl import __version__
-from metagan_rl.agents.training import TrainConfig
+from metagan_rl.agents.train_config import TrainConfig
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 
 EXIT_USAGE = 2
@@ -48,7 +48,7 @@ class Quickstart:
 
 @dataclass
 class Train:
-    """Train a scheduler by recurrent PPO inside GAN training."""
+    """Train a scheduler inside GAN training, by recurrent PPO or another algorithm."""
 
     config: tyro.conf.OmitArgPrefixes[TrainConfig]
     out: Path = Path("runs/train")

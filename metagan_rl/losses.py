@@ -28,6 +28,7 @@ class Loss:
         boundary: the logit at which D is undecided.
         penalty: name of the gradient penalty that goes with the loss.
         relative: G's loss needs real logits too.
+        generator_ideal: G's loss at equilibrium; 0 for losses of G that are negative logits, which have none.
         source: where the formula is from.
     """
 
@@ -37,6 +38,7 @@ class Loss:
     boundary: float = 0.0
     penalty: str = "zero-centred"
     relative: bool = False
+    generator_ideal: float = 0.0
     source: str = ""
 
 
@@ -51,6 +53,7 @@ LOSSES.register(
         discriminator=lambda real, fake: _mean(softplus(-real) + softplus(fake)),  # -log s(real) - log(1 - s(fake))
         generator=lambda real, fake: _mean(softplus(-fake)),  # -log s(fake)
         ideal=math.log(4),
+        generator_ideal=math.log(2),
         source="Goodfellow et al. 2014, arXiv:1406.2661, section 3",
     ),
 )
@@ -69,6 +72,7 @@ LOSSES.register(
         discriminator=lambda real, fake: _mean((real - 1).square() + fake.square()),
         generator=lambda real, fake: _mean((fake - 1).square()),
         ideal=0.5,
+        generator_ideal=0.25,
         boundary=0.5,
         source="Mao et al. 2017, arXiv:1611.04076 (targets 0 and 1, without the factor one half)",
     ),
@@ -89,6 +93,7 @@ LOSSES.register(
         discriminator=lambda real, fake: _mean(softplus(fake - real)),
         generator=lambda real, fake: _mean(softplus(real - fake)),
         ideal=math.log(2),
+        generator_ideal=math.log(2),
         relative=True,
         source="Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441",
     ),

@@ -74,7 +74,23 @@ QUALITY_SIGNALS = _signals(
     ("oscillation", 0, "stability term: log distance goes to and fro"),
     ("mode_loss", 0, "stability term: best coverage so far - coverage"),
 )
-SIGNAL_SETS = {"loop": LOOP_SIGNALS, "all": LOOP_SIGNALS + QUALITY_SIGNALS}
+FURTHER_SIGNALS = _signals(
+    (
+        "generator_loss",
+        -1,
+        "log10(G's loss / its ideal); for hinge and WGAN -c / (1 + |c|), c = generated logit / deviation",
+    ),
+)
+"""Worked out, but not in the set ``all``, whose order trained policies rely on."""
+SIGNALS = {signal.name: signal for signal in LOOP_SIGNALS + QUALITY_SIGNALS + FURTHER_SIGNALS}
+AUTOLOSS_SIGNALS = tuple(
+    SIGNALS[name]
+    for name in ("progress", "gradient_ratio", "generator_loss", "discriminator_loss", "distance_to_floor")
+)
+"""What comes nearest to what AutoLoss sees of a GAN (Xu et al. 2018, arXiv:1810.02442): the share of training done, the
+log ratio of the gradients' norms, moving averages of both losses (ours are means over the interval) and, for its
+inception score relative to 8, our distance relative to the floor."""
+SIGNAL_SETS = {"loop": LOOP_SIGNALS, "all": LOOP_SIGNALS + QUALITY_SIGNALS, "autoloss": AUTOLOSS_SIGNALS}
 
 
 def control_signals(controls: Controls) -> dict[str, np.ndarray]:
@@ -100,14 +116,18 @@ def training_signals(measured: Measurements, controls: Controls) -> dict[str, np
     measured = Measurements(**{name: np.clip(values, -HUGE, HUGE) for name, values in vars(measured).items()})
     losses = LOSSES.values()
     ideal = np.array([loss.ideal for loss in losses])[controls.loss]
+    generator_ideal = np.array([loss.generator_ideal for loss in losses])[controls.loss]
     boundary = np.array([loss.boundary for loss in losses])[controls.loss]
     deviation = np.maximum(measured.logit_deviation, 1e-12)
     gap = (measured.real_logit - measured.fake_logit) / deviation
     centre = ((measured.real_logit + measured.fake_logit) / 2 - boundary) / deviation
-    relative = np.log10(np.maximum(measured.discriminator_loss, 1e-12) / np.where(ideal > 0, ideal, 1.0))
+    fake = measured.fake_logit / deviation
+    relative = _relative(measured.discriminator_loss, ideal)
+    generator_relative = _relative(measured.generator_loss, generator_ideal)
     ratio = np.maximum(measured.generator_gradient, 1e-30) / np.maximum(measured.discriminator_gradient, 1e-30)
     return {
         "discriminator_loss": np.where(ideal > 0, relative, -gap / (1 + np.abs(gap))),
+        "generator_loss": np.where(generator_ideal > 0, generator_relative, -fake / (1 + np.abs(fake))),
         "real_accuracy": 2 * measured.real_accuracy - 1,
         "fake_accuracy": 2 * measured.fake_accuracy - 1,
         "pair_accuracy": 2 * measured.pair_accuracy - 1,
@@ -117,6 +137,10 @@ def training_signals(measured: Measurements, controls: Controls) -> dict[str, np
         "generator_move": (np.log10(np.maximum(measured.generator_move, 1e-12)) + 2) / 2,
         "discriminator_move": (np.log10(np.maximum(measured.discriminator_move, 1e-12)) + 2) / 2,
     }
+
+
+def _relative(loss: np.ndarray, ideal: np.ndarray) -> np.ndarray:
+    return np.log10(np.maximum(loss, 1e-12) / np.where(ideal > 0, ideal, 1.0))
 
 
 def as_matrix(values: dict[str, np.ndarray], which: tuple[Signal, ...], members: int) -> np.ndarray:
