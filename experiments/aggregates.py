@@ -11,7 +11,7 @@ A cell is one GAN run, (task, seed), and its score a number of which more is bet
   what other tasks of the same kind would give, is the wider of the two as a rule, and more seeds do not narrow it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,16 +21,16 @@ from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.statistics import CONFIDENCE, TASKS_TO_RESAMPLE, TIE, Cell, Estimate
 
 RESAMPLES = 2000
-BLOCK = 1 << 21
-"""Numbers of a resample held at a time, so that memory stays at some 50 MB however many runs there are."""
+BLOCK = 1 << 18
+"""Runs drawn at a time, so that memory stays small however many there are; so many fit the processor's cache."""
 TARGET = 1.0
 """The score that the optimality gap is measured to: the oracle's."""
 LOWEST = -1.0
 """Scores below this count as this in the optimality gap, which is a mean: one diverged run, whose score is set by the
-worst distance there is, would decide it. Interquartile mean, percentiles and profile are robust and see scores as they are."""
+worst distance there is, would decide it. The other aggregates are robust and take scores as they are."""
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From values ``[N]`` in ascending order and how often each is drawn ``[R, N]`` to a number for each resample ``[R]``."""
+"""From ascending values ``[N]`` and how often each is drawn ``[R, N]`` to a number for each resample ``[R]``."""
 Resampling = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 """From the task of each run ``[N]`` (0 to K - 1, in order) and a number R to how often each run is drawn ``[R, N]``."""
 
@@ -46,7 +46,7 @@ def interquartile_mean(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def optimality_gap(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Mean of ``TARGET`` - min(score, ``TARGET``), scores below ``LOWEST`` counting as that; 0 is the oracle or better."""
+    """Mean of 1 - min(score, 1), scores below ``LOWEST`` counting as that; 0: as good as the oracle everywhere."""
     return (drawn @ (TARGET - np.clip(values, LOWEST, TARGET))) / drawn.sum(axis=1)
 
 
@@ -109,19 +109,19 @@ class Aggregate:
         return Estimate(self.value, float(low), float(high))
 
 
-def aggregate(
+def aggregates(
     scores: Mapping[Cell, float],
-    statistic: Statistic,
+    statistics: Sequence[Statistic],
     resampling: Resampling,
     rng: np.random.Generator,
     *,
     resamples: int = RESAMPLES,
-) -> Aggregate:
-    """Works out a statistic of the runs and of resamples of them.
+) -> list[Aggregate]:
+    """Works out statistics of the runs and of resamples of them, the same resamples for all.
 
     Args:
         scores: by cell; finite.
-        statistic: :func:`interquartile_mean`, :func:`optimality_gap` or :func:`low_percentile`.
+        statistics: of :func:`interquartile_mean`, :func:`optimality_gap`, :func:`low_percentile`, or others like them.
         resampling: :func:`over_seeds` or :func:`over_tasks`.
         rng: draws the resamples.
         resamples: how many.
@@ -132,14 +132,18 @@ def aggregate(
     values, tasks = _in_order(scores)
     order = np.argsort(values, kind="stable")
     ascending = values[order]
-    value = float(statistic(ascending, np.ones((1, len(values)), dtype=np.int64))[0])
+    once = np.ones((1, len(values)), dtype=np.int64)
+    whole = [float(statistic(ascending, once)[0]) for statistic in statistics]
     count = int(tasks[-1]) + 1
     if (count if resampling is over_tasks else len(tasks) - count + 1) == 1:
-        return Aggregate(value, np.empty(0))
-    parts = [
-        statistic(ascending, resampling(tasks, part, rng)[:, order]) for part in _blocks(len(values), resamples)
-    ]
-    return Aggregate(value, np.concatenate(parts), count if resampling is over_tasks else 0)
+        return [Aggregate(value, np.empty(0)) for value in whole]
+    parts: list[list[np.ndarray]] = [[] for _ in statistics]
+    for block in _blocks(len(values), resamples):
+        drawn = resampling(tasks, block, rng)[:, order]
+        for place, statistic in enumerate(statistics):
+            parts[place].append(statistic(ascending, drawn))
+    units = count if resampling is over_tasks else 0
+    return [Aggregate(value, np.concatenate(some), units) for value, some in zip(whole, parts, strict=True)]
 
 
 def performance_profile(
@@ -219,7 +223,7 @@ def probability_of_improvement(
     for part in _blocks(len(own) + len(other), resamples):
         drawn, against = over_seeds(tasks, part, rng), over_seeds(other_tasks, part, rng)
         shares = [
-            np.einsum("ri,ij,rj->r", drawn[:, mine], share, against[:, theirs], optimize=True)
+            ((drawn[:, mine] @ share) * against[:, theirs]).sum(axis=1)
             for (mine, theirs), share in zip(places, wins, strict=True)
         ]
         parts.append(np.mean(shares, axis=0))

@@ -13,7 +13,7 @@ import numpy as np
 
 from metagan_rl.experiments.aggregates import (
     Aggregate,
-    aggregate,
+    aggregates,
     interquartile_mean,
     low_percentile,
     optimality_gap,
@@ -53,7 +53,7 @@ class Standing:
         low_score: 20th percentile of the score, interval over seeds.
         distance: geometric mean over all tasks.
         diverged: share of runs.
-        modes_lost, vanishing: shares of the runs that did not diverge, unknown if all did.
+        modes_lost, vanished: shares of the runs that did not diverge, unknown if all did.
         tuning_updates: GAN updates spent once, on tuning or meta-training.
         extra_updates: GAN updates spent on a run besides its own, mean.
         extra_runs: the same in runs, mean.
@@ -75,7 +75,7 @@ class Standing:
     distance: Estimate = UNKNOWN
     diverged: Estimate = UNKNOWN
     modes_lost: Estimate = UNKNOWN
-    vanishing: Estimate = UNKNOWN
+    vanished: Estimate = UNKNOWN
     tuning_updates: float = float("nan")
     extra_updates: float = float("nan")
     extra_runs: float = float("nan")
@@ -120,12 +120,10 @@ def rank(rows: Iterable[dict[str, Any]], references: Iterable[References] = ()) 
         references: of the splits where they are known.
     """
     rows = list(rows)
-    rooms = {f"{some.suite}/{some.split}/{task}": room for some in references for task, room in some.rooms.items()}
+    rooms = rooms_of(references)
     sound, failed = by_scheduler(rows, cell_of)
     tasks = {cell_of(row)[0] for row in rows}
-    tiers = sorted(
-        {row["tag"] for row in rows}, key=lambda tag: (TAGS.index(tag) if tag in TAGS else len(TAGS), tag)
-    )
+    tiers = sorted({row["tag"] for row in rows}, key=lambda tag: (TAGS.index(tag) if tag in TAGS else len(TAGS), tag))
     reference = _distances(sound.get(BASELINE, {}))
     standings = [_standing(name, cells, len(failed[name]), rooms, reference) for name, cells in sound.items()]
     standings.sort(key=_place)
@@ -137,6 +135,20 @@ def rank(rows: Iterable[dict[str, Any]], references: Iterable[References] = ()) 
         unreferenced=len(tasks - rooms.keys()),
         baseline=bool(reference),
     )
+
+
+def rooms_of(references: Iterable[References]) -> dict[str, Room]:
+    """The rooms of all splits, by task as :func:`cell_of` names it."""
+    return {f"{some.suite}/{some.split}/{task}": room for some in references for task, room in some.rooms.items()}
+
+
+def scores_of(cells: Mapping[Cell, Mapping[str, Any]], rooms: Mapping[str, Room]) -> dict[Cell, float]:
+    """Share of the room by cell, of the sound rows on tasks with enough room."""
+    return {
+        cell: share_of_room(end_distance(row), rooms[cell[0]])
+        for cell, row in cells.items()
+        if cell[0] in rooms and rooms[cell[0]].enough
+    }
 
 
 def modes_lost(row: Mapping[str, Any]) -> bool | None:
@@ -171,7 +183,7 @@ def _standing(
         distance=geometric_mean(distances, _rng()),
         diverged=rate({cell: bool(row.get("diverged")) for cell, row in cells.items()}),
         modes_lost=_rate({cell: modes_lost(row) for cell, row in finished.items()}),
-        vanishing=_rate({cell: gradient_vanished(row) for cell, row in finished.items()}),
+        vanished=_rate({cell: gradient_vanished(row) for cell, row in finished.items()}),
         tuning_updates=max(_values(cells, "tuning_updates"), default=float("nan")),
         extra_updates=_mean(_values(cells, "extra_updates")),
         extra_runs=_mean(
@@ -182,11 +194,7 @@ def _standing(
     if name != BASELINE and {task for task, _ in distances} & {task for task, _ in reference}:
         improvement = probability_of_improvement(distances, reference, _rng()).estimate()
         standing = replace(standing, improvement=improvement)
-    scores = {
-        cell: share_of_room(distance, rooms[cell[0]])
-        for cell, distance in distances.items()
-        if cell[0] in rooms and rooms[cell[0]].enough
-    }
+    scores = scores_of(cells, rooms)
     return _scored(standing, scores, {cell: cells[cell]["tag"] for cell in scores}) if scores else standing
 
 
@@ -197,18 +205,20 @@ def _scored(standing: Standing, scores: Mapping[Cell, float], tags: Mapping[Cell
     # A stream for each tier: the tiers' tasks are others, and so must their resamples be for their differences.
     tiers: dict[str, Aggregate] = {}
     for place, tag in enumerate(sorted(by_tag)):
-        tiers[tag] = aggregate(by_tag[tag], interquartile_mean, over_tasks, np.random.default_rng(place))
+        [tiers[tag]] = aggregates(by_tag[tag], [interquartile_mean], over_tasks, np.random.default_rng(place))
     first = TAGS[0]
     gaps = {tag: (tiers[first] - other).estimate() for tag, other in tiers.items() if first in tiers and tag != first}
+    wanted = [interquartile_mean, optimality_gap, low_percentile]
+    middle, gap, low = (some.estimate() for some in aggregates(scores, wanted, over_seeds, _rng()))
     return replace(
         standing,
         scored=len(scores),
-        score=aggregate(scores, interquartile_mean, over_seeds, _rng()).estimate(),
-        score_over_tasks=aggregate(scores, interquartile_mean, over_tasks, _rng()).estimate(),
+        score=middle,
+        score_over_tasks=aggregates(scores, wanted[:1], over_tasks, _rng())[0].estimate(),
         tiers={tag: tier.estimate() for tag, tier in tiers.items()},
         gaps=gaps,
-        optimality_gap=aggregate(scores, optimality_gap, over_seeds, _rng()).estimate(),
-        low_score=aggregate(scores, low_percentile, over_seeds, _rng()).estimate(),
+        optimality_gap=gap,
+        low_score=low,
     )
 
 
@@ -231,7 +241,13 @@ def _mean(values: Sequence[float]) -> float:
 
 def _place(standing: Standing) -> tuple[bool, float, bool, float, str]:
     score, distance = standing.score.value, standing.distance.value
-    return bool(np.isnan(score)), -score if score == score else 0.0, bool(np.isnan(distance)), distance, standing.scheduler
+    return (
+        bool(np.isnan(score)),
+        -score if score == score else 0.0,
+        bool(np.isnan(distance)),
+        distance,
+        standing.scheduler,
+    )
 
 
 def _rng() -> np.random.Generator:

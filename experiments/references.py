@@ -87,7 +87,8 @@ def load_references(suite: str, split: str, folder: str | Path = FOLDER) -> Refe
     """Reads what was measured on a split.
 
     Args:
-        suite, split: which tasks; a suite that is not registered has no references.
+        suite: name; one that is not registered has no references.
+        split: name.
         folder: with one file for each split.
 
     Returns:
