@@ -47,8 +47,9 @@ def trials_figure(key: str, search: Band, marks: Sequence[Mark], lines: Mapping[
     with _drawing():
         figure = new_figure(5.4, max(3.1, 0.9 + 0.175 * len(marks)))
         axes = figure.add_subplot()
-        axes.fill_between(search.x, search.low, search.high, color=DIM, alpha=0.18, linewidth=0)
-        axes.plot(search.x, search.middle, color=DIM, linewidth=2.4, marker="o", markersize=3.5)
+        if np.isfinite(search.low).all():
+            axes.fill_between(search.x, search.low, search.high, color=DIM, alpha=0.18, linewidth=0)
+        axes.plot(search.x, search.middle, color=DIM, linewidth=2.4, marker="o", markersize=3.5, label="random search")
         low = min(
             search.low.min() if np.isfinite(search.low).all() else search.middle.min(), *(m.distance for m in marks)
         )
@@ -72,14 +73,11 @@ def trials_figure(key: str, search: Band, marks: Sequence[Mark], lines: Mapping[
             at = (reach, mark.distance) if height < 1 else (search.x[0], np.exp(top))
             axes.plot(*at, marker="^" if height >= 1 else end, color=line.colour, markersize=6, clip_on=False, zorder=3)
             axes.annotate(
-                f"{_short(mark.name)}  {mark.label}", (1.0, height), (1.045, place), xycoords="axes fraction",
+                f"{_short(mark.name)}: {mark.label}", (1.0, height), (1.045, place), xycoords="axes fraction",
                 textcoords="axes fraction", fontsize=7.5, va="center", annotation_clip=False, parse_math=False,
                 arrowprops={"arrowstyle": "-", "color": line.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
             )  # fmt: skip
-        axes.annotate(
-            "random search", (search.x[-1], search.middle[-1]), (-4, 9), textcoords="offset points", ha="right",
-            fontsize=8, color=DIM,
-        )  # fmt: skip
+        axes.legend(loc="upper right", fontsize=8, edgecolor="white", framealpha=0.85, borderpad=0.2)
         return inline_svg(figure, key)
 
 
@@ -128,7 +126,7 @@ def rows_figure(
             text.set_parse_math(False)
         axes.hlines(np.arange(len(names) - 1) + 0.5, *limits, color="#e4e4e4", linewidth=0.7, zorder=0)
         axes.set(xlabel=x_label, xlim=limits, ylim=(len(names) - 0.5, -0.5))
-        axes.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0, pad=7)
         axes.grid(False, axis="y")
         if per_cent:
             axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])

@@ -97,14 +97,14 @@ def fewer_trials(rows: Rows, ranking: Ranking, references: Sequence[References],
         logs = by_task({cell: np.log(end_distance(row)) for cell, row in cells.items() if cell[0] in set(tasks)})
         distance = Estimate(*(float(np.exp(end)) for end in mean_interval(logs, np.random.default_rng(0))))
         worth = _worth(search, logs, np.log2(trials))
-        spent = f", spends {extra[name]:.1f} more" if extra[name] > 0 else ""
+        spent = f", +{extra[name]:.1f} runs" if extra[name] > 0 else ""
         marks.append(draw.Mark(name, distance.value, worth.value, _trials(worth, trials[-1]) + spent))
         numbers += [_number(name, "distance", distance), _number(name, "worth in trials", worth)]
     marks.sort(key=lambda mark: (-mark.distance, mark.name))
     caption = (
         f"Grey: random search tries n constants on each of {len(tasks)} tasks and keeps the best by one seed; what "
-        "another seed then gives (geometric mean, 95 % band over tasks). A scheduler spends no trial on a task (or as "
-        "many more runs as it says); its line lies at the distance it reaches there, and where that meets the curve it "
+        "another seed then gives (geometric mean, 95 % band over tasks). A scheduler spends no trial on a task (or the "
+        "runs that follow a +); its line lies at the distance it reaches there, and where that meets the curve it "
         "is worth so many trials (95 % interval over tasks). The promise is false if the interval of a learned "
         f"schedule reaches down to one trial; it is not worth its training if {BASELINE}, tuned once for all tasks, is "
         "worth as many."
@@ -289,7 +289,8 @@ def _trials(worth: Estimate, most: float) -> str:
         return "<1" if value < 1 else f">{most:g}" if np.isinf(value) else f"{value:.{0 if value >= 10 else 1}f}"
 
     text = f"{words(worth.value)} trial" + ("" if worth.value <= 1 else "s")
-    return text + (f" [{words(worth.low)}, {words(worth.high)}]" if worth.low == worth.low else "")
+    known = worth.low == worth.low and not worth.low == worth.value == worth.high
+    return text + (f" [{words(worth.low)}, {words(worth.high)}]" if known else "")
 
 
 def _at(curve: np.ndarray, trials: float) -> float:

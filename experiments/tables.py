@@ -199,20 +199,20 @@ def _ranking(ranking: Ranking) -> list[str]:
 
 def what_ranking_shows(ranking: Ranking) -> str:
     """What the columns of the ranking are, and which tasks it is of."""
-    told = (
-        f"Scores are of {ranking.scored} of {ranking.tasks} tasks; on {ranking.narrow} tuning wins next to nothing "
-        f"(untuned / oracle below {LEAST_ROOM:g}), on {ranking.unreferenced} it was not measured what it wins."
-    )
-    if not ranking.scored:
-        told = "There are no scores: it was not measured on these tasks what tuning wins."
+    told = f"Scores are of {ranking.scored} of {ranking.tasks} tasks"
+    if ranking.narrow:
+        told += f"; {ranking.narrow} were left out because tuning wins next to nothing there (untuned / oracle below "
+        told += f"{LEAST_ROOM:g})"
+    if ranking.unreferenced:
+        told += f"; on {ranking.unreferenced} it was not measured what tuning wins"
     return (
         "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
         "oracle): 0 is the median random constant, 1 the best schedule that random search on that very task found. "
-        "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one seed a task), "
-        f"the second what other tasks of the same kind would give. {told} P(better): a run ends at a smaller distance "
-        f"than one of {BASELINE} on the same task, ties half. Optimality gap: mean of 1 - score, the score cut off at "
-        "-1 and 1. Modes lost and vanishing gradient: shares of the runs that did not diverge. Tuned with: GAN updates "
-        "spent once; extra: GAN updates spent on each run besides its own; a dash is unknown."
+        "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one seed "
+        f"a task), the second what other tasks of the same kind would give. {told}. P(better): a run ends at a smaller "
+        f"distance than one of {BASELINE} on the same task, ties half. Optimality gap: mean of 1 - score, the score "
+        "cut off at -1 and 1. Modes lost and vanishing gradient: shares of the runs that did not diverge. Tuned with: "
+        "GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is unknown."
     )
 
 
