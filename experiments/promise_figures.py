@@ -20,7 +20,9 @@ SERIES = (
     ("#56b4e9", "X"),
 )  # fmt: skip
 """Okabe and Ito's colours, each with a marker of its own, so that a print in grey tells them apart as well."""
-LONGEST_NAME = 22
+WIDTH = 4.6
+"""Inches, so that words are still read where the picture fills a phone."""
+LONGEST_NAME = 18
 ROW = 0.115
 """Inches from one estimate to the next in a row."""
 
@@ -45,7 +47,7 @@ class Mark:
 def trials_figure(key: str, search: Band, marks: Sequence[Mark], lines: Mapping[str, Line]) -> str:
     """Distance of random search against its trials, and each scheduler at its distance with what it is worth."""
     with _drawing():
-        figure = new_figure(5.4, max(3.1, 0.9 + 0.175 * len(marks)))
+        figure = new_figure(WIDTH, max(3.1, 0.9 + 0.175 * len(marks)))
         axes = figure.add_subplot()
         if np.isfinite(search.low).all():
             axes.fill_between(search.x, search.low, search.high, color=DIM, alpha=0.18, linewidth=0)
@@ -75,7 +77,8 @@ def trials_figure(key: str, search: Band, marks: Sequence[Mark], lines: Mapping[
             axes.annotate(
                 f"{_short(mark.name)}: {mark.label}", (1.0, height), (1.045, place), xycoords="axes fraction",
                 textcoords="axes fraction", fontsize=7.5, va="center", annotation_clip=False, parse_math=False,
-                arrowprops={"arrowstyle": "-", "color": line.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 0},
+                arrowprops={"arrowstyle": "-", "color": line.colour, "linewidth": 0.6, "relpos": (0, 0.5), "shrinkA": 1,
+                            "shrinkB": 0},
             )  # fmt: skip
         axes.legend(loc="upper right", fontsize=8, edgecolor="white", framealpha=0.85, borderpad=0.2)
         return inline_svg(figure, key)
@@ -104,7 +107,7 @@ def rows_figure(
     """
     with _drawing():
         height = len(names) * (ROW * len(series) + 0.1)
-        figure = new_figure(5.4, height + 0.95)
+        figure = new_figure(WIDTH, height + 0.95)
         axes = figure.add_subplot()
         spacing = ROW / (ROW * len(series) + 0.1)
         for value, label in marks.items():
@@ -147,7 +150,7 @@ def panels_figure(
         level: height of the dotted line of a tier, on which a dot marks where each curve first comes down to it.
     """
     with _drawing():
-        figure = new_figure(5.4, 3.0)
+        figure = new_figure(WIDTH, 3.0)
         every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         seen = np.concatenate([band.middle for bands in panels.values() for band in bands.values()])
         for axes, (tier, bands) in zip(every, panels.items(), strict=True):
@@ -169,7 +172,7 @@ def panels_figure(
 def profile_figure(key: str, bands: Mapping[str, Band], lines: Mapping[str, Line]) -> str:
     """Share of runs with a score above each threshold, one line for each scheduler."""
     with _drawing():
-        figure = new_figure(5.4, 3.0)
+        figure = new_figure(WIDTH, 3.0)
         axes = figure.add_subplot()
         for value, label in ((0.0, "untuned"), (1.0, "oracle")):
             axes.axvline(value, color=DIM, linewidth=0.9)

@@ -49,7 +49,7 @@ def make(schedulers: dict[str, float] = SCHEDULERS, seeds: int = 2, noise: float
                     rows.append(
                         {**key, "tag": tag, "family": task.family, "distance": end, "floor": 0.1, "start": 2.0,
                          "modes_share": 1.0, "mode_loss": 0.02, "vanishing": 0.0, "diverged": False, "updates": 3072,
-                         "error": None, "tuning_updates": 3_000_000 if name == "tuned-constant" else 0, "extra_updates": 0}
+                         "error": None, "tuning_updates": 3_000_000 * (name == "tuned-constant"), "extra_updates": 0}
                     )  # fmt: skip
                     fall = 2 * difficulty * np.exp(-np.linspace(0, 1, 9) * np.log(2 * difficulty / end))
                     curves.append(
