@@ -22,7 +22,7 @@ SERIES = (
 """Okabe and Ito's colours, each with a marker of its own, so that a print in grey tells them apart as well."""
 WIDTH = 4.6
 """Inches, so that words are still read where the picture fills a phone."""
-LONGEST_NAME = 18
+LONGEST_NAME = 22
 ROW = 0.115
 """Inches from one estimate to the next in a row."""
 

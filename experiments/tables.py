@@ -182,8 +182,8 @@ def _ranking(ranking: Ranking) -> list[str]:
     """The table over all groups, and what its columns are."""
     titles = ["scheduler", "score", "95 % other seeds", "95 % other tasks", *map(_safe, ranking.tiers)]
     titles += [f"P(better than {BASELINE})", "95 %", "optimality gap", "20th percentile"]
-    titles += ["diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
-    aligned = ["---", "--:", ":--", ":--", *["--:"] * len(ranking.tiers), "--:", ":--", *["--:"] * 8]
+    titles += ["distance", "diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
+    aligned = ["---", "--:", ":--", ":--", *["--:"] * len(ranking.tiers), "--:", ":--", *["--:"] * 9]
     lines = ["| " + " | ".join(titles) + " |", "|" + "|".join(aligned) + "|"]
     for standing in ranking.standings:
         cells = [_safe(standing.scheduler), fixed(standing.score.value)]
@@ -191,6 +191,7 @@ def _ranking(ranking: Ranking) -> list[str]:
         cells += [fixed(standing.tiers[tag].value if tag in standing.tiers else None) for tag in ranking.tiers]
         cells += [percent(standing.improvement.value), percents(standing.improvement)]
         cells += [fixed(standing.optimality_gap.value), fixed(standing.low_score.value)]
+        cells.append(number(standing.distance.value))
         cells += [percent(getattr(standing, name).value) for name in ("diverged", "modes_lost", "vanished")]
         cells += [amount(standing.tuning_updates), amount(standing.extra_updates)]
         lines.append("| " + " | ".join([*cells, f"{standing.tasks} x {standing.seeds}"]) + " |")
@@ -199,20 +200,27 @@ def _ranking(ranking: Ranking) -> list[str]:
 
 def what_ranking_shows(ranking: Ranking) -> str:
     """What the columns of the ranking are, and which tasks it is of."""
-    told = f"Scores are of {ranking.scored} of {ranking.tasks} tasks"
-    if ranking.narrow:
-        told += f"; {ranking.narrow} were left out because tuning wins next to nothing there (untuned / oracle below "
-        told += f"{LEAST_ROOM:g})"
-    if ranking.unreferenced:
-        told += f"; on {ranking.unreferenced} it was not measured what tuning wins"
-    return (
-        "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
-        "oracle): 0 is the median random constant, 1 the best schedule that random search on that very task found. "
-        "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one seed "
-        f"a task), the second what other tasks of the same kind would give. {told}. P(better): a run ends at a smaller "
-        f"distance than one of {BASELINE} on the same task, ties half. Optimality gap: mean of 1 - score, the score "
-        "cut off at -1 and 1. Modes lost and vanishing gradient: shares of the runs that did not diverge. Tuned with: "
-        "GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is unknown."
+    told = "There are no scores, because it was not measured on these tasks what tuning wins; lowest distance first. "
+    if ranking.scored:
+        told = (
+            "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
+            "oracle): 0 is the median random constant, 1 the best schedule that random search on that very task found. "
+            "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one "
+            "seed a task), the second what other tasks of the same kind would give. Optimality gap: mean of 1 - score, "
+            f"the score cut off at -1 and 1. Scores are of {ranking.scored} of {ranking.tasks} tasks"
+        )
+        if ranking.narrow:
+            told += f"; {ranking.narrow} were left out because tuning wins next to nothing there (untuned / oracle "
+            told += f"below {LEAST_ROOM:g})"
+        if ranking.unreferenced:
+            told += f"; on {ranking.unreferenced} it was not measured what tuning wins"
+        told += ". "
+    if ranking.baseline:
+        told += f"P(better): a run ends at a smaller distance than one of {BASELINE} on the same task, ties half. "
+    return told + (
+        "Distance: geometric mean over all tasks. Modes lost and vanishing gradient: shares of the runs that did not "
+        "diverge. Tuned with: GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is "
+        "unknown."
     )
 
 
