@@ -19,8 +19,9 @@ from metagan_rl.experiments.curves import GRID, log_distances
 from metagan_rl.experiments.figures import Band, Line
 from metagan_rl.experiments.ranking import BASELINE, Ranking, cell_of, rooms_of, scores_of
 from metagan_rl.experiments.references import References
-from metagan_rl.experiments.statistics import RESAMPLES, Estimate, by_task, mean_interval
+from metagan_rl.experiments.statistics import Estimate, by_task, mean_interval
 from metagan_rl.experiments.summary import REFERENCE, TAGS, by_scheduler, end_distance
+from metagan_rl.experiments.worth import in_words, worth_in_trials
 
 Rows = Iterable[dict[str, Any]]
 NEW_CONDITIONS = ("other-network", "other-budget")
@@ -96,9 +97,9 @@ def fewer_trials(rows: Rows, ranking: Ranking, references: Sequence[References],
     for name, cells in taking_part.items():
         logs = by_task({cell: np.log(end_distance(row)) for cell, row in cells.items() if cell[0] in set(tasks)})
         distance = Estimate(*(float(np.exp(end)) for end in mean_interval(logs, np.random.default_rng(0))))
-        worth = _worth(search, logs, np.log2(trials))
+        worth = worth_in_trials(search, logs, np.array(trials))
         spent = f", +{extra[name]:.1f} runs" if extra[name] > 0 else ""
-        marks.append(draw.Mark(name, distance.value, worth.value, _trials(worth, trials[-1]) + spent))
+        marks.append(draw.Mark(name, distance.value, worth.value, in_words(worth, trials[-1]) + spent))
         numbers += [_number(name, "distance", distance), _number(name, "worth in trials", worth)]
     marks.sort(key=lambda mark: (-mark.distance, mark.name))
     caption = (
@@ -248,49 +249,6 @@ def as_csv(pictures: Iterable[Promise]) -> str:
             }
             writer.writerow({"promise": picture.title, **plain})
     return text.getvalue()
-
-
-def _worth(search: np.ndarray, logs: np.ndarray, log_trials: np.ndarray) -> Estimate:
-    """Trials after which random search reaches a scheduler's distance, linear in the logarithms.
-
-    0 where the scheduler does not reach even the first trial's, infinite where search never reaches the scheduler's.
-    The interval is the bootstrap's over tasks, of curve and scheduler together.
-
-    Args:
-        search: log distances ``[K, T]``.
-        logs: of the scheduler, ``[K]``.
-        log_trials: to base 2, ``[T]``.
-    """
-    count = len(logs)
-    value = float(_crossing(search.mean(axis=0)[None], logs.mean()[None], log_trials)[0])
-    if count == 1:
-        return Estimate(value, float("nan"), float("nan"))
-    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
-    worth = _crossing(weights @ search, weights @ logs, log_trials)
-    low, high = np.quantile(worth, [0.025, 0.975], method="nearest")
-    return Estimate(value, float(low), float(high))
-
-
-def _crossing(curves: np.ndarray, levels: np.ndarray, log_trials: np.ndarray) -> np.ndarray:
-    """Trials ``[R]`` at which falling curves ``[R, T]`` first come down to ``levels`` ``[R]``."""
-    below = curves <= levels[:, None]
-    after = np.where(below.any(axis=1), below.argmax(axis=1), len(log_trials))
-    inside = (after > 0) & (after < len(log_trials))
-    last = np.clip(after, 1, len(log_trials) - 1) if len(log_trials) > 1 else np.zeros_like(after)
-    place = np.arange(len(curves))
-    before, behind = curves[place, last - 1], curves[place, last]
-    part = np.where(inside, (before - levels) / np.where(inside, before - behind, 1.0), 0.0)
-    found = 2 ** (log_trials[last - 1] + part * (log_trials[last] - log_trials[last - 1]))
-    return np.where(inside, found, np.where(after > 0, np.inf, levels == curves[:, 0]))
-
-
-def _trials(worth: Estimate, most: float) -> str:
-    def words(value: float) -> str:
-        return "<1" if value < 1 else f">{most:g}" if np.isinf(value) else f"{value:.{0 if value >= 10 else 1}f}"
-
-    text = f"{words(worth.value)} trial" + ("" if worth.value <= 1 else "s")
-    known = worth.low == worth.low and not worth.low == worth.value == worth.high
-    return text + (f" [{words(worth.low)}, {words(worth.high)}]" if known else "")
 
 
 def _at(curve: np.ndarray, trials: float) -> float:

@@ -20,6 +20,7 @@ from metagan_rl.experiments.report import write_report
 from metagan_rl.experiments.statistics import Estimate
 from metagan_rl.experiments.summary import summarise
 from metagan_rl.experiments.tables import UNKNOWN, amount, as_csv, as_markdown, fixed
+from metagan_rl.experiments.worth import in_words, worth_in_trials
 from metagan_rl.tasks import get_suite
 
 pytest.importorskip("matplotlib")
@@ -182,14 +183,14 @@ def test_a_scheduler_is_worth_the_trials_its_distance_takes(data: Data, ranking:
 
 
 def test_worth_beyond_the_search_is_said() -> None:
-    search, trials = np.log([[1.0, 0.5, 0.25]] * 3), np.array([0.0, 1, 2])
+    search, trials = np.log([[1.0, 0.5, 0.25]] * 3), np.array([1.0, 2, 4])
     for level, found in ((2.0, 0), (1.0, 1), (0.5, 2), (0.25, 4), (0.2, np.inf)):
-        assert pr._worth(search, np.log([level] * 3), trials).value == pytest.approx(found)
-    assert pr._worth(search, np.log([0.5**0.5] * 3), trials).value == pytest.approx(2**0.5)
-    assert pr._worth(search[:, :1], np.log([0.5] * 3), trials[:1]).value == np.inf
-    assert np.isnan(pr._worth(search[:1], np.log([0.5]), trials).low)
-    assert pr._trials(Estimate(np.inf, 40.0, np.inf), 64) == ">64 trials [40, >64]"
-    assert pr._trials(Estimate(0.0, 0.0, 0.0), 64) == "<1 trial"
+        assert worth_in_trials(search, np.log([level] * 3), trials).value == pytest.approx(found)
+    assert worth_in_trials(search, np.log([0.5**0.5] * 3), trials).value == pytest.approx(2**0.5)
+    assert worth_in_trials(search[:, :1], np.log([0.5] * 3), trials[:1]).value == np.inf
+    assert np.isnan(worth_in_trials(search[:1], np.log([0.5]), trials).low)
+    assert in_words(Estimate(np.inf, 40.0, np.inf), 64) == ">64 trials [40, >64]"
+    assert in_words(Estimate(0.0, 0.0, 0.0), 64) == "<1 trial"
 
 
 def test_tiers_and_rates_are_drawn_with_their_numbers(ranking: Ranking) -> None:
