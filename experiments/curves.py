@@ -37,18 +37,24 @@ def quality_bands(
     same = len(budgets) == 1 and len(lengths) == 1
     steps = lengths.pop() if same else GRID + 1
     share = np.linspace(0, 1, steps)
-    logs: dict[str, dict[Cell, np.ndarray]] = {}
-    for curve in curves:
-        distance = np.nan_to_num(np.array(curve["distance"], dtype=np.float64), nan=WORST_DISTANCE)
-        log = np.log(np.clip(distance, SMALLEST, WORST_DISTANCE))
-        cell = (curve["task"], curve["seed"])
-        logs.setdefault(curve["scheduler"], {})[cell] = np.interp(share, np.linspace(0, 1, len(log)), log)
+    logs = log_distances(curves, share)
     x = share * budgets.pop() if same else share
     bands = {}
     for name, cells in logs.items():
         middle, low, high = mean_interval(by_task(cells), np.random.default_rng(0), resamples=1000)
         bands[name] = Band(x, np.exp(middle), np.exp(low), np.exp(high))
     return bands, UPDATES if same else SHARE
+
+
+def log_distances(curves: Iterable[Mapping[str, Any]], share: np.ndarray) -> dict[str, dict[Cell, np.ndarray]]:
+    """Log distance of the runs of each scheduler at ``share`` of their budget, by cell; a lost one is the worst."""
+    logs: dict[str, dict[Cell, np.ndarray]] = {}
+    for curve in curves:
+        distance = np.nan_to_num(np.array(curve["distance"], dtype=np.float64), nan=WORST_DISTANCE)
+        log = np.log(np.clip(distance, SMALLEST, WORST_DISTANCE))
+        cell = (curve["task"], curve["seed"])
+        logs.setdefault(curve["scheduler"], {})[cell] = np.interp(share, np.linspace(0, 1, len(log)), log)
+    return logs
 
 
 def schedule_of(

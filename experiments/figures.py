@@ -120,7 +120,7 @@ def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line
         figure = new_figure(4.3, 3.3)
         axes = figure.add_subplot()
         for name, band in curves.items():
-            _line(axes, band, lines[name], 0.13 if name == "constant" or name not in KNOWN_COLOURS else 0.0)
+            draw_line(axes, band, lines[name], 0.13 if name == "constant" or name not in KNOWN_COLOURS else 0.0)
         seen = np.concatenate([band.middle for band in curves.values()])
         start = max(float(band.middle[0]) for band in curves.values())
         log_axis(axes, float(np.nanmin(seen)) / 1.25, min(float(np.nanmax(seen)) * 1.1, 1.8 * start))
@@ -142,13 +142,13 @@ def schedule_card(key: str, bands: Mapping[str, Band], shares: Mapping[str, np.n
         figure = new_figure(5.0, 3.1)
         rates, ratio, weight, loss = figure.subplots(2, 2, sharex=True).ravel()
         rates.axhline(1, color="#bdbdbd", linewidth=0.8)
-        _line(rates, bands["generator_lr"], Line(line.colour, width=2.4), 0.25)
-        _line(rates, bands["discriminator_lr"], Line("#3c3c3c", (4, 2.5), width=1.1), 0.12)
+        draw_line(rates, bands["generator_lr"], Line(line.colour, width=2.4), 0.25)
+        draw_line(rates, bands["discriminator_lr"], Line("#3c3c3c", (4, 2.5), width=1.1), 0.12)
         rates.set_yscale("log")
         rates.set_ylim(1 / LR_FACTOR / 1.25, LR_FACTOR * 1.25)
         rates.set_yticks([1 / 30, 1 / 5, 1, 5, 30], ["1/30", "1/5", "1", "5", "30"])
         rates.minorticks_off()
-        _line(weight, bands["penalty_weight"], Line(line.colour, width=1.8), 0.2)
+        draw_line(weight, bands["penalty_weight"], Line(line.colour, width=1.8), 0.2)
         weight.set_yscale("symlog", linthresh=0.01)
         weight.set_ylim(-0.002, MAX_PENALTY_WEIGHT * 1.5)
         weight.set_yticks([0, 0.01, 0.1, 1, 10, 100], ["0", "0.01", "0.1", "1", "10", "100"])
@@ -227,7 +227,8 @@ def _png(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _line(axes: "Axes", band: Band, line: Line, opacity: float) -> None:
+def draw_line(axes: "Axes", band: Band, line: Line, opacity: float) -> None:
+    """Draws a curve as its scheduler is drawn everywhere, over its band where ``opacity`` is above 0."""
     if opacity and np.isfinite(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=line.colour, alpha=opacity, linewidth=0)
     axes.plot(band.x, band.middle, color=line.colour, linestyle=_dash(line), linewidth=line.width)

@@ -9,10 +9,25 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.errors import FileFormatError, MissingDependencyError
-from metagan_rl.experiments import figures
+from metagan_rl.experiments import figures, promises
 from metagan_rl.experiments.curves import choices_in, quality_bands, schedule_of
+from metagan_rl.experiments.ranking import rank
+from metagan_rl.experiments.references import FOLDER, References, load_references
 from metagan_rl.experiments.summary import end_distance, group_rows, reference_of, summarise
-from metagan_rl.experiments.tables import as_csv, as_markdown, interval, number, percent, percents, shade, whiskers
+from metagan_rl.experiments.tables import (
+    amount,
+    as_csv,
+    as_markdown,
+    fixed,
+    fixed_interval,
+    interval,
+    number,
+    percent,
+    percents,
+    shade,
+    what_ranking_shows,
+    whiskers,
+)
 from metagan_rl.files import write_whole
 
 KIND = "metagan-rl benchmark"
@@ -31,11 +46,12 @@ STABILITY = (
 )
 
 
-def write_report(directory: str | Path) -> Path:
-    """Writes ``report.html``, ``summary.md`` and ``summary.csv`` into a benchmark directory.
+def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> Path:
+    """Writes ``report.html``, ``summary.md``, ``summary.csv`` and ``promises.csv`` into a benchmark directory.
 
     Args:
         directory: as ``run_benchmark`` leaves it; an interrupted benchmark gives a report of the runs there are.
+        references: folder with what tuning wins on each task, by which runs are scored.
 
     Returns:
         The path of ``report.html``.
@@ -52,11 +68,15 @@ def write_report(directory: str | Path) -> Path:
     training = read_lines(directory / "training.jsonl", ())
     schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row["scheduler"] for row in rows)]))
     groups = summarise(rows, schedulers)
+    known = _references(config, references)
+    ranking = rank(rows, known)
     lines = figures.lines_for(schedulers)
     try:
         panels, cards, choices = _curve_figures(rows, curves, schedulers, lines)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise FileFormatError(f"{directory / 'curves.jsonl'} is damaged: {error}") from error
+    promised = promises.promises(rows, curves, ranking, known, lines)
+    profile = promises.profile(rows, known, lines)
     samples, left_out = _sample_figures(directory / "samples.npz", rows, schedulers, lines)
     page = (
         _environment()
@@ -64,6 +84,9 @@ def write_report(directory: str | Path) -> Path:
         .render(
             config=config,
             groups=groups,
+            ranking=ranking,
+            profile=profile,
+            promises=promised,
             schedulers=schedulers,
             reference=reference_of(schedulers),
             lines=lines,
@@ -79,8 +102,11 @@ def write_report(directory: str | Path) -> Path:
             errors=[row for row in rows if row.get("error")][:8],
         )
     )
-    write_whole(directory / "summary.csv", as_csv(groups))
-    write_whole(directory / "summary.md", as_markdown(groups, [str(line) for line in config.get("commands", [])]))
+    write_whole(directory / "summary.csv", as_csv(groups, ranking))
+    write_whole(directory / "promises.csv", promises.as_csv([*promised, profile]))
+    write_whole(
+        directory / "summary.md", as_markdown(groups, ranking, [str(line) for line in config.get("commands", [])])
+    )
     write_whole(directory / "report.html", page)
     return directory / "report.html"
 
@@ -143,6 +169,15 @@ def _config(directory: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("kind") != KIND:
         raise FileFormatError(f"{directory} is not a benchmark directory: {path.name} is not of kind {KIND!r}")
     return config
+
+
+def _references(config: Mapping[str, Any], folder: str | Path) -> list[References]:
+    """Those measured on the very suites that the benchmark ran on."""
+    entries = [entry for entry in config.get("suites", ()) if isinstance(entry, dict)]
+    found = [load_references(str(entry.get("suite")), str(entry.get("split")), folder) for entry in entries]
+    return [
+        some for some, entry in zip(found, entries, strict=True) if some.sha256 and some.sha256 == entry.get("sha256")
+    ]
 
 
 def _curve_figures(
@@ -251,5 +286,6 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, percent=percent, interval=interval, percents=percents)
-    environment.globals.update(whiskers=whiskers, shade=shade, nan=float("nan"))
+    environment.filters.update(fixed=fixed, fixed_interval=fixed_interval, amount=amount)
+    environment.globals.update(whiskers=whiskers, shade=shade, what_ranking_shows=what_ranking_shows, nan=float("nan"))
     return environment

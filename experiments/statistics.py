@@ -2,7 +2,8 @@
 
 A cell is one GAN run, (task, seed). Seeds of a task are averaged first, so the task is the unit: what is asked is how a
 scheduler does on another task of the same kind, and more seeds of the same tasks cannot answer that. Distances are
-averaged as logarithms, since a distance halved is worth the same wherever it starts.
+averaged as logarithms, since a distance halved is worth the same wherever it starts. What the same tasks would give
+with other seeds is another question, and ``aggregates.py`` answers it.
 """
 
 from collections.abc import Mapping
@@ -139,9 +140,7 @@ def win_rate(
 ) -> Estimate:
     """Share of cells in which the scheduler's distance is the smaller, ties counting half.
 
-    p = 1/K sum_k 1/S_k sum_s w_ks with w in {0, 1/2, 1}. The interval is Wilson's with n = K (Wilson 1927): centre
-    (p + z²/2n) / (1 + z²/n), half width z/(1 + z²/n) sqrt(p(1 - p)/n + z²/4n²). A bootstrap would have no width where a
-    scheduler wins everywhere; Wilson's errs on the wide side, because averaging seeds only lowers the variance.
+    p = 1/K sum_k 1/S_k sum_s w_ks with w in {0, 1/2, 1}, and the interval of :func:`rate`.
 
     Args:
         distances: of the scheduler, by cell.
@@ -156,7 +155,24 @@ def win_rate(
         own, other = distances[cell], reference[cell]
         tie = abs(own - other) <= TIE * max(abs(own), abs(other))
         wins[cell] = 0.5 if tie else float(own < other)
-    shares = by_task(wins)
+    return rate(wins, confidence=confidence)
+
+
+def rate(happened: Mapping[Cell, float], *, confidence: float = CONFIDENCE) -> Estimate:
+    """Share of runs to which something happened, 1/K sum_k 1/S_k sum_s h_ks, with Wilson's interval of n = K.
+
+    The interval (Wilson 1927): centre (p + z²/2n) / (1 + z²/n), half width z/(1 + z²/n) sqrt(p(1 - p)/n + z²/4n²). A
+    bootstrap would have no width where it happened always or never; Wilson's errs on the wide side, because averaging
+    seeds only lowers the variance.
+
+    Args:
+        happened: 0 to 1, by cell.
+        confidence: of the interval.
+
+    Raises:
+        InvalidValueError: no cells.
+    """
+    shares = by_task(happened)
     n, p, z = len(shares), float(shares.mean()), float(ndtri((1 + confidence) / 2))
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))

@@ -1,6 +1,6 @@
 """From rows to tables: one group for each suite, split and tag; in it one entry for each scheduler."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,18 +130,32 @@ def end_distance(row: Mapping[str, Any]) -> float:
     return float(np.clip(WORST_DISTANCE if np.isnan(value) else value, SMALLEST, WORST_DISTANCE))
 
 
-def _group(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], reference: str) -> Group:
+def by_scheduler(
+    rows: Iterable[dict[str, Any]], cell_of: Callable[[Mapping[str, Any]], Cell]
+) -> tuple[dict[str, dict[Cell, dict[str, Any]]], dict[str, set[Cell]]]:
+    """The sound rows of each scheduler by cell, and the cells that ended in an error; the last row of a cell counts.
+
+    Args:
+        rows: as ``read_rows`` gives them.
+        cell_of: names the cell of a row; the task's own name is unique in its suite and split only.
+    """
     sound: dict[str, dict[Cell, dict[str, Any]]] = {}
     failed: dict[str, set[Cell]] = {}
     for row in rows:
-        cell = (row["task"], row["seed"])
-        sound.setdefault(row["scheduler"], {})
-        failed.setdefault(row["scheduler"], set())
-        (failed[row["scheduler"]].add if row.get("error") else failed[row["scheduler"]].discard)(cell)
+        cell = cell_of(row)
+        own = sound.setdefault(row["scheduler"], {})
+        errors = failed.setdefault(row["scheduler"], set())
         if row.get("error"):
-            sound[row["scheduler"]].pop(cell, None)
+            errors.add(cell)
+            own.pop(cell, None)
         else:
-            sound[row["scheduler"]][cell] = row
+            errors.discard(cell)
+            own[cell] = row
+    return sound, failed
+
+
+def _group(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], reference: str) -> Group:
+    sound, failed = by_scheduler(rows, lambda row: (row["task"], row["seed"]))
     distances = {name: {cell: end_distance(row) for cell, row in cells.items()} for name, cells in sound.items()}
     entries = [_entry(name, cells, len(failed[name]), distances, reference) for name, cells in sound.items()]
     entries.sort(key=lambda entry: (np.isnan(entry.distance.value), entry.distance.value, entry.scheduler))
@@ -197,16 +211,17 @@ def _lead(distances: Sequence[Mapping[Cell, float]]) -> Estimate:
 
 
 def _mean(cells: Mapping[Cell, Mapping[str, Any]], column: str) -> float:
-    values = {cell: float(row[column]) for cell, row in cells.items() if _known(row.get(column))}
+    values = {cell: float(row[column]) for cell, row in cells.items() if known(row.get(column))}
     return float(by_task(values).mean()) if values else float("nan")
 
 
 def _geometric(cells: Mapping[Cell, Mapping[str, Any]], column: str) -> float:
-    values = {cell: np.log(max(row[column], SMALLEST)) for cell, row in cells.items() if _known(row.get(column))}
+    values = {cell: np.log(max(row[column], SMALLEST)) for cell, row in cells.items() if known(row.get(column))}
     return float(np.exp(by_task(values).mean())) if values else float("nan")
 
 
-def _known(value: Any) -> bool:
+def known(value: Any) -> bool:
+    """A row's value is a finite number."""
     return value is not None and bool(np.isfinite(value))
 
 

@@ -3,10 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 
+from metagan_rl.experiments.ranking import BASELINE, Ranking, Standing
+from metagan_rl.experiments.references import LEAST_ROOM
 from metagan_rl.experiments.statistics import Estimate
 from metagan_rl.experiments.summary import Group
 
@@ -37,6 +40,28 @@ def percents(estimate: Estimate) -> str:
     return f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]" if np.isfinite(estimate.low) else ""
 
 
+def fixed(value: float | None) -> str:
+    """A score: two decimals, or a dash for what is not known."""
+    if value is None or not np.isfinite(value):
+        return UNKNOWN
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "0.00")
+
+
+def fixed_interval(estimate: Estimate) -> str:
+    """The interval of a score, in brackets."""
+    return f"[{fixed(estimate.low)}, {fixed(estimate.high)}]" if np.isfinite(estimate.low) else ""
+
+
+def amount(value: float | None) -> str:
+    """A number of updates: 3072 as "3.1 k", 20 million as "20 M"."""
+    if value is None or not np.isfinite(value):
+        return UNKNOWN
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size * 0.9995:
+            return f"{value / size:.2g}{unit}" if value < 9.95 * size else f"{value / size:.0f}{unit}"
+    return f"{value:.0f}"
+
+
 def whiskers(group: Group) -> dict[str, Any]:
     """Ratios to the reference on one logarithmic scale, as positions from 0 to 100.
 
@@ -64,43 +89,66 @@ def shade(value: float, reference: float) -> str:
     return f"rgba({'0,114,178' if strength > 0 else '230,120,0'},{0.42 * min(1.0, abs(strength)):.2f})"
 
 
-def as_csv(groups: Sequence[Group]) -> str:
-    """All entries with all their numbers, one a line; what is not known is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    estimates = ("distance", "ratio", "wins")
-    ends = [name + end for name in estimates for end in ("", "_low", "_high")]
+ESTIMATES = ("distance", "ratio", "wins")
+OVERALL = (
+    "score", "score_over_tasks", "improvement", "optimality_gap", "low_score", "diverged", "modes_lost", "vanished",
+)  # fmt: skip
+EVERYTHING = "all"
+
+
+def as_csv(groups: Sequence[Group], ranking: Ranking) -> str:
+    """All numbers, one line for each scheduler over everything (``all``) and in each group; the unknown is empty."""
     means = list(dict.fromkeys(name for group in groups for entry in group.entries for name in entry.means))
-    writer.writerow(
-        ["suite", "split", "tag", "scheduler", "tasks", "seeds", "runs", "failed", *ends, "diverged", *means]
-    )
+    ends = ("", "_low", "_high")
+    columns = ["suite", "split", "tag", "scheduler", "tasks", "seeds", "runs", "failed"]
+    columns += [name + end for name in ESTIMATES for end in ends] + ["diverged", *means, "scored"]
+    columns += [name + end for name in OVERALL for end in ends if name + end != "diverged"]
+    columns += [f"{kind}_{tag}{end}" for kind in ("score", "gap") for tag in ranking.tiers for end in ends]
+    columns += ["tuning_updates", "extra_updates"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    for standing in ranking.standings:
+        writer.writerow(_overall(standing))
     for group in groups:
         for entry in group.entries:
-            row: list[Any] = [group.suite, group.split, group.tag, entry.scheduler]
-            row += [entry.tasks, entry.seeds, entry.runs, entry.failed]
-            for name in estimates:
-                estimate = getattr(entry, name)
-                row += [_plain(estimate.value), _plain(estimate.low), _plain(estimate.high)]
-            row += [_plain(entry.diverged), *(_plain(entry.means.get(name, float("nan"))) for name in means)]
+            row: dict[str, Any] = {"suite": group.suite, "split": group.split, "tag": group.tag}
+            row |= {name: getattr(entry, name) for name in columns[3:8]}
+            for name in ESTIMATES:
+                row |= _spread(name, getattr(entry, name))
+            row |= {"diverged": _plain(entry.diverged)} | {name: _plain(value) for name, value in entry.means.items()}
             writer.writerow(row)
     return text.getvalue()
+
+
+def _overall(standing: Standing) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(("suite", "split", "tag"), EVERYTHING)
+    row |= {name: getattr(standing, name) for name in ("scheduler", "tasks", "seeds", "runs", "failed", "scored")}
+    for name in ("distance", *OVERALL):
+        row |= _spread(name, getattr(standing, name))
+    for kind, values in (("score", standing.tiers), ("gap", standing.gaps)):
+        for tag, estimate in values.items():
+            row |= _spread(f"{kind}_{tag}", estimate)
+    return row | {name: _plain(getattr(standing, name)) for name in ("tuning_updates", "extra_updates")}
+
+
+def _spread(name: str, estimate: Estimate) -> dict[str, str]:
+    return {name + end: _plain(value) for end, value in zip(("", "_low", "_high"), astuple(estimate), strict=True)}
 
 
 def _plain(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else ""
 
 
-def as_markdown(groups: Sequence[Group], commands: Sequence[str]) -> str:
-    """The headline tables; ``commands`` say how the benchmark was called."""
-
-    def safe(text: object) -> str:
-        return str(text).replace("|", "\\|").replace("\n", " ")
-
+def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[str]) -> str:
+    """The ranking and the headline tables; ``commands`` say how the benchmark was called."""
     parts = ["# Benchmark of GAN training schedules", *(f"`{line}`" for line in commands or ["run_benchmark"])]
     if not groups:
         parts.append("No run has finished yet.")
+    else:
+        parts += _ranking(ranking)
     for group in groups:
-        reference = safe(group.reference)
+        reference = _safe(group.reference)
         columns = (
             f"scheduler | distance | 95 % | ratio to {reference} | 95 % | wins | 95 % | diverged | precision | coverage"
         )
@@ -109,7 +157,7 @@ def as_markdown(groups: Sequence[Group], commands: Sequence[str]) -> str:
             "|---|--:|:--|--:|:--|--:|:--|--:|--:|--:|--:|",
         ]
         for entry in group.entries:
-            name = f"**{safe(entry.scheduler)}**" if entry.best else safe(entry.scheduler)
+            name = f"**{_safe(entry.scheduler)}**" if entry.best else _safe(entry.scheduler)
             cells = [name, number(entry.distance.value), interval(entry.distance)]
             cells += [number(entry.ratio.value), interval(entry.ratio), percent(entry.wins.value), percents(entry.wins)]
             cells += [
@@ -121,10 +169,60 @@ def as_markdown(groups: Sequence[Group], commands: Sequence[str]) -> str:
         dashes = " | " * 9
         table.append(f"| *real against real (floor)* | {number(group.floor)}{dashes}|")
         table.append(f"| *untrained (start)* | {number(group.start)}{dashes}|")
-        parts += [f"## {safe(group.name)}", "\n".join(table)]
+        parts += [f"## {_safe(group.name)}", "\n".join(table)]
     parts.append(
         "Distance = sliced Wasserstein + 1 - F(precision, coverage), geometric mean over tasks, lower is better. "
         "Bold: lower than the next best, with a 95 % interval of the paired ratio that excludes 1. "
         "Intervals are over tasks: bootstrap, or Student's where there are fewer than 8. Runs: tasks x seeds."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _ranking(ranking: Ranking) -> list[str]:
+    """The table over all groups, and what its columns are."""
+    titles = ["scheduler", "score", "95 % other seeds", "95 % other tasks", *map(_safe, ranking.tiers)]
+    titles += [f"P(better than {BASELINE})", "95 %", "optimality gap", "20th percentile"]
+    titles += ["distance", "diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
+    aligned = ["---", "--:", ":--", ":--", *["--:"] * len(ranking.tiers), "--:", ":--", *["--:"] * 9]
+    lines = ["| " + " | ".join(titles) + " |", "|" + "|".join(aligned) + "|"]
+    for standing in ranking.standings:
+        cells = [_safe(standing.scheduler), fixed(standing.score.value)]
+        cells += [fixed_interval(standing.score), fixed_interval(standing.score_over_tasks)]
+        cells += [fixed(standing.tiers[tag].value if tag in standing.tiers else None) for tag in ranking.tiers]
+        cells += [percent(standing.improvement.value), percents(standing.improvement)]
+        cells += [fixed(standing.optimality_gap.value), fixed(standing.low_score.value)]
+        cells.append(number(standing.distance.value))
+        cells += [percent(getattr(standing, name).value) for name in ("diverged", "modes_lost", "vanished")]
+        cells += [amount(standing.tuning_updates), amount(standing.extra_updates)]
+        lines.append("| " + " | ".join([*cells, f"{standing.tasks} x {standing.seeds}"]) + " |")
+    return ["## Ranking", "\n".join(lines), what_ranking_shows(ranking)]
+
+
+def what_ranking_shows(ranking: Ranking) -> str:
+    """What the columns of the ranking are, and which tasks it is of."""
+    told = "There are no scores, because it was not measured on these tasks what tuning wins; lowest distance first. "
+    if ranking.scored:
+        told = (
+            "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
+            "oracle): 0 is the median random constant, 1 the best schedule that random search on that very task found. "
+            "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one "
+            "seed a task), the second what other tasks of the same kind would give. Optimality gap: mean of 1 - score, "
+            f"the score cut off at -1 and 1. Scores are of {ranking.scored} of {ranking.tasks} tasks"
+        )
+        if ranking.narrow:
+            told += f"; {ranking.narrow} were left out because tuning wins next to nothing there (untuned / oracle "
+            told += f"below {LEAST_ROOM:g})"
+        if ranking.unreferenced:
+            told += f"; on {ranking.unreferenced} it was not measured what tuning wins"
+        told += ". "
+    if ranking.baseline:
+        told += f"P(better): a run ends at a smaller distance than one of {BASELINE} on the same task, ties half. "
+    return told + (
+        "Distance: geometric mean over all tasks. Modes lost and vanishing gradient: shares of the runs that did not "
+        "diverge. Tuned with: GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is "
+        "unknown."
+    )
+
+
+def _safe(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")

@@ -192,6 +192,8 @@ def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
     for name in (*SCHEDULERS, "known-family", "held-out-family", "wine", "spiral/test/0000", "floor", "0f0f"):
         assert name in words
     assert page.headings == [
+        "Ranking",
+        "The four promises",
         "Results",
         "Families",
         "Training of the agent",
@@ -204,7 +206,7 @@ def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
 
 
 def test_the_report_made_again_is_the_same(fresh: Path) -> None:
-    names = ("report.html", "summary.md", "summary.csv")
+    names = ("report.html", "summary.md", "summary.csv", "promises.csv")
     before = [(fresh / name).read_bytes() for name in names]
     write_report(fresh)
     assert [(fresh / name).read_bytes() for name in names] == before
@@ -213,13 +215,18 @@ def test_the_report_made_again_is_the_same(fresh: Path) -> None:
 def test_summaries_hold_the_tables(benchmark: Path) -> None:
     with (benchmark / "summary.csv").open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
-    assert len(records) == len(GROUPS) * len(SCHEDULERS)
+    overall = [record for record in records if record["tag"] == "all"]
+    assert {record["scheduler"] for record in overall} == set(SCHEDULERS)
+    assert all(record["score"] == "" and float(record["distance"]) > 0 for record in overall)  # nothing to score by
+    assert len(records) - len(overall) == len(GROUPS) * len(SCHEDULERS)
     learned = next(r for r in records if r["scheduler"] == "learned" and r["tag"] == "known-family")
     assert float(learned["ratio_low"]) < float(learned["ratio"]) == pytest.approx(0.6, rel=0.2)
     assert learned["tasks"] == "4"
     markdown = (benchmark / "summary.md").read_text(encoding="utf-8")
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in lines}) == 1
+    assert "## Ranking" in markdown
+    for section in markdown.split("\n## ")[1:]:
+        lines = [line for line in section.splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) == 1
     assert "held-out-family" in markdown
 
 

@@ -13,6 +13,7 @@ from metagan_rl.experiments.statistics import (
     divergence_rate,
     geometric_mean,
     paired_ratio,
+    rate,
     win_rate,
 )
 
@@ -111,6 +112,19 @@ def test_win_rate_interval_is_wilsons() -> None:
         {(t, s): 1.0 for t, _ in mine for s in range(5)}, {(t, s): 2.0 for t, _ in mine for s in range(5)}
     )
     assert more_seeds == estimate  # tasks are the unit
+
+
+@pytest.mark.parametrize(
+    ("happened", "of", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_rates_have_the_published_intervals(happened: int, of: int, low: float, high: float) -> None:
+    """Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3."""
+    estimate = rate({(f"{run:03d}", 0): run < happened for run in range(of)})
+    assert estimate.value == pytest.approx(happened / of)
+    assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=6e-5)
+    other = scipy.stats.binomtest(happened, of).proportion_ci(method="wilson")
+    assert (estimate.low, estimate.high) == pytest.approx((other.low, other.high), abs=1e-9)
 
 
 def test_divergence_rate_and_averages() -> None:
