@@ -13,14 +13,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metagan_rl.envs.vector import member_seeds
-from metagan_rl.errors import InvalidValueError, MetaGANError
+from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 
 ANSWER_SECONDS = 1.0
 """How often a silent worker is checked to be alive."""
-
-
-class WorkerError(MetaGANError, RuntimeError):
-    """A worker process failed or was killed."""
 
 
 class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):

@@ -7,11 +7,10 @@ that depend on the chosen tasks alone; so rows are the same whoever else is comp
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from metagan_rl.agents.scheduler import Scheduler, scheduler_names
 from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, SchedulerError, UnknownNameError
 from metagan_rl.evaluation import evaluate, floor, generated
+from metagan_rl.experiments.backends import Workers
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics import STABILITY_TERMS, mode_statistics
 from metagan_rl.tasks import Task, get_suite
@@ -92,14 +92,27 @@ class BenchmarkConfig:
 
 @dataclass(frozen=True)
 class _Batch:
+    """What one worker runs at a time; ``policy`` is a policy file's content: the file may not be where it is run."""
+
     suite: str
     split: str
     tasks: tuple[str, ...]
     seed: int
     scheduler: str
-    policy: str | None
+    policy: bytes | None
     interval_updates: int
     sampled: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.scheduler}, seed {self.seed}, on {self.suite}-{self.split}: {', '.join(self.tasks)}"
+
+    def make_scheduler(self) -> Scheduler:
+        if self.policy is None:
+            return make_scheduler(self.scheduler)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "policy.safetensors"
+            path.write_bytes(self.policy)
+            return load_policy(path)
 
 
 def run_benchmark(
@@ -116,8 +129,8 @@ def run_benchmark(
     Args:
         configs: one for each split to compare on.
         out: directory for ``rows.jsonl``, ``curves.jsonl`` and ``samples.npz``; extended if it holds a benchmark.
-        backend: ``"process"``.
-        workers: processes; by default one for each core; 0 runs everything in this one.
+        backend: ``"process"``, or ``"ray"`` for more machines; rows are the same.
+        workers: batches run at once; by default one for each core; 0 runs everything in this process.
         command: how the benchmark was called, kept with the results.
         show: gets a line now and then.
 
@@ -128,23 +141,23 @@ def run_benchmark(
         OutputError: the directory cannot be written.
         FileFormatError: the directory holds results of other tasks or settings.
         UnknownNameError: no such backend.
+        MissingDependencyError: Ray is not installed.
+        WorkerError: a batch lost its worker again and again; the rows of the others are there.
     """
-    if backend != "process":
-        raise UnknownNameError("backend", backend, ["process"])
     configs = [configs] if isinstance(configs, BenchmarkConfig) else list(configs)
-    out = make_directory(out)
-    _write_config(configs, out, command)
-    done = _done(out / ROWS)
-    batches = [batch for config in configs for batch in _batches(config) if not _keys(batch) <= done]
-    total = sum(len(batch.tasks) for batch in batches)
-    finished, started = 0, time.monotonic()
-    count = min(os.cpu_count() or 1, max(1, len(batches))) if workers is None else workers
-    for rows, curves, samples in _results_of(batches, count):
-        _append(out / CURVES, (curve for curve in curves if _key(curve) not in done))
-        _add_samples(out / SAMPLES, samples)
-        _append(out / ROWS, (row for row in rows if _key(row) not in done))
-        finished += len(rows)
-        show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
+    with Workers(_run, backend=backend, workers=workers) as crew:
+        out = make_directory(out)
+        _write_config(configs, out, command)
+        done = _done(out / ROWS)
+        batches = [batch for config in configs for batch in _batches(config) if not _keys(batch) <= done]
+        total = sum(len(batch.tasks) for batch in batches)
+        finished, started = 0, time.monotonic()
+        for _, (rows, curves, samples) in crew.run(batches):
+            _append(out / CURVES, (curve for curve in curves if _key(curve) not in done))
+            _add_samples(out / SAMPLES, samples)
+            _append(out / ROWS, (row for row in rows if _key(row) not in done))
+            finished += len(rows)
+            show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
     return out
 
 
@@ -156,37 +169,13 @@ def gan_seed(task: Task, seed: int) -> int:
 _Result = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, np.ndarray]]
 
 
-def _results_of(batches: Sequence[_Batch], workers: int) -> Iterator[_Result]:
-    """Results as they come, from this process or from others."""
-    if workers == 0:
-        yield from map(_run, batches)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_prepare) as pool:
-        futures = [pool.submit(_run, batch) for batch in batches]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            for future in futures:
-                future.cancel()
-            raise
-
-
-def _prepare() -> None:
-    import signal
-
-    from metagan_rl.runtime import prepare_process
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    prepare_process()
-
-
 def _batches(config: BenchmarkConfig) -> Iterator[_Batch]:
     tasks = config.chosen_tasks()
     sampled = _sampled(tasks)
-    named: list[tuple[str, str | None]] = [(name, None) for name in config.schedulers]
-    named += [(name, os.fspath(path)) for name, path in config.policies]
-    at_once = {name: max(1, BATCH // _make(name, policy).members) for name, policy in named}
+    named: list[tuple[str, bytes | None]] = [(name, None) for name in config.schedulers]
+    named += [(name, Path(path).read_bytes()) for name, path in config.policies]
+    at_once = {name: BATCH for name, _ in config.policies}
+    at_once |= {name: max(1, BATCH // make_scheduler(name).members) for name in config.schedulers}
     for seed in range(config.seeds):
         for scheduler, policy in named:
             for budget in dict.fromkeys(task.budget for task in tasks):
@@ -195,10 +184,6 @@ def _batches(config: BenchmarkConfig) -> Iterator[_Batch]:
                     yield _Batch(
                         config.suite, config.split, some, seed, scheduler, policy, config.interval_updates, wanted
                     )
-
-
-def _make(scheduler: str, policy: str | None) -> Scheduler:
-    return load_policy(policy) if policy else make_scheduler(scheduler)
 
 
 def _parts(names: Sequence[str], at_once: int) -> Iterator[tuple[str, ...]]:
@@ -221,7 +206,7 @@ def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
 def _run(batch: _Batch) -> _Result:
     split = get_suite(batch.suite).split(batch.split)
     tasks = [split[name] for name in batch.tasks]
-    scheduler = _make(batch.scheduler, batch.policy)
+    scheduler = batch.make_scheduler()
     seeds = [gan_seed(task, batch.seed) for task in tasks]
     started = time.monotonic()
     keys = [

@@ -84,7 +84,9 @@ class Benchmark:
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; extended if it holds some already."""
     backend: str = "process"
-    """How runs are spread: process."""
+    """Where runs are spread: over the processes of this machine (process), or over a Ray cluster (ray)."""
+    workers: int | None = None
+    """Batches of up to 32 runs at once; by default one for each core. 0: all in this process."""
 
     def run(self, command: str) -> None:
         """Does it."""
@@ -98,7 +100,7 @@ class Benchmark:
             self.seeds,
             self.tasks,
         )
-        run_benchmark(config, self.out, backend=self.backend, command=command, show=_show)
+        run_benchmark(config, self.out, backend=self.backend, workers=self.workers, command=command, show=_show)
         report = write_report(self.out)
         _show((self.out / "summary.md").read_text(encoding="utf-8"))
         _show(f"report: {report}")

@@ -68,3 +68,7 @@ class OutputError(MetaGANError, OSError):
 
 class SchedulerError(MetaGANError, RuntimeError):
     """A scheduler raised, or gave something that is no controls."""
+
+
+class WorkerError(MetaGANError, RuntimeError):
+    """A worker process failed or was killed."""

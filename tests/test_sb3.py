@@ -9,8 +9,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metagan_rl.envs import SB3VecEnv, make_sb3_vec_env
-from metagan_rl.envs.sharded import WorkerError
-from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.errors import InvalidValueError, UnknownNameError, WorkerError
 
 SHORT = {"horizon": 2, "interval_updates": 12, "knobs": ("generator_lr", "ratio")}
 
