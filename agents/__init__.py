@@ -15,6 +15,7 @@ _HOMES = {
     "TrainConfig": "training",
     "train": "training",
     "FastLstmPolicy": "recurrent_policy",
+    "FastRecurrentPPO": "recurrent_ppo",
     "SchedulerPolicy": "recurrent_policy",
 }
 __all__ = sorted(_HOMES)

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from rich.progress import Progress, TaskID
-from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.logger import configure
 
 from metagan_rl import __version__
 from metagan_rl.agents.policy import PolicyConfig, PolicyScheduler, save_policy
 from metagan_rl.agents.recurrent_policy import SchedulerPolicy, keep_controls
+from metagan_rl.agents.recurrent_ppo import FastRecurrentPPO
 from metagan_rl.agents.rollout_log import RolloutLog
 from metagan_rl.agents.validation import Validation
 from metagan_rl.controls import CYCLE, KNOBS
@@ -183,7 +183,7 @@ class TrainingRun:
         self.run_intervals = config.horizon or max(1, budget // config.interval_updates)
         steps = self.run_intervals * config.trial_runs
         torch.manual_seed(config.seed)
-        self.model = RecurrentPPO(
+        self.model = FastRecurrentPPO(
             SchedulerPolicy,
             self.env,
             learning_rate=config.learning_rate,
