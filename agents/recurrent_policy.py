@@ -3,9 +3,11 @@
 from typing import Any
 
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from stable_baselines3.common.distributions import MultiCategoricalDistribution
 from torch import Tensor, nn
 
 from metagan_rl.agents.direct_layer import DirectLayer
+from metagan_rl.agents.fast_recurrent_ppo import FastMultiCategorical
 
 
 class FastLstmPolicy(RecurrentActorCriticPolicy):
@@ -14,6 +16,13 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
     The rollout buffer cuts sequences at episode starts, so only a sequence's first step can be one: zeroing the state
     there allows a single LSTM call, where the parent loops over time in Python. See sb3-contrib issue 113.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if {"optimizer_kwargs", "optimizer_class"}.isdisjoint(options):
+            options["optimizer_kwargs"] = {"eps": 1e-5, "fused": True}  # the parent's, and all weights in one call
+        super().__init__(*args, **options)
+        if isinstance(self.action_dist, MultiCategoricalDistribution):
+            self.action_dist = FastMultiCategorical(self.action_dist.action_dims)
 
     @staticmethod
     def _process_sequence(  # type: ignore[override]  # the parent's annotation leaves out that states are pairs

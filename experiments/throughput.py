@@ -338,13 +338,18 @@ def _agent(turns: int) -> Row:
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
+    from metagan_rl.agents.fast_recurrent_ppo import FastRecurrentPPO
     from metagan_rl.agents.recurrent_policy import FastLstmPolicy
 
     options = {"lstm_hidden_size": 64, "net_arch": {"pi": [64], "vf": [64]}, "enable_critic_lstm": True}
     models = []
-    for policy in (FastLstmPolicy, "MlpLstmPolicy"):
+    pairs: tuple[tuple[type[RecurrentPPO], Any], ...] = (
+        (FastRecurrentPPO, FastLstmPolicy),
+        (RecurrentPPO, "MlpLstmPolicy"),
+    )
+    for algorithm, policy in pairs:
         env = DummyVecEnv([_Trials] * 64)
-        model = RecurrentPPO(
+        model = algorithm(
             policy, env, n_steps=64, batch_size=1024, n_epochs=1, gamma=1.0, seed=0, device="cpu", policy_kwargs=options
         )
         model.learn(64 * 64)

@@ -10,7 +10,16 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from metagan_rl.agents import FastLstmPolicy, Scheduler, TrainConfig, load_policy, make_scheduler, save_policy, train
+from metagan_rl.agents import (
+    FastLstmPolicy,
+    FastRecurrentPPO,
+    Scheduler,
+    TrainConfig,
+    load_policy,
+    make_scheduler,
+    save_policy,
+    train,
+)
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.agents.training import _resumed
@@ -90,6 +99,49 @@ def test_the_fast_sequence_path_gives_the_same_numbers(inner_start):
     slow = RecurrentActorCriticPolicy._process_sequence(features, states, starts.flatten(), lstm)
     fast = FastLstmPolicy._process_sequence(features, states, starts.flatten(), lstm)
     torch.testing.assert_close(fast, slow)
+
+
+class Ragged(Recall):
+    """Three choices, and episodes of 1 to 6 steps."""
+
+    action_space = gym.spaces.MultiDiscrete([2, 5, 3])
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = super().reset(seed=seed)
+        self.length = int(self.np_random.integers(1, 7))
+        return observation, info
+
+
+@pytest.mark.parametrize("environment", [Recall, Ragged])
+def test_the_fast_update_is_the_stock_update(environment):
+    """Rollouts, minibatches, losses and weights, over several iterations of both."""
+    options = {"n_steps": 16, "batch_size": 24, "n_epochs": 2, "learning_rate": 1e-2, "seed": 3, "device": "cpu"}
+    small = {"policy_kwargs": {"net_arch": [8], "lstm_hidden_size": 8}}
+    models = [
+        algorithm(policy, DummyVecEnv([environment] * 5), **options, **small)
+        for algorithm, policy in ((RecurrentPPO, "MlpLstmPolicy"), (FastRecurrentPPO, FastLstmPolicy))
+    ]
+    batches = []
+    for model in models:
+        torch.manual_seed(0)
+        np.random.seed(0)
+        model.learn(3 * 16 * 5)
+        batches.append(list(model.rollout_buffer.get(24)))
+    for stock, fast in zip(*(model.policy.state_dict().values() for model in models), strict=True):
+        torch.testing.assert_close(fast, stock, rtol=1e-3, atol=1e-5)
+    for stock, fast in zip(*batches, strict=True):
+        for one, other in zip(stock, fast, strict=True):
+            for tensor, twin in zip(_tensors(one), _tensors(other), strict=True):
+                torch.testing.assert_close(twin, tensor, rtol=1e-3, atol=1e-5)
+    assert type(models[1].rollout_buffer) is not type(models[0].rollout_buffer)
+    obs = torch.randn(4, 2)
+    starts, states = torch.ones(4), tuple(torch.zeros(1, 4, 8) for _ in range(2))
+    modes = [model.policy.get_distribution(obs, states, starts)[0].mode() for model in models]
+    torch.testing.assert_close(*modes)
+
+
+def _tensors(value):
+    return [value] if isinstance(value, torch.Tensor) else [each for part in value for each in _tensors(part)]
 
 
 def test_training_writes_a_policy_curves_and_a_checkpoint(tmp_path):

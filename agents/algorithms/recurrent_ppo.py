@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from metagan_rl.agents.algorithms.algorithm import ALGORITHMS
 from metagan_rl.agents.algorithms.ppo import Ppo
 from metagan_rl.agents.direct_layer import keep_controls
+from metagan_rl.agents.fast_recurrent_ppo import FastRecurrentPPO
 from metagan_rl.agents.recurrent_policy import SchedulerPolicy
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.sb3 import SB3VecEnv
@@ -24,7 +24,7 @@ class RecurrentPpo(Ppo):
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
         """The model, which keeps the controls in force at first."""
         config = self.config
-        model = RecurrentPPO(
+        model = FastRecurrentPPO(
             SchedulerPolicy,
             env,
             policy_kwargs={
