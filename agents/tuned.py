@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from metagan_rl.losses import LOSSES
 
 FOLDER = Path(__file__).with_name("schedules")
 KIND = "metagan-rl schedule"
+SWITCHED = ("ratio", "loss", "penalty_weight")
+"""Fields that a schedule may switch once."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Schedule:
         generator_lr, discriminator_lr: at the start and at the end.
         hold: share of the budget before the rates begin to change, in [0, 1); from there on they change exponentially.
         ratio, loss: names.
-        penalty_weight: of the loss's penalty, at all times.
+        penalty_weight: of the loss's penalty.
+        switch: share of the budget in [0, 1) after which the later values hold; ``None`` to keep the first throughout.
+        later_ratio, later_loss, later_penalty_weight: from the switch on; ``None`` for what stays as it was.
     """
 
     generator_lr: tuple[float, float]
@@ -35,6 +39,10 @@ class Schedule:
     ratio: str
     loss: str
     penalty_weight: float
+    switch: float | None = None
+    later_ratio: str | None = None
+    later_loss: str | None = None
+    later_penalty_weight: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("generator_lr", "discriminator_lr"):
@@ -42,12 +50,26 @@ class Schedule:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; both rates must lie between 0 and 100")
         if not 0 <= self.hold < 1:
             raise InvalidValueError(f"hold is {self.hold}; it must lie in [0, 1)")
-        if not 0 <= self.penalty_weight <= MAX_PENALTY_WEIGHT:
-            raise InvalidValueError(
-                f"penalty_weight is {self.penalty_weight}; it must lie between 0 and {MAX_PENALTY_WEIGHT:g}"
-            )
-        RATIOS.index(self.ratio)
-        LOSSES.index(self.loss)
+        for name in ("penalty_weight", "later_penalty_weight"):
+            weight = getattr(self, name)
+            if weight is not None and not 0 <= weight <= MAX_PENALTY_WEIGHT:
+                raise InvalidValueError(f"{name} is {weight}; it must lie between 0 and {MAX_PENALTY_WEIGHT:g}")
+        if self.switch is not None and not 0 <= self.switch < 1:
+            raise InvalidValueError(f"switch is {self.switch}; it must lie in [0, 1), or be None")
+        later = [name for name in SWITCHED if getattr(self, f"later_{name}") is not None]
+        if self.switch is None and later:
+            raise InvalidValueError(f"later_{later[0]} is given, but switch is None; say when to switch")
+        for ratio in (self.ratio, self.later_ratio):
+            if ratio is not None:
+                RATIOS.index(ratio)
+        for loss in (self.loss, self.later_loss):
+            if loss is not None:
+                LOSSES.index(loss)
+
+    def later(self) -> "Schedule":
+        """What holds from the switch on."""
+        changed = {name: getattr(self, f"later_{name}") for name in SWITCHED}
+        return replace(self, **{name: value for name, value in changed.items() if value is not None})
 
 
 class Tuned(Scheduler):
@@ -102,13 +124,18 @@ def _controls(schedules: Sequence[Schedule], situation: Situation) -> Controls:
         start, end = np.array([getattr(schedule, name) for schedule in schedules]).T
         rate = start * (end / start) ** along
         factors.append(np.clip(rate / situation.rates[:, column], 1 / LR_FACTOR, LR_FACTOR))
-    return Controls(
-        generator_lr=factors[0],
-        discriminator_lr=factors[1],
-        ratio=np.array([RATIOS.index(schedule.ratio) for schedule in schedules]),
-        loss=np.array([LOSSES.index(schedule.loss) for schedule in schedules]),
-        penalty_weight=np.array([schedule.penalty_weight for schedule in schedules]),
-    )
+    switch = np.array([np.inf if schedule.switch is None else schedule.switch for schedule in schedules])
+    first, later = _switched(schedules), _switched([schedule.later() for schedule in schedules])
+    values = {name: np.where(situation.progress < switch, first[name], later[name]) for name in SWITCHED}
+    return Controls(generator_lr=factors[0], discriminator_lr=factors[1], **values)
+
+
+def _switched(schedules: Sequence[Schedule]) -> dict[str, np.ndarray]:
+    return {
+        "ratio": np.array([RATIOS.index(schedule.ratio) for schedule in schedules]),
+        "loss": np.array([LOSSES.index(schedule.loss) for schedule in schedules]),
+        "penalty_weight": np.array([schedule.penalty_weight for schedule in schedules]),
+    }
 
 
 def save_schedule(path: str | Path, scheduler: Tuned) -> None:

@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from metagan_rl.agents.scheduler import Situation
-from metagan_rl.agents.tuned import Schedule, Tuned, load_schedule, save_schedule
+from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.controls import Controls
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.tasks import Base
@@ -37,6 +38,35 @@ def test_a_base_too_far_off_gets_what_controls_can_reach() -> None:
     assert controls.generator_lr[0] == pytest.approx(30) and controls.discriminator_lr[0] == pytest.approx(1 / 30)
 
 
+def test_ratio_loss_and_penalty_switch_once_and_rates_do_not_notice() -> None:
+    changes = {"later_ratio": "1:1", "later_loss": "lsgan", "later_penalty_weight": 0.0}
+    switching = replace(SCHEDULE, switch=0.25, **changes)
+    only_ratio = replace(SCHEDULE, switch=0.5, later_ratio="3:1")
+    many = Candidates([SCHEDULE, switching, only_ratio])
+    for progress, now in ((0.0, False), (0.24, False), (0.25, True), (1.0, True)):
+        shown = situation(progress, *[(1e-3, 1e-3)] * 3)
+        plain, switched, partly = (many.propose(shown).describe(run) for run in range(3))
+        assert plain == Tuned(SCHEDULE).propose(shown).describe(0)
+        later = {"ratio": "1:1", "loss": "lsgan", "penalty_weight": 0.0}
+        assert switched == ({**plain, **later} if now else plain)
+        assert partly == ({**plain, "ratio": "3:1"} if progress >= 0.5 else plain)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"switch": 1.0}, "switch is 1.0"),
+        ({"switch": -0.1}, "switch is -0.1"),
+        ({"later_loss": "lsgan"}, "later_loss is given, but switch is None"),
+        ({"switch": 0.5, "later_penalty_weight": 101.0}, "later_penalty_weight is 101.0"),
+        ({"switch": 0.5, "later_ratio": "9:1"}, "9:1"),
+    ],
+)
+def test_a_switch_that_makes_no_sense_is_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises((InvalidValueError, UnknownNameError), match=words):
+        replace(SCHEDULE, **change)
+
+
 def test_without_the_base_rates_nothing_is_guessed() -> None:
     with pytest.raises(InvalidValueError, match="absolute base rates"):
         Tuned(SCHEDULE).propose(replace(situation(0.0, (1e-3, 1e-3)), rates=None))
@@ -46,6 +76,18 @@ def test_files_keep_schedule_and_metadata(tmp_path: Path) -> None:
     save_schedule(tmp_path / "mine.json", Tuned(SCHEDULE, {"made": "by hand"}))
     loaded = load_schedule(tmp_path / "mine.json")
     assert loaded.schedule == SCHEDULE and loaded.metadata == {"made": "by hand"}
+    switching = replace(SCHEDULE, switch=0.25, later_ratio="1:1")
+    save_schedule(tmp_path / "switching.json", Tuned(switching))
+    assert load_schedule(tmp_path / "switching.json").schedule == switching
+
+
+def test_files_from_before_schedules_could_switch_still_load(tmp_path: Path) -> None:
+    save_schedule(tmp_path / "mine.json", Tuned(SCHEDULE))
+    record = json.loads((tmp_path / "mine.json").read_text())
+    for name in ("switch", "later_ratio", "later_loss", "later_penalty_weight"):
+        del record["schedule"][name]
+    (tmp_path / "mine.json").write_text(json.dumps(record))
+    assert load_schedule(tmp_path / "mine.json").schedule == SCHEDULE
 
 
 def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
