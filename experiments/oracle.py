@@ -1,0 +1,282 @@
+"""Makes the references of a split: ``python -m metagan_rl.experiments.oracle --suite planar --split test``.
+
+On every task, 64 schedules drawn at random are run on two GAN seeds: half of them constants, half of them decays that
+may switch ratio, loss and penalty once. What a task has to offer lies between two of their distances:
+
+* untuned: of the median constant, what a blind first trial gets;
+* oracle: of the schedule that was best on both seeds, run again on four others. An oracle judged on the runs that chose
+  it flatters itself by a fifth and more.
+
+Between them runs the curve of random search: the distance of the best of n trials, chosen on one seed and judged on the
+other. Trials go into ``trials.jsonl`` task by task; a search that was stopped goes on where it was.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+from scipy.special import gammaln
+
+from metagan_rl import __version__
+from metagan_rl.agents.drive import drive
+from metagan_rl.agents.tuned import Candidates, Schedule
+from metagan_rl.controls import RATIOS
+from metagan_rl.evaluation import evaluate
+from metagan_rl.experiments.benchmark import gan_seed
+from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.runtime import prepare_process
+from metagan_rl.signals import KNOWN_LOSSES
+from metagan_rl.tasks import Task, get_suite
+
+TRIALS = "trials.jsonl"
+SEARCH_SEEDS = (2000, 2001)
+"""Seeds of the runs that choose, far from the benchmark's."""
+JUDGE_SEEDS = (3000, 3001, 3002, 3003)
+"""Seeds of the runs that judge what was chosen."""
+DEEPEST_FALL = 100.0
+"""Rates of a decay fall by at most this factor."""
+
+
+@dataclass
+class Search:
+    """Options of the search."""
+
+    suite: str = "planar"
+    """Suite of tasks."""
+    split: Literal["train", "val", "test"] = "test"
+    """Its split."""
+    trials: int = 64
+    """Schedules drawn for each task, half of them constants."""
+    tasks: int | None = None
+    """Tasks at most, the first of each family first; all by default."""
+    seed: int = 0
+    """Of the schedules drawn."""
+    workers: int = 2
+    """Processes; 0 searches in this one."""
+    out: Path = Path("runs/oracle")
+    """Directory for the trials."""
+    references: Path | None = None
+    """Where to write the references; by default into the directory."""
+
+
+def draw(rng: np.random.Generator, kind: str) -> Schedule:
+    """A random schedule: a ``"constant"``, or a ``"decay"`` with one switch of ratio, loss and penalty."""
+
+    def rate() -> float:
+        return float(np.exp(rng.uniform(*np.log(RATE_RANGE))))
+
+    def ratio() -> str:
+        return list(RATIOS)[rng.integers(len(RATIOS))]
+
+    def loss() -> str:
+        return KNOWN_LOSSES[rng.integers(len(KNOWN_LOSSES))]
+
+    def penalty() -> float:
+        weight = float(np.exp(rng.uniform(*np.log(PENALTY_RANGE))))
+        return weight if rng.uniform() < 0.5 else 0.0
+
+    generator, discriminator = rate(), rate()
+    constant = Schedule((generator, generator), (discriminator, discriminator), 0.0, ratio(), loss(), penalty())
+    if kind == "constant":
+        return constant
+    falls = np.exp(rng.uniform(0, np.log(DEEPEST_FALL), size=2)).tolist()
+    return replace(
+        constant,
+        generator_lr=(generator, generator / falls[0]),
+        discriminator_lr=(discriminator, discriminator / falls[1]),
+        hold=float(rng.uniform(0, 0.8)),
+        switch=float(rng.uniform(0.1, 0.9)),
+        later_ratio=ratio(),
+        later_loss=loss(),
+        later_penalty_weight=penalty(),
+    )
+
+
+def schedules_for(task: Task, trials: int, seed: int) -> list[tuple[str, Schedule]]:
+    """Kind and schedule of each trial; every task draws its own."""
+    rng = np.random.default_rng([seed, gan_seed(task, seed)])
+    kinds = ["constant"] * (trials // 2) + ["decay"] * (trials - trials // 2)
+    return [(kind, draw(rng, kind)) for kind in kinds]
+
+
+def judge(task: Task, schedules: Sequence[Schedule], seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Runs schedules on a task, side by side.
+
+    Returns:
+        Distances at the end, ``[schedules, seeds]`` each: on the reference that choosing may look at, and on the larger
+        one for final figures.
+    """
+    pairs = [(schedule, seed) for schedule in schedules for seed in seeds]
+    runs, _ = drive(
+        Candidates([schedule for schedule, _ in pairs]),
+        [task] * len(pairs),
+        [gan_seed(task, seed) for _, seed in pairs],
+    )
+    final = evaluate(runs.population, range(len(pairs)), report=True).distance
+    shape = len(schedules), len(seeds)
+    return runs.quality.distance.reshape(shape), final.reshape(shape)
+
+
+def search(suite: str, split: str, name: str, trials: int, seed: int) -> dict[str, Any]:
+    """All trials on one task, and the best of them judged anew: a line of ``trials.jsonl``."""
+    task = get_suite(suite).split(split)[name]
+    drawn = schedules_for(task, trials, seed)
+    seen, final = judge(task, [schedule for _, schedule in drawn], SEARCH_SEEDS)
+    chosen = int(np.log(seen).mean(axis=1).argmin())
+    _, judged = judge(task, [drawn[chosen][1]], JUDGE_SEEDS)
+    return {
+        "suite": suite,
+        "split": split,
+        "task": name,
+        "seed": seed,
+        "trials": trials,
+        "kinds": [kind for kind, _ in drawn],
+        "seen": [_plain(values) for values in seen],
+        "distance": [_plain(values) for values in final],
+        "chosen": chosen,
+        "schedule": asdict(drawn[chosen][1]),
+        "judged": _plain(judged[0]),
+        "version": __version__,
+    }
+
+
+def best_of(seen: np.ndarray, judged: np.ndarray, count: int) -> float:
+    """Expected judged value of the best of ``count`` trials drawn without replacement, best being the lowest seen.
+
+    Of N trials in the order of what was seen, the i-th (from 0) is the best of n with probability
+    C(N - 1 - i, n - 1) / C(N, n).
+
+    Args:
+        seen: what is chosen by, ``[N]``.
+        judged: what the choice is worth, ``[N]``.
+        count: n, from 1 to N.
+    """
+    total = len(seen)
+
+    def log_choose(of: np.ndarray, some: int) -> np.ndarray:
+        possible = of >= some
+        safe = np.where(possible, of, some)
+        return np.where(possible, gammaln(safe + 1) - gammaln(some + 1) - gammaln(safe - some + 1), -np.inf)
+
+    left = total - 1 - np.arange(total)
+    weights = np.exp(log_choose(left, count - 1) - log_choose(np.array(total), count))
+    return float(weights @ judged[np.argsort(seen, kind="stable")])
+
+
+def reference(line: dict[str, Any]) -> dict[str, Any]:
+    """What one task's trials come to: untuned, oracle, its schedule, and the curve of random search."""
+    seen, final = np.log(line["seen"]), np.log(line["distance"])
+    constant = np.array([kind == "constant" for kind in line["kinds"]])
+    counts = [2**power for power in range(len(seen).bit_length()) if 2**power <= len(seen)]
+    curve = []
+    for count in counts:
+        ways = [best_of(seen[:, a], final[:, b], count) for a, b in ((0, 1), (1, 0))]
+        curve.append([count, _digits(np.exp(np.mean(ways)))])
+    return {
+        "untuned": _digits(np.exp(np.median(final[constant].mean(axis=1)))),
+        "oracle": _digits(np.exp(np.log(line["judged"]).mean())),
+        "schedule": line["schedule"],
+        "curve": curve,
+    }
+
+
+def make_references(options: Search, show: Callable[[str], None] = print) -> Path:
+    """Searches on every task that was not searched yet, and writes the references of all that were.
+
+    Returns:
+        The file of references.
+
+    Raises:
+        OutputError: the directory cannot be written.
+    """
+    make_directory(options.out)
+    suite = get_suite(options.suite)
+    tasks = in_turns(list(suite.split(options.split)))[: options.tasks]
+    path = options.out / TRIALS
+    lines = _read(path, options)
+    missing = [task.name for task in tasks if task.name not in lines]
+    started = time.monotonic()
+    jobs = [(options.suite, options.split, name, options.trials, options.seed) for name in missing]
+    for place, line in enumerate(_lines_of(jobs, options.workers), start=1):
+        lines[line["task"]] = line
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        show(f"{place}/{len(missing)} tasks in {time.monotonic() - started:.0f} s")
+    target = options.references or options.out / f"{options.suite}-{options.split}.json"
+    trained = sum(
+        suite.split(options.split)[name].budget * (len(SEARCH_SEEDS) * line["trials"] + len(JUDGE_SEEDS))
+        for name, line in lines.items()
+    )
+    record = {
+        "kind": "metagan-rl references",
+        "suite": options.suite,
+        "split": options.split,
+        "sha256": suite.sha256,
+        "interval_updates": 48,
+        "trials": options.trials,
+        "gan_updates": trained,
+        "version": __version__,
+        "command": f"python -m metagan_rl.experiments.oracle --suite {options.suite} --split {options.split}",
+        "tasks": {task.name: reference(lines[task.name]) for task in suite.split(options.split) if task.name in lines},
+    }
+    write_whole(target, json.dumps(record, indent=1) + "\n")
+    return target
+
+
+def in_turns(tasks: Sequence[Task]) -> list[Task]:
+    """The first task of each family, then the second of each, and so on: a search cut short has seen all kinds."""
+    groups: dict[tuple[str, str], list[Task]] = {}
+    for task in tasks:
+        groups.setdefault((task.tag, task.name.rpartition("/")[0]), []).append(task)
+    longest = max(map(len, groups.values()))
+    return [group[place] for place in range(longest) for group in groups.values() if place < len(group)]
+
+
+def _lines_of(jobs: Sequence[tuple[str, str, str, int, int]], workers: int) -> Iterator[dict[str, Any]]:
+    """Results of :func:`search` as they come."""
+    if workers == 0:
+        yield from (search(*job) for job in jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare_process) as pool:
+        for future in as_completed([pool.submit(search, *job) for job in jobs]):
+            yield future.result()
+
+
+def _read(path: Path, options: Search) -> dict[str, dict[str, Any]]:
+    """Earlier lines of the same search; what another search left is not taken up."""
+    if not path.exists():
+        return {}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:  # the search was stopped in the middle of a line
+        write_whole(path, whole)
+    wanted = (options.suite, options.split, options.seed, options.trials)
+    lines = [json.loads(line) for line in whole.splitlines()]
+    keys = ("suite", "split", "seed", "trials")
+    return {line["task"]: line for line in lines if tuple(line[key] for key in keys) == wanted}
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _plain(values: np.ndarray) -> list[float]:
+    return [_digits(value) for value in values]
+
+
+def main() -> None:
+    """Makes references as the command line says."""
+    prepare_process()
+    print(make_references(tyro.cli(Search), show=lambda line: print(line, flush=True)))
+
+
+if __name__ == "__main__":
+    main()
