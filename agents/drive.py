@@ -1,6 +1,6 @@
 """Drives a scheduler over GAN runs: the one loop that training's validation and the benchmark share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,13 +29,21 @@ class Trace:
     stability: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
-def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **options: Any) -> tuple[Runs, Trace]:
+def drive(
+    scheduler: Scheduler,
+    tasks: Sequence[Task],
+    seeds: Sequence[int],
+    *,
+    watch: Callable[[int, Runs], None] = lambda interval, runs: None,
+    **options: Any,
+) -> tuple[Runs, Trace]:
     """Trains one GAN for each task under a scheduler, to the end of their budget.
 
     Args:
         scheduler: begun anew.
         tasks: B of them.
         seeds: of the GANs, and of what the scheduler draws at random, one for each.
+        watch: gets the number of intervals done and the runs, before the first interval and after each; it only looks.
         **options: of :class:`Runs`.
 
     Returns:
@@ -53,6 +61,7 @@ def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **o
     trace = Trace(distance=[runs.quality.distance])
     rates = runs.base_rates()
     reward = np.zeros(len(runs))
+    watch(0, runs)
     for interval in range(int(runs.horizons[0])):
         situation = Situation(runs.signals(), runs.base_controls(), runs.controls, reward, rates)
         with _blaming(scheduler, interval):
@@ -67,6 +76,7 @@ def drive(scheduler: Scheduler, tasks: Sequence[Task], seeds: Sequence[int], **o
         trace.controls.append(controls)
         for name, values in outcome.stability.items():
             trace.stability.setdefault(name, []).append(values)
+        watch(interval + 1, runs)
     return runs, trace
 
 
