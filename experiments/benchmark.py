@@ -25,17 +25,17 @@ from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, SchedulerError, UnknownNameError
 from metagan_rl.evaluation import evaluate, floor, generated
 from metagan_rl.experiments.backends import Workers
+from metagan_rl.experiments.records import read_rows
+from metagan_rl.experiments.samples import RESERVED, SAMPLES, SampleKeeper, add_samples
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics import STABILITY_TERMS, mode_statistics
 from metagan_rl.tasks import Task, get_suite
 
-CONFIG, ROWS, CURVES, SAMPLES = "benchmark.json", "rows.jsonl", "curves.jsonl", "samples.npz"
+CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
 BATCH = 32
 """GANs trained together: as many tasks, or fewer of a scheduler that has several GANs for each."""
 SAMPLED_TASKS = 6
-"""Tasks of each tag whose samples are kept for pictures."""
-SAMPLED_POINTS, SAMPLED_VALUES = 512, 1 << 15
-"""Points kept of each, and numbers in them: fewer of wide ones, of which pictures show 36."""
+"""Tasks of each tag whose samples are kept for pictures, of the first seed."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,10 @@ class BenchmarkConfig:
         names = [*self.schedulers, *(name for name, _ in self.policies)]
         if not names or len(set(names)) != len(names):
             raise InvalidValueError(f"schedulers {names}; name at least one, and each once")
+        for name in set(names).intersection(RESERVED):
+            raise InvalidValueError(
+                f"a scheduler or policy is named {name!r}, which the file of samples needs; rename it"
+            )
         for name, path in self.policies:
             load_policy(path)
             if name in known:
@@ -154,7 +158,7 @@ def run_benchmark(
         finished, started = 0, time.monotonic()
         for _, (rows, curves, samples) in crew.run(batches):
             _append(out / CURVES, (curve for curve in curves if _key(curve) not in done))
-            _add_samples(out / SAMPLES, samples)
+            add_samples(out / SAMPLES, samples)
             _append(out / ROWS, (row for row in rows if _key(row) not in done))
             finished += len(rows)
             show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
@@ -219,8 +223,9 @@ def _run(batch: _Batch) -> _Result:
         }
         for task in tasks
     ]
+    keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, batch.sampled)
     try:
-        runs, trace = drive(scheduler, tasks, seeds, interval_updates=batch.interval_updates)
+        runs, trace = drive(scheduler, tasks, seeds, watch=keeper, interval_updates=batch.interval_updates)
     except SchedulerError as error:  # a scheduler that misbehaves is a result too
         return (
             [
@@ -236,14 +241,7 @@ def _run(batch: _Batch) -> _Result:
         for key, values in zip(keys, _results(runs, trace, scheduler), strict=True)
     ]
     curves = [{**key, **_curve(trace, member)} for member, key in enumerate(keys)]
-    samples = {}
-    for member, task in enumerate(tasks):
-        if task.name in batch.sampled and task.networks.kind != "dirac":
-            kept = min(SAMPLED_POINTS, max(SAMPLED_VALUES // task.dim, 36))
-            points = generated(runs.population, [member])[0][:kept]
-            samples[f"{task.name}|{batch.scheduler}"] = np.nan_to_num(points.numpy()).clip(-100, 100).astype(np.float16)
-            samples[f"{task.name}|real"] = task.data().reward_reference[:kept].numpy().astype(np.float16)
-    return rows, curves, samples
+    return rows, curves, keeper.samples()
 
 
 def _results(runs: Runs, trace: Trace, scheduler: Scheduler) -> Iterator[dict[str, Any]]:
@@ -307,8 +305,6 @@ def _keys(batch: _Batch) -> set[tuple[Any, ...]]:
 def _done(path: Path) -> set[tuple[Any, ...]]:
     if not path.exists():
         return set()
-    from metagan_rl.experiments.report import read_rows
-
     rows = read_rows(path.parent)
     for file in (path, path.with_name(CURVES)):
         content = file.read_bytes() if file.exists() else b""
@@ -326,19 +322,6 @@ def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; what is there stays usable") from error
-
-
-def _add_samples(path: Path, samples: dict[str, np.ndarray]) -> None:
-    if not samples:
-        return
-    import io
-
-    if path.exists():
-        with np.load(path) as earlier:
-            samples = {**{name: earlier[name] for name in earlier.files}, **samples}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **samples)  # type: ignore[arg-type]  # keywords are arrays
-    write_whole(path, buffer.getvalue())
 
 
 def _policy_files(config: BenchmarkConfig) -> list[tuple[str, Path]]:

@@ -72,12 +72,13 @@ def schedule_of(
     steps = min(GRID, max(len(curve["generator_lr"]) for curve in curves))
     bands, shares = {}, {}
     for name in NUMBERS:
-        values = np.array([_resampled(curve[name], steps) for curve in curves], dtype=np.float64)
+        values = np.array([resampled(curve[name], steps) for curve in curves], dtype=np.float64)
         low, middle, high = np.nanquantile(values, [0.25, 0.5, 0.75], axis=0)
         bands[name] = Band((np.arange(steps) + 0.5) / steps, middle, low, high)
     for name, names in choices.items():
-        chosen = np.array([_resampled(curve[name], steps) for curve in curves])
-        shares[name] = np.array([(chosen == each).mean(axis=0) for each in names])
+        code = {each: place for place, each in enumerate(names)}
+        chosen = np.array([[code.get(each, -1) for each in resampled(curve[name], steps)] for curve in curves])
+        shares[name] = np.array([(chosen == place).mean(axis=0) for place in range(len(names))])
     return bands, shares
 
 
@@ -93,5 +94,6 @@ def choices_in(curves: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     }
 
 
-def _resampled(values: Sequence[Any], steps: int) -> list[Any]:
+def resampled(values: Sequence[Any], steps: int) -> list[Any]:
+    """What held at ``steps`` even moments of values that each held for an equal part of the run."""
     return [values[step * len(values) // steps] for step in range(steps)]

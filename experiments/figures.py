@@ -1,6 +1,5 @@
-"""The report's pictures: inline SVG for curves, PNG for samples. Names and legends belong to the page."""
+"""The report's curves as inline SVG, for a light page or a dark one. Names and legends belong to the page."""
 
-import base64
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -8,10 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import convolve
 
 from metagan_rl.controls import LR_FACTOR, MAX_PENALTY_WEIGHT
-from metagan_rl.envs.render import STYLE, Plane, is_image, log_axis, mosaic
+from metagan_rl.envs.render import STYLE, log_axis
 from metagan_rl.errors import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
 
 SVG = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "metagan-rl", "axes.grid": True, "grid.color": "#ececec"}
 FONT = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
-PIXELS = 200
-"""Width of a picture of samples, shown at half of that or less."""
-REAL_GREY = "#9a9a9a"
 
 # Okabe and Ito's colours and, where they run out, Tol's "muted" ones: told apart by all common kinds of colour vision.
 KNOWN_COLOURS = {
@@ -39,6 +34,13 @@ OTHER_COLOURS = ("#d55e00", "#332288", "#117733", "#aa4499", "#661100", "#44aa99
 DASHES = ((), (6, 2), (2, 1.5), (6, 2, 1.5, 2), (10, 3))
 RATIO_COLOURS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")  # six steps of cividis
 LOSS_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#bbcc33", "#ffaabb", "#44bb99", "#dddddd")  # Tol's "light"
+DARK = {
+    "#000000": "#f4f4f2", "#56b4e9": "#63bdf0", "#009e73": "#2fc79a", "#0072b2": "#4ba0e4", "#e69f00": "#eeaa22",
+    "#999933": "#b9b957", "#cc79a7": "#de92bb", "#882255": "#d0649b", "#d55e00": "#f5813a", "#332288": "#9a8bf0",
+    "#117733": "#46b56d", "#aa4499": "#d27ac4", "#661100": "#cc6b55", "#44aa99": "#58c6b3", "#6699cc": "#83b4e6",
+    "#222222": "#d9dbde", "#3c3c3c": "#c3c6ca", "#bdbdbd": "#5d6167", "#ececec": "#34373c",
+}  # fmt: skip
+"""What stands for each colour on a dark page: of the schedulers, then of text, axes and grids."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,16 @@ def style() -> Any:
 
 
 def inline_svg(figure: "Figure", key: str) -> str:
-    """The figure as an ``<svg>`` element for an HTML page: no prolog, no external names, its ids under ``key``."""
+    """The figure as an ``<svg>`` element for an HTML page: no prolog, no external names; see :func:`themed`.
+
+    Args:
+        figure: to write.
+        key: what its ids begin with.
+    """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.savefig(
+        buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text, flags=re.DOTALL)
@@ -110,8 +119,14 @@ def inline_svg(figure: "Figure", key: str) -> str:
     opening = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", opening)
     rest = re.sub(r'\bid="', f'id="{key}-', rest)
     rest = re.sub(r'(url\(#|href="#)', rf"\1{key}-", rest)
+    rest = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: themed(found[0]), rest)
     rest = re.sub(r"((?:font|font-family): ?[^;\"]*?)'DejaVu Sans'(?:, sans-serif)?", rf"\1{FONT}", rest)
     return f'{opening} aria-hidden="true">{rest}'
+
+
+def themed(colour: str) -> str:
+    """A colour ``#rrggbb`` as CSS that follows the page, on a dark one as its partner in ``DARK``."""
+    return f"var(--c{colour[1:]},{colour})" if colour in DARK else colour
 
 
 def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line], x_label: str) -> str:
@@ -182,49 +197,6 @@ def training_panel(
             log_axis(axes, float(seen.min()) / 1.1, float(seen.max()) * 1.1)
         axes.set(xlabel=x_label, ylabel=y_label)
         return inline_svg(figure, key)
-
-
-def sample_picture(points: np.ndarray, real: np.ndarray, colour: str | None) -> str:
-    """Samples as a PNG in a data address: a mosaic of images, else a scatter over the real points in grey.
-
-    Args:
-        points: ``[N, D]``.
-        real: ``[M, D]``, decide axes and limits.
-        colour: of the points; ``None`` for real points by themselves.
-    """
-    points, real = np.asarray(points, dtype=np.float64), np.asarray(real, dtype=np.float64)
-    if is_image(real):
-        grey = mosaic(points, 6, 6, float(real.min()), float(real.max()))
-        return _png(np.repeat(grey[..., None], 3, axis=2))
-    plane = Plane(real, margin=0.25)
-    picture = np.ones((PIXELS, PIXELS, 3))
-    layers = [(real, REAL_GREY, 0.75 if colour is None else 0.4)]
-    if colour is not None:
-        layers.append((points, colour, 0.75))
-    for layer, shade, opacity in layers:
-        ink = np.array([int(shade[start : start + 2], 16) / 255 for start in (1, 3, 5)])
-        cover = 1 - (1 - opacity) ** _splat(plane, layer)
-        picture = picture * (1 - cover[..., None]) + ink * cover[..., None]
-    return _png(np.round(255 * picture).astype(np.uint8))
-
-
-def _splat(plane: Plane, points: np.ndarray) -> np.ndarray:
-    """How many dots cover each pixel ``[PIXELS, PIXELS]``."""
-    placed = plane(points)
-    x, y = ((placed - plane.low) / (plane.high - plane.low))[plane.inside(placed)].T
-    counts = np.histogram2d(1 - y, x, bins=PIXELS, range=[[0, 1], [0, 1]])[0]
-    offsets = np.hypot(*np.mgrid[-3:4, -3:4])
-    return np.asarray(convolve(counts, np.clip(2.6 - offsets, 0, 1), mode="constant"))
-
-
-def _png(pixels: np.ndarray) -> str:
-    try:
-        from matplotlib.image import imsave
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", "report", "the report") from error
-    buffer = io.BytesIO()
-    imsave(buffer, pixels, format="png", pil_kwargs={"optimize": True})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def draw_line(axes: "Axes", band: Band, line: Line, opacity: float) -> None:

@@ -1,19 +1,23 @@
 """The report: a benchmark directory becomes one HTML file that needs nothing else, and tables in Markdown and CSV."""
 
-import json
-import zipfile
+import base64
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from metagan_rl.errors import FileFormatError, MissingDependencyError
+from metagan_rl.agents.scheduler import SCHEDULERS, scheduler_names
+from metagan_rl.errors import MissingDependencyError
 from metagan_rl.experiments import figures, promises
 from metagan_rl.experiments.curves import choices_in, quality_bands, schedule_of
+from metagan_rl.experiments.gallery import default_pair, script_data, task_pages
 from metagan_rl.experiments.ranking import rank
+from metagan_rl.experiments.records import KEY, read_config, read_curves, read_lines, read_rows
 from metagan_rl.experiments.references import FOLDER, References, load_references
-from metagan_rl.experiments.summary import end_distance, group_rows, reference_of, summarise
+from metagan_rl.experiments.samples import SAMPLES
+from metagan_rl.experiments.summary import group_rows, reference_of, summarise
 from metagan_rl.experiments.tables import (
     amount,
     as_csv,
@@ -30,12 +34,8 @@ from metagan_rl.experiments.tables import (
 )
 from metagan_rl.files import write_whole
 
-KIND = "metagan-rl benchmark"
-KEY = ("suite", "split", "task", "seed", "scheduler")
-CONTROLS = ("distance", "generator_lr", "discriminator_lr", "ratio", "loss", "penalty_weight")
 TEMPLATES = Path(__file__).parent / "templates"
-MAX_SAMPLE_BYTES = 3_500_000
-"""Pictures of samples beyond this are left out, so that the report can be sent by mail."""
+SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
 STABILITY = (
     ("vanishing", "vanishing gradient"),
     ("saturation", "saturation of\N{NO-BREAK SPACE}D"),
@@ -62,44 +62,51 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
         OutputError: the directory cannot be written.
     """
     directory = Path(directory)
-    config = _config(directory)
+    config = read_config(directory)
     rows = read_rows(directory)
-    curves = read_lines(directory / "curves.jsonl", (*KEY, *CONTROLS))
+    curves = {tuple(curve[name] for name in KEY): curve for curve in read_curves(directory / "curves.jsonl")}
     training = read_lines(directory / "training.jsonl", ())
     schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row["scheduler"] for row in rows)]))
-    groups = summarise(rows, schedulers)
+    groups, reference = summarise(rows, schedulers), reference_of(schedulers)
     known = _references(config, references)
     ranking = rank(rows, known)
     lines = figures.lines_for(schedulers)
-    try:
-        panels, cards, choices = _curve_figures(rows, curves, schedulers, lines)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise FileFormatError(f"{directory / 'curves.jsonl'} is damaged: {error}") from error
-    promised = promises.promises(rows, curves, ranking, known, lines)
+    panels, cards, choices = _curve_figures(rows, curves, schedulers, lines)
+    promised = promises.promises(rows, list(curves.values()), ranking, known, lines)
     profile = promises.profile(rows, known, lines)
-    samples, left_out = _sample_figures(directory / "samples.npz", rows, schedulers, lines)
+    commands = [str(line) for line in config.get("commands") or ["metagan_rl.experiments.run_benchmark"]]
+    pages, left_out = task_pages(directory / SAMPLES, rows, curves, schedulers, lines, commands)
+    pair = default_pair(groups, reference, pages)
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     page = (
         _environment()
         .get_template("report.html.j2")
         .render(
             config=config,
+            commands=commands,
             groups=groups,
             ranking=ranking,
             profile=profile,
             promises=promised,
             schedulers=schedulers,
-            reference=reference_of(schedulers),
+            kinds=_kinds(schedulers, config),
+            reference=reference,
             lines=lines,
             panels=panels,
             cards=cards,
             choices=choices,
             colours={"ratio": figures.RATIO_COLOURS, "loss": figures.LOSS_COLOURS},
+            dark=figures.DARK,
             training=_training_figures(training, lines, schedulers),
-            samples=samples,
+            pages=pages,
+            pair=pair,
+            data=script_data(pages, schedulers, lines, choices, pair),
             left_out=left_out,
             stability=STABILITY,
             runs=sum(entry.runs for group in groups for entry in group.entries),
             errors=[row for row in rows if row.get("error")][:8],
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
     )
     write_whole(directory / "summary.csv", as_csv(groups, ranking))
@@ -109,66 +116,6 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     )
     write_whole(directory / "report.html", page)
     return directory / "report.html"
-
-
-def read_rows(directory: str | Path) -> list[dict[str, Any]]:
-    """The rows of a benchmark; a half-written last line is left out.
-
-    Args:
-        directory: with ``benchmark.json`` and, once a run has finished, ``rows.jsonl``.
-
-    Raises:
-        FileFormatError: the directory is not a benchmark's, or a row is damaged; the message names file and line.
-    """
-    _config(Path(directory))
-    path = Path(directory) / "rows.jsonl"
-    rows = read_lines(path, (*KEY, "tag", "family"))
-    for place, row in enumerate(rows, start=1):
-        if not row.get("error") and not isinstance(row.get("distance"), (int, float)) and not row.get("diverged"):
-            raise FileFormatError(f"{path}, row {place}: no distance; remove the line or run the benchmark again")
-    return rows
-
-
-def read_lines(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
-    """The records of a file with one JSON object a line; none if there is no such file.
-
-    Args:
-        path: of the file.
-        required: keys that each record must have.
-
-    Raises:
-        FileFormatError: a line that is whole (ends with a newline) is not such a record.
-    """
-    try:
-        content = path.read_bytes() if path.exists() else b""
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from error
-    records = []
-    for place, line in enumerate(content.split(b"\n")[:-1], start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            missing = [name for name in required if name not in record]
-        except (ValueError, TypeError):
-            raise FileFormatError(f"{path}, line {place} is damaged: {line[:60]!r}") from None
-        if not isinstance(record, dict) or missing:
-            raise FileFormatError(f"{path}, line {place} is not a record of a benchmark; missing: {', '.join(missing)}")
-        records.append(record)
-    return records
-
-
-def _config(directory: Path) -> dict[str, Any]:
-    path = directory / "benchmark.json"
-    if not path.is_file():
-        raise FileFormatError(f"{directory} is not a benchmark directory: it has no benchmark.json")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("kind") != KIND:
-        raise FileFormatError(f"{directory} is not a benchmark directory: {path.name} is not of kind {KIND!r}")
-    return config
 
 
 def _references(config: Mapping[str, Any], folder: str | Path) -> list[References]:
@@ -182,12 +129,12 @@ def _references(config: Mapping[str, Any], folder: str | Path) -> list[Reference
 
 def _curve_figures(
     rows: Sequence[dict[str, Any]],
-    curves: Sequence[dict[str, Any]],
+    curves: Mapping[tuple[Any, ...], dict[str, Any]],
     schedulers: Sequence[str],
     lines: Mapping[str, figures.Line],
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]]]:
     """Quality panels by title, schedule cards by scheduler, and the names of ratios and losses for their legends."""
-    latest = {tuple(curve[name] for name in KEY): curve for curve in curves if curve["generator_lr"]}
+    latest = {key: curve for key, curve in curves.items() if len(curve["generator_lr"])}
     panels = []
     for place, ((suite, split, tag), members) in enumerate(group_rows(rows).items()):
         sound = {tuple(row[name] for name in KEY): row for row in members if not row.get("error")}
@@ -205,6 +152,20 @@ def _curve_figures(
         if own:
             cards.append((name, figures.schedule_card(f"schedule{place}", *schedule_of(own, choices), lines[name])))
     return panels, cards, choices
+
+
+def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, str]:
+    """What sort of scheduler each is: the module it comes from says; policies are learned, others a user's own."""
+    known = scheduler_names()
+    policies = {name for each in config.get("configs", ()) for name, _ in each.get("policies", ())}
+    kinds = {}
+    for name in schedulers:
+        module = getattr(SCHEDULERS[name], "__module__", "") if name in known else ""
+        if name in policies or module == "metagan_rl.agents.policy":
+            kinds[name] = "learned"
+        else:
+            kinds[name] = module.rpartition(".")[2] if module.startswith("metagan_rl.") else "own"
+    return kinds
 
 
 def _training_figures(
@@ -238,41 +199,6 @@ def _column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
 
 
-def _sample_figures(
-    path: Path, rows: Sequence[dict[str, Any]], schedulers: Sequence[str], lines: Mapping[str, figures.Line]
-) -> tuple[list[dict[str, Any]], int]:
-    """One record for each task with its pictures by column, and how many tasks were left out for size."""
-    if not path.exists():
-        return [], 0
-    first: dict[tuple[str, str], dict[str, Any]] = {}  # rows of the first seed, in the order of the tables
-    for row in (row for group in group_rows(rows).values() for row in group):
-        known = first.setdefault((row["task"], row["scheduler"]), row)
-        if row["seed"] < known["seed"]:
-            first[row["task"], row["scheduler"]] = row
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from None
-    tags = {task: row["tag"] for (task, _), row in first.items() if f"{task}|real" in arrays}
-    shown: list[dict[str, Any]] = []
-    size = 0
-    for task, tag in tags.items():
-        real = arrays[f"{task}|real"]
-        cells: dict[str, Any] = {"real": (figures.sample_picture(real, real, None), None, False)}
-        for name in schedulers:
-            if f"{task}|{name}" in arrays:
-                picture = figures.sample_picture(arrays[f"{task}|{name}"], real, lines[name].colour)
-                result = first.get((task, name), {"error": "unknown"})
-                sound = not result.get("error")
-                cells[name] = (picture, end_distance(result) if sound else None, sound and bool(result.get("diverged")))
-        size += sum(len(picture) for picture, _, _ in cells.values())
-        if size > MAX_SAMPLE_BYTES:
-            break
-        shown.append({"task": task, "tag": tag, "columns": real.shape[1], "cells": cells})
-    return shown, len(tags) - len(shown)
-
-
 def _environment() -> Any:
     try:
         import jinja2
@@ -286,6 +212,13 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters.update(number=number, percent=percent, interval=interval, percents=percents)
+    environment.filters.update(themed=figures.themed, sortable=_sortable)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     environment.filters.update(fixed=fixed, fixed_interval=fixed_interval, amount=amount)
     environment.globals.update(whiskers=whiskers, shade=shade, what_ranking_shows=what_ranking_shows, nan=float("nan"))
     return environment
+
+
+def _sortable(value: float | None) -> str:
+    """A number for the script to sort by; empty where it is not known."""
+    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"

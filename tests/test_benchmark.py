@@ -11,6 +11,7 @@ from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, gan_seed, run_benchmark
+from metagan_rl.experiments.samples import SampleFile, SampleKeeper
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
 
@@ -116,6 +117,7 @@ def test_gan_seeds_differ_between_tasks_and_seeds(short_suite):
         ({"schedulers": ("linear", "linear")}, InvalidValueError, "each once"),
         ({"seeds": 0}, InvalidValueError, "seeds is 0"),
         ({"tasks": 0}, InvalidValueError, "tasks is 0"),
+        ({"policies": (("updates", "updates.safetensors"),)}, InvalidValueError, "'updates'.*rename"),
         ({"policies": (("mine", "nowhere.safetensors"),)}, FileFormatError, "nowhere.safetensors"),
     ],
 )
@@ -193,3 +195,74 @@ def test_the_shipped_policys_hash_is_kept(short_suite, tmp_path):
     record = json.loads((out / "benchmark.json").read_text())
     digest = hashlib.sha256(shipped_policy("default").read_bytes()).hexdigest()
     assert record["suites"][0]["policies"] == {"default": digest}
+
+
+def test_samples_are_kept_at_moments_from_start_to_end(short_suite, tmp_path):
+    config = BenchmarkConfig(short_suite, "test", ("constant", "linear"), seeds=2)
+    out = run_benchmark(config, tmp_path, workers=0)
+    with np.load(out / "samples.npz") as file:
+        samples = {name: file[name] for name in file.files}
+    names = {"constant", "linear", "real", "updates"}
+    assert set(samples) == {f"short|test|{task}|{name}" for task in ("ring/2", "moons/2") for name in names}
+    for task in ("ring/2", "moons/2"):
+        kept = {name: samples[f"short|test|{task}|{name}"] for name in names}
+        assert kept["updates"].tolist() == [0, 48, 96, 144, 192]  # seven moments, rounded up to four intervals
+        assert kept["constant"].shape == kept["linear"].shape == (5, 512, 2)
+        assert kept["constant"].dtype == np.float16
+        assert np.array_equal(kept["constant"][0], kept["linear"][0]), "both begin with the same weights and noise"
+        assert not np.array_equal(kept["constant"][-1], kept["linear"][-1])
+        steps = [np.abs(np.diff(kept["constant"][[0, place]], axis=0)).mean() for place in (1, 4)]
+        assert 0 < steps[0] < steps[1]
+    before = (out / "samples.npz").read_bytes()
+    run_benchmark(replace(config, seeds=3), out, workers=0)
+    assert (out / "samples.npz").read_bytes() == before, "only the first seed's are kept"
+
+
+def test_who_watches_sees_every_interval_and_changes_nothing(short_suite):
+    from metagan_rl.evaluation import generated
+    from metagan_rl.tasks import get_suite
+
+    tasks = list(get_suite(short_suite).split("test"))[:2]
+    seen = []
+
+    class Watch:
+        def look(self, interval, runs):
+            seen.append((interval, runs.done_intervals.tolist(), generated(runs.population, [0])[0].shape))
+
+        def take(self, sources): ...
+
+    watched, _ = drive(make_scheduler("linear"), tasks, [1, 2], watch=Watch())
+    alone, _ = drive(make_scheduler("linear"), tasks, [1, 2])
+    assert [(interval, done) for interval, done, _ in seen] == [(each, [each, each]) for each in range(5)]
+    assert np.array_equal(watched.quality.distance, alone.quality.distance)
+
+
+def test_samples_of_a_run_with_several_gans_are_those_of_the_best(short_suite):
+    from metagan_rl.evaluation import generated
+    from metagan_rl.tasks import get_suite
+
+    tasks = list(get_suite(short_suite).split("test"))[:2]
+    keeper = SampleKeeper(short_suite, "test", "pbt", [task.name for task in tasks])
+    runs, _ = drive(make_scheduler("pbt"), tasks, [1, 2], watch=keeper)
+    kept = keeper.samples()
+    for member, task in enumerate(tasks):
+        points = kept[f"short|test|{task.name}|pbt"]
+        assert len(points) == 5
+        expected = generated(runs.population, [member])[0][: points.shape[1]].numpy()
+        assert np.allclose(points[-1], expected, atol=2e-3)
+
+
+def test_tasks_of_the_same_name_in_two_suites_keep_their_own_samples(short_suite, tmp_path):
+    rng = np.random.default_rng(1)
+    tasks = [sample_task("ring", rng, name=name, budget=192, base=Base(batch_size=32)) for name in ("ring/1", "ring/2")]
+    register_suite(Suite("other", 1, "for tests", {"train": tuple(tasks[:1]), "test": tuple(tasks[1:])}))
+    try:
+        configs = [BenchmarkConfig(name, "test", ("constant",), seeds=1, tasks=1) for name in (short_suite, "other")]
+        out = run_benchmark(configs, tmp_path, workers=0)
+    finally:
+        SUITES.remove("other")
+    file = SampleFile(out / "samples.npz")
+    one, other = (file.of(suite, "test", "ring/2", ["constant"]) for suite in (short_suite, "other"))
+    assert not np.array_equal(one.real, other.real)
+    assert not np.array_equal(one.points["constant"], other.points["constant"])
+    assert not file.holds("third", "test", "ring/2")

@@ -499,6 +499,7 @@ def test_rows_of_a_benchmark_hold_the_frechet_distance_and_its_report_shows_imag
     found = {row["family"]: row["frechet"] for row in rows}
     assert found["ring8"] is None and 1 < found["mnist"] <= WORST_FRECHET
     with np.load(out / "samples.npz") as samples:
-        assert samples["mnist/test|real"].shape == samples["mnist/test|constant"].shape == (41, 784)
-        assert len(samples[f"{ring.name}|real"]) == 512
+        kept = {name: samples[f"few-images|test|mnist/test|{name}"].shape for name in ("real", "constant")}
+        assert kept == {"real": (36, 784), "constant": (2, 36, 784)}
+        assert samples[f"few-images|test|{ring.name}|real"].shape == (512, 2)
     assert "data:image/png" in report.read_text(encoding="utf-8")

@@ -1,7 +1,10 @@
 """The report: whole, self-contained, escaped; and plain words about a directory that is none."""
 
+import base64
 import csv
+import hashlib
 import json
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -37,10 +40,19 @@ GROUPS = (
 )
 
 
+SHARES = (0.0, 0.25, 0.5, 1.0)
+"""Moments at which samples are kept."""
+
+
 def make_benchmark(
-    directory: Path, schedulers: Sequence[str] = SCHEDULERS, tasks: int = 2, seeds: int = 2, intervals: int = 6
+    directory: Path,
+    schedulers: Sequence[str] = SCHEDULERS,
+    tasks: int = 2,
+    seeds: int = 2,
+    intervals: int = 6,
+    ends_only: bool = False,
 ) -> Path:
-    """A directory as ``run_benchmark`` leaves it, with made-up results."""
+    """A directory as ``run_benchmark`` leaves it, with made-up results; as version 0.1.0 did with ``ends_only``."""
     rng = np.random.default_rng(0)
     rows, curves, samples = [], [], {}
     for suite, tag, families, dim in GROUPS:
@@ -48,8 +60,11 @@ def make_benchmark(
             for index in range(tasks):
                 name, difficulty = f"{family}/test/{index:04d}", np.exp(rng.normal(-1, 0.5))
                 real = ring(rng, dim)
+                stored = name if ends_only else f"{suite}|test|{name}"
                 if index == 0:
-                    samples[f"{name}|real"] = real.astype(np.float16)
+                    samples[f"{stored}|real"] = real.astype(np.float16)
+                    if not ends_only:
+                        samples[f"{stored}|updates"] = (3072 * np.array(SHARES)).astype(np.int64)
                 for seed in range(seeds):
                     for scheduler in schedulers:
                         key = {"suite": suite, "split": "test", "task": name, "seed": seed, "scheduler": scheduler}
@@ -60,7 +75,8 @@ def make_benchmark(
                         curves.append(curve(key, end, intervals, rng))
                         if index == seed == 0:
                             points = ring(rng, dim) * (1 + rng.normal(0, 0.12 * factor, (len(real), dim)))
-                            samples[f"{name}|{scheduler}"] = points.astype(np.float16)
+                            moving = points if ends_only else np.stack([share * points for share in SHARES])
+                            samples[f"{stored}|{scheduler}"] = moving.astype(np.float16)
     config = {
         "kind": "metagan-rl benchmark",
         "version": "0.1.0",
@@ -133,7 +149,8 @@ def training() -> list[dict[str, Any]]:
 class Page(HTMLParser):
     """Text, tags and attributes of the page; fails on tags that do not match."""
 
-    VOID = frozenset({"meta", "br", "img"})
+    VOID = frozenset({"meta", "br", "img", "input"})
+    CONTROLS = frozenset({"input", "select", "button", "textarea"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -142,12 +159,21 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.ids: list[str] = []
         self.tags: set[str] = set()
+        self.addresses: list[str] = []
+        self.scripts: list[tuple[str | None, str]] = []
+        self.unlabelled: list[dict[str, str | None]] = []
         self.feed(html)
         assert self.open == []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "srcset")]
+        assert not [name for name, _ in attrs if name.startswith("on")], "scripts live in one place"
+        if tag == "script":
+            self.scripts.append((dict(attrs).get("type"), ""))
+        if tag in self.CONTROLS - {"button"} and "label" not in self.open and "aria-label" not in dict(attrs):
+            self.unlabelled.append(dict(attrs))
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -160,8 +186,16 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self.open[-1:] == ["script"]:
+            self.scripts[-1] = (self.scripts[-1][0], data)
         if self.open[-1:] == ["h2"]:
             self.headings.append(data)
+
+
+def page_data(directory: Path) -> dict[str, Any]:
+    """What the page's script is given."""
+    data: dict[str, Any] = json.loads(Page((directory / "report.html").read_text(encoding="utf-8")).scripts[0][1])
+    return data
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +213,130 @@ def fresh(benchmark: Path, tmp_path: Path) -> Path:
 def test_the_report_needs_nothing_else(benchmark: Path) -> None:
     html = (benchmark / "report.html").read_text(encoding="utf-8")
     assert len(html) < 6_000_000
-    for outside in ("http", "//www", "<script", "<link", "@import", "file:"):
+    for outside in ("http:", "https:", "//www", "<link", "@import", "file:", "fetch(", "XMLHttpRequest", "innerHTML"):
         assert outside not in html
+    assert set(re.findall(r"url\((.)", html)) <= {"#"}
     page = Page(html)
+    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
+    assert {address[1:] for address in page.addresses if address.startswith("#")} <= set(page.ids)
     assert {"svg", "img", "table", "style"} <= page.tags
     assert len(set(page.ids)) == len(page.ids)
+
+
+def test_the_browser_may_run_the_pages_own_script_only(benchmark: Path) -> None:
+    html = (benchmark / "report.html").read_text(encoding="utf-8")
+    (kind, _), (own, script) = Page(html).scripts
+    assert (kind, own) == ("application/json", None)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in html
+
+
+def test_every_control_has_a_label(benchmark: Path) -> None:
+    page = Page((benchmark / "report.html").read_text(encoding="utf-8"))
+    assert {"select", "input", "button"} <= page.tags
+    assert page.unlabelled == []
+    assert "Play" in page.words
+
+
+def test_samples_over_time_are_in_the_data(benchmark: Path) -> None:
+    data = page_data(benchmark)
+    assert [each["name"] for each in data["schedulers"]] == list(SCHEDULERS)
+    assert [SCHEDULERS[place] for place in data["pair"]] == ["constant", "learned"]
+    assert [task["task"] for task in data["tasks"]][-1] == "digits/test/0000"
+    for task in data["tasks"]:
+        assert task["updates"] == [0, 768, 1536, 3072]
+        for run in task["runs"]:
+            assert run["moments"] == len(run["at"]) == len(SHARES)
+            assert len(run["curve"]["distance"]) == 7 and len(run["curve"]["loss"]) == 6
+            assert run["at"][0] == run["curve"]["distance"][0] and run["at"][-1] == run["curve"]["distance"][-1]
+    ring, digits = data["tasks"][0], data["tasks"][-1]
+    points = np.frombuffer(base64.b64decode(ring["runs"][0]["points"]), dtype=np.int8).reshape(len(SHARES), 200, 2)
+    assert len(set(map(tuple, points[0].tolist()))) == 1, "all points begin in one place"
+    inside = points[-1][(points[-1] != -128).all(axis=1)]
+    assert len(inside) > 150 and (np.abs(inside) <= 120).all() and inside.std() > 40
+    assert digits["pixels"] and digits["runs"][0]["points"].startswith("data:image/png;base64,")
+
+
+def test_a_benchmark_that_kept_ends_only_has_a_report(tmp_path: Path) -> None:
+    directory = make_benchmark(tmp_path, ends_only=True)
+    page = Page(write_report(directory).read_text(encoding="utf-8"))
+    assert "Samples at the end" in page.headings and "Samples over time" in page.headings
+    data = page_data(directory)
+    assert len(data["tasks"]) == 6
+    assert all(task["updates"] == [] for task in data["tasks"])
+    assert all(run["moments"] == len(run["at"]) == 1 for task in data["tasks"] for run in task["runs"])
+
+
+def test_ends_and_moments_may_lie_in_one_file(fresh: Path) -> None:
+    with np.load(fresh / "samples.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["ring/test/0000|cosine"] = arrays.pop("planar|test|ring/test/0000|cosine")[-1]
+    np.savez_compressed(fresh / "samples.npz", **arrays)
+    write_report(fresh)
+    assert [run["moments"] for run in page_data(fresh)["tasks"][0]["runs"]] == [4, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("planar|test|ring/test/0000|cosine", np.zeros((3, 5, 2)), "4 moments and 2 columns"),
+        ("planar|test|ring/test/0000|cosine", np.zeros((4, 5, 3)), "4 moments and 2 columns"),
+        ("planar|test|ring/test/0000|cosine", np.zeros(5), "4 moments and 2 columns"),
+        ("planar|test|ring/test/0000|cosine", np.zeros((4, 0, 2)), "shape"),
+        ("planar|test|ring/test/0000|cosine", np.array(["a"]), "<U1"),
+        ("planar|test|ring/test/0000|cosine", np.array([{}], dtype=object), "allow_pickle"),
+        ("planar|test|ring/test/0000|real", np.zeros(3), "make no sense"),
+        ("planar|test|ring/test/0000|updates", np.array([0, 0, 1, 2]), "make no sense"),
+    ],
+)
+def test_damaged_samples_are_named(fresh: Path, name: str, array: np.ndarray, words: str) -> None:
+    with np.load(fresh / "samples.npz") as file:
+        arrays = {each: file[each] for each in file.files}
+    assert name in arrays
+    np.savez_compressed(fresh / "samples.npz", **{**arrays, name: array})
+    with pytest.raises(FileFormatError, match=rf"samples\.npz is damaged.*{words}"):
+        write_report(fresh)
+
+
+def test_samples_damaged_in_the_middle_are_named(fresh: Path) -> None:
+    content = bytearray((fresh / "samples.npz").read_bytes())
+    content[len(content) // 3 : len(content) // 3 + 4000] = bytes(4000)
+    (fresh / "samples.npz").write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"samples\.npz is damaged"):
+        write_report(fresh)
+
+
+def test_samples_beyond_the_size_limit_are_left_out_and_told(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("metagan_rl.experiments.gallery.MAX_BYTES", 60_000)
+    text = write_report(fresh).read_text(encoding="utf-8")
+    shown = len(page_data(fresh)["tasks"])
+    assert 0 < shown < 6 and f"{6 - shown} more task" in text
+
+
+@pytest.mark.parametrize(
+    "hostile", ["</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "a\u2028'{{ 7*7 }}"]
+)
+def test_hostile_names_do_nothing(tmp_path: Path, hostile: str) -> None:
+    directory = make_benchmark(tmp_path, ("constant", hostile), tasks=1, seeds=1, intervals=3)
+    for file in ("rows.jsonl", "curves.jsonl"):
+        path = directory / file
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        for record in records:
+            record["task"] = record["task"].replace("ring/", f"{hostile}/")
+            record["loss"] = [hostile] * 3
+            record["suite"] = record["suite"].replace("planar", hostile)
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    with np.load(directory / "samples.npz") as file:
+        arrays = {name.replace("planar", hostile).replace("ring/", f"{hostile}/"): file[name] for name in file.files}
+    np.savez_compressed(directory / "samples.npz", **arrays)
+    html = write_report(directory).read_text(encoding="utf-8")
+    page = Page(html)  # which refuses event handlers and unknown addresses
+    assert len(page.scripts) == 2
+    assert hostile not in html
+    data = page_data(directory)
+    assert data["schedulers"][1]["name"] == hostile and data["choices"]["loss"][0][0] == hostile
+    assert f"{hostile}/test/0000" in [task["task"] for task in data["tasks"]]
+    assert hostile in page.words
 
 
 def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
@@ -200,6 +353,7 @@ def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
         "Quality over the run",
         "Schedules chosen",
         "Samples at the end",
+        "Samples over time",
         "Stability",
         "How to read this",
     ]
