@@ -163,6 +163,7 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
     for schedule, value in zip(finalists, chosen, strict=True):
         note("val", schedule, value)
         show(f"validation {np.exp(value):.3f}: {schedule}")
+    earlier = 0 if options.start is None else load_schedule(options.start).cost
     best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
     budget = suite.split("train")[0].budget
     result = Tuned(
@@ -171,7 +172,7 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
             "metagan_rl": __version__,
             "search": {name: value for name, value in asdict(options).items() if name not in ("out", "start")},
             "validation_distance": float(f"{np.exp(best_value):.6g}"),
-            "gan_updates": budget * (len(train) * options.trials + 2 * len(val) * len(finalists)),
+            "gan_updates": earlier + budget * (len(train) * options.trials + 2 * len(val) * len(finalists)),
         },
     )
     save_schedule(options.out / f"tuned-{options.kind}.json", result)
