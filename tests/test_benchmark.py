@@ -10,7 +10,8 @@ from metagan_rl.agents.drive import drive
 from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
-from metagan_rl.experiments.benchmark import BenchmarkConfig, gan_seed, run_benchmark
+from metagan_rl.experiments import benchmark
+from metagan_rl.experiments.benchmark import BenchmarkConfig, _batches, gan_seed, run_benchmark
 from metagan_rl.experiments.samples import SampleFile, SampleKeeper
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
@@ -181,6 +182,30 @@ def test_tasks_of_different_budgets_each_get_their_own(tmp_path):
         assert {row["task"]: row["updates"] for row in rows} == {t.name: t.budget for t in tasks[2:]}
     finally:
         SUITES.remove("uneven")
+
+
+def test_rows_tell_what_a_run_cost_besides_its_own_updates(short_suite, tmp_path):
+    names = ("constant", "pbt", "tuned-constant", "default")
+    config = BenchmarkConfig(short_suite, "test", names, seeds=1)
+    batches = {name: [len(each.tasks) for each in _batches(config) if each.scheduler == name] for name in names}
+    assert batches["constant"] == [4] and batches["pbt"] == [4]
+    out = run_benchmark(replace(config, tasks=1), tmp_path, workers=0)
+    rows = {(row["scheduler"], row["task"]): row for row in _rows(out)}
+    assert len(rows) == 4 * 2 and all(row["updates"] == 192 for row in rows.values())
+    wanted = {"constant": (0, 0), "pbt": (7 * 192, 0), "tuned-constant": (0, 2949120), "default": (0, 15728640)}
+    for (name, _), row in rows.items():
+        assert (row["extra_updates"], row["tuning_updates"]) == wanted[name]
+    curves = [json.loads(line) for line in (out / "curves.jsonl").read_text().splitlines()]
+    assert all(len(curve["distance"]) == 5 and len(curve["generator_lr"]) == 4 for curve in curves)
+    with np.load(out / "samples.npz") as samples:
+        assert sum(name.endswith("|pbt") for name in samples.files) == 2
+
+
+def test_schedulers_with_many_gans_a_run_get_fewer_tasks_at_a_time(short_suite, monkeypatch):
+    monkeypatch.setattr(benchmark, "BATCH", 16)
+    config = BenchmarkConfig(short_suite, "test", ("constant", "pbt"), seeds=1)
+    sizes = {(each.scheduler, len(each.tasks)) for each in _batches(config)}
+    assert sizes == {("constant", 4), ("pbt", 2)}
 
 
 def test_a_policy_never_takes_a_schedulers_name(short_suite, tmp_path):

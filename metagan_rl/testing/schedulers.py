@@ -8,7 +8,7 @@ import numpy as np
 
 from metagan_rl.agents.drive import member_seed, situation_of
 from metagan_rl.agents.scheduler import Scheduler, Situation, checked_sources, make_scheduler
-from metagan_rl.controls import Controls
+from metagan_rl.controls import KNOBS, Controls
 from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import MetaGANError
 from metagan_rl.tasks import get_suite
@@ -66,15 +66,16 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
     seeds = [member_seed(own, member) for own in range(seed, seed + count) for member in range(members)]
     for _ in range(2):
         runs = Runs(tasks, seeds, interval_updates=12, horizon=_INTERVALS)
-        trace: list[Controls] = []
+        trace: list[dict[str, np.ndarray]] = []
         reward = np.zeros(len(runs))
         try:
             scheduler.begin(seeds)
             for interval in range(_INTERVALS):
+                sources = np.arange(len(runs))
                 if interval and members > 1:
-                    sources = _watched(scheduler.exploit, runs, reward, problems)
-                    if sources is not None:
-                        sources = checked_sources(sources, len(runs), members)
+                    given = _watched(scheduler.exploit, runs, reward, problems)
+                    if given is not None:
+                        sources = checked_sources(given, len(runs), members)
                         runs.copy(sources)
                         reward = reward[sources]
                 controls = _watched(scheduler.step, runs, reward, problems)
@@ -84,7 +85,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
                         f"step gave {controls!r} in interval {interval}; it must give Controls for all {whose}"
                     )
                     return
-                trace.append(controls)
+                trace.append({**vars(controls), "sources": sources})
                 reward = runs.advance(controls).reward
         except MetaGANError as error:
             problems.append(f"in interval {len(trace)} with {count} runs: {error}")
@@ -94,8 +95,9 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
             return
         traces.append(trace)
     for one, other in zip(*traces, strict=True):
-        if not all(np.array_equal(value, getattr(other, name)) for name, value in vars(one).items()):
-            problems.append("begun anew with the same seed it gave other controls; forget everything in begin(seeds)")
+        if not all(np.array_equal(values, other[name]) for name, values in one.items()):
+            what = "copies" if all(np.array_equal(one[name], other[name]) for name in KNOBS) else "controls"
+            problems.append(f"begun anew with the same seed it gave other {what}; forget everything in begin(seeds)")
             return
 
 
@@ -110,7 +112,8 @@ def _watched(ask: Callable[[Situation], Any], runs: Runs, reward: np.ndarray, pr
 
 
 def _same(one: Situation, other: Situation) -> bool:
-    pairs = [(one.signals[name], other.signals.get(name)) for name in one.signals]
+    pairs: list[tuple[Any, Any]] = [(one.reward, other.reward), (one.rates, other.rates)]
+    pairs += [(one.signals[name], other.signals.get(name)) for name in one.signals]
     for part in ("base", "controls"):
         pairs += [(value, vars(getattr(other, part))[name]) for name, value in vars(getattr(one, part)).items()]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs if b is not None)
