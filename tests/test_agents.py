@@ -13,7 +13,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from metagan_rl.agents import (
     FastLstmPolicy,
     FastRecurrentPPO,
+    MemorylessPolicy,
     Scheduler,
+    SchedulerPolicy,
     TrainConfig,
     load_policy,
     make_scheduler,
@@ -79,9 +81,9 @@ def test_memory_tells_a_recurrent_policy_from_a_memoryless_one():
     options = {"n_steps": 32, "batch_size": 128, "gamma": 1.0, "learning_rate": 5e-3, "seed": 0, "device": "cpu"}
     env = DummyVecEnv([Recall] * 16)
     small = {"net_arch": [16]}
-    recurrent = RecurrentPPO(FastLstmPolicy, env, policy_kwargs={**small, "lstm_hidden_size": 16}, **options)
+    recurrent = RecurrentPPO(SchedulerPolicy, env, policy_kwargs={**small, "lstm_hidden_size": 16}, **options)
     recurrent.learn(32 * 16 * 20)
-    memoryless = PPO("MlpPolicy", env, policy_kwargs=small, **options)
+    memoryless = PPO(MemorylessPolicy, env, policy_kwargs=small, **options)
     memoryless.learn(32 * 16 * 20)
     assert _recall_score(recurrent) > 0.95
     assert _recall_score(memoryless) < 0.75
@@ -210,7 +212,7 @@ def test_a_policy_file_gives_the_same_controls_as_the_agent_that_wrote_it(tmp_pa
     run = _resumed(TrainConfig(), tmp_path / "run")
     try:
         agent = run.scheduler()
-        model = run.model
+        model = run.algorithm.model
     finally:
         run.env.close()
     save_policy(tmp_path / "copy.safetensors", agent)

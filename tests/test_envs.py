@@ -8,10 +8,12 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import metagan_rl  # noqa: F401  (registers the environments)
-from metagan_rl.envs import MetaGANEnv, MetaGANVectorEnv
+from metagan_rl.controls import RATIOS, Controls
+from metagan_rl.envs import ActionCodec, MetaGANEnv, MetaGANVectorEnv
 from metagan_rl.envs.registration import ENVIRONMENTS
 from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.tasks import get_suite
+from metagan_rl.signals import KNOWN_LOSSES
+from metagan_rl.tasks import Base, get_suite
 
 IDS = list(ENVIRONMENTS)
 SHORT = {"horizon": 3, "interval_updates": 12}
@@ -23,6 +25,14 @@ SHORT = {"horizon": 3, "interval_updates": 12}
 def test_gymnasiums_and_sb3s_checkers_pass_without_warnings(env_id, actions):
     env = gym.make(env_id, actions=actions, render_mode="rgb_array", **SHORT).unwrapped
     # Gymnasium's checker makes the spec's other render modes by itself, at the full horizon; ours is looked at below.
+    check_env(env, skip_render_check=True)
+    sb3_check_env(env, warn=True, skip_render_check=True)
+
+
+@pytest.mark.parametrize("env_id", ["MetaGAN/Dirac-v0", "MetaGAN/Planar-v0"])
+@pytest.mark.parametrize("trial_runs", [None, 2])
+def test_the_checkers_pass_with_moves_too(env_id, trial_runs):
+    env = gym.make(env_id, actions="moves", trial_runs=trial_runs, **SHORT).unwrapped
     check_env(env, skip_render_check=True)
     sb3_check_env(env, warn=True, skip_render_check=True)
 
@@ -221,6 +231,7 @@ def test_divergence_ends_the_episode_flagged_and_never_pays():
         ({"interval_updates": 50}, InvalidValueError, "multiple of 12"),
         ({"horizon": 0}, InvalidValueError, "horizon is 0"),
         ({"trial_runs": 0}, InvalidValueError, "trial_runs is 0"),
+        ({"reward": "balnce"}, UnknownNameError, "did you mean balance"),
         ({"reward": {"qualty": 1.0}}, UnknownNameError, "did you mean quality"),
         ({"reward": {"quality": float("nan")}}, InvalidValueError, "quality is nan"),
         ({"device": "cuda"}, InvalidValueError, "device is 'cuda'"),
@@ -249,6 +260,83 @@ def test_continuous_actions_outside_the_box_are_refused(value):
     env.reset(seed=0)
     with pytest.raises(InvalidValueError, match="outside the space"):
         env.step(np.array([value, 0, 0, 0, 0]))
+
+
+@pytest.mark.parametrize("action", [11, -1, 0.5, [0]])
+def test_moves_outside_the_space_are_refused(action):
+    env = MetaGANEnv("planar", actions="moves", **SHORT)
+    env.reset(seed=0)
+    with pytest.raises(InvalidValueError, match="action"):
+        env.step(action)
+
+
+def test_moves_start_from_the_controls_in_force_and_change_one_by_a_level():
+    env = gym.make("MetaGAN/Planar-v0", actions="moves", **SHORT).unwrapped
+    assert env.action_space == gym.spaces.Discrete(11)
+    _, info = env.reset(seed=0)
+    before = info["controls"]
+    after = env.step(0)[4]["controls"]
+    assert after == before
+    for move, name, factor in ((1, "generator_lr", 30**-0.25), (4, "discriminator_lr", 30**0.25)):
+        before, after = after, env.step(move)[4]["controls"]
+        assert after.pop(name) == pytest.approx(factor * before.pop(name))
+        assert after == before
+        after = env.vector.runs.controls.describe(0)
+    assert env.reset()[1]["controls"]["generator_lr"] == 1.0  # the next run starts at its base
+    assert env.step(0)[4]["controls"]["generator_lr"] == 1.0
+
+
+def test_moves_snap_to_the_nearest_level_stop_at_the_ends_and_go_round_the_losses():
+    codec = ActionCodec(actions="moves")
+    base = Controls.base([Base()] * 11)
+    between = base.replace(
+        generator_lr=np.full(11, 1.2), ratio=np.full(11, len(RATIOS) - 1), penalty_weight=np.full(11, 0.02)
+    )
+    moved = codec.decode(np.arange(11), base, between)
+    assert moved[[0]].describe(0) == between[[0]].describe(0)
+    assert moved.generator_lr[[1, 2]] == pytest.approx([30**-0.25, 30**0.25])
+    assert moved.ratio[[5, 6]].tolist() == [len(RATIOS) - 2, len(RATIOS) - 1]
+    assert moved.loss[[7, 8]].tolist() == [len(KNOWN_LOSSES) - 1, 1]
+    assert moved.penalty_weight[[9, 10]].tolist() == [0.0, 0.1]
+    others = {"generator_lr": [1, 2], "ratio": [5, 6], "loss": [7, 8], "penalty_weight": [9, 10]}
+    for name, own in others.items():
+        kept = np.delete(getattr(moved, name), own)
+        assert (kept == np.delete(getattr(between, name), own)).all()
+    signs = codec.normalised(np.arange(11))
+    assert signs.shape == (11, 5) and (signs[0] == 0).all()
+    np.testing.assert_array_equal(signs[1::2], -np.eye(5))
+    np.testing.assert_array_equal(signs[2::2], np.eye(5))
+    with pytest.raises(InvalidValueError, match="stands for no controls"):
+        codec.encode(base)
+
+
+def test_only_the_knobs_one_has_are_moved():
+    codec = ActionCodec(("ratio",), "moves")
+    base = Controls.base([Base()] * 3)
+    moved = codec.decode(np.array([0, 1, 2]), base, base.replace(ratio=np.full(3, 2), generator_lr=np.full(3, 2.0)))
+    assert moved.ratio.tolist() == [2, 1, 3] and (moved.generator_lr == 1.0).all()
+
+
+def test_the_balance_reward_wants_equal_losses_and_shows_its_term_only_then():
+    from metagan_rl.envs import REWARDS, Reward
+    from metagan_rl.envs.reward import LARGEST_IMBALANCE
+
+    calm = {name: np.zeros(5) for name in ("saturation", "vanishing", "oscillation", "mode_loss")}
+    apart = np.array([0.0, -0.5, 2.0, 1e30, np.nan])
+    rest = (np.ones(5), np.full(5, 0.5), calm, np.array([False] * 4 + [True]), np.full(5, 3))
+    assert "balance" not in Reward().terms(*rest, apart)
+    terms = REWARDS["balance"].terms(*rest, apart)
+    weight = REWARDS["balance"].balance
+    assert terms["balance"].tolist() == pytest.approx([0, -0.5 * weight, -2 * weight, -10 * weight, -30 * weight])
+    assert LARGEST_IMBALANCE == 10 and all((terms[name] == 0).all() for name in terms if name != "balance")
+    envs = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, reward="balance", horizon=1, interval_updates=12)
+    _, infos = envs.reset(seed=0)
+    assert (infos["reward_terms"]["balance"] == 0).all()
+    _, rewards, _, _, infos = envs.step(envs.action_space.sample())
+    assert (rewards < 0).all()
+    np.testing.assert_array_equal(infos["final_info"]["reward_terms"]["balance"], rewards)
+    envs = gym.make_vec("MetaGAN/Planar-v0", num_envs=1, **SHORT)
+    assert "balance" not in envs.reset(seed=0)[1]["reward_terms"]
 
 
 def test_step_before_reset_is_refused():

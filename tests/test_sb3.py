@@ -76,6 +76,19 @@ def test_shards_give_the_same_members_in_the_same_order():
         sharded.close()
 
 
+def test_shards_take_moves():
+    env = make_sb3_vec_env("MetaGAN/Planar-v0", 3, shards=2, actions="moves", **SHORT)
+    try:
+        assert env.action_space == gym.spaces.Discrete(5)
+        env.reset()
+        records = env.step(np.array([0, 2, 3]))[3]
+        assert [info["controls"]["generator_lr"] > 1 for info in records] == [False, True, False]
+        with pytest.raises(InvalidValueError, match=r"5.* for the move"):
+            env.step(np.array([0, 5, 0]))
+    finally:
+        env.close()
+
+
 def test_a_killed_worker_is_named_at_once():
     env = make_sb3_vec_env("MetaGAN/Planar-v0", 2, shards=2, **SHORT)
     try:

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from metagan_rl.controls import LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
 from metagan_rl.losses import LOSSES
 from metagan_rl.metrics import STABILITY_TERMS
 from metagan_rl.populations import Measurements, Population
 from metagan_rl.signals import (
+    AUTOLOSS_SIGNALS,
+    FURTHER_SIGNALS,
     KNOWN_LOSSES,
     LOOP_SIGNALS,
     QUALITY_SIGNALS,
@@ -24,6 +27,7 @@ from metagan_rl.tasks import Base, Networks, Task
 
 EXTREMES = (0.0, -0.0, 1e-45, -1e-30, 1.0, -1.0, 1e10, -1e38, 3e38, 1.7e308, np.inf, -np.inf, np.nan)
 ALL = LOOP_SIGNALS + QUALITY_SIGNALS
+TRAINING = LOOP_SIGNALS + FURTHER_SIGNALS
 NAMES = {signal.name for signal in ALL}
 
 
@@ -62,15 +66,15 @@ def assert_in_range(matrix: np.ndarray, which: tuple[Any, ...], members: int) ->
 
 
 def test_names_are_unique_identifiers_with_a_range_and_a_meaning() -> None:
-    assert len(NAMES) == len(ALL)
-    for signal in ALL:
+    assert len({signal.name for signal in ALL + FURTHER_SIGNALS}) == len(ALL + FURTHER_SIGNALS)
+    for signal in ALL + FURTHER_SIGNALS:
         assert signal.name.isidentifier() and signal.low < signal.high and signal.meaning
-    assert {"loop": LOOP_SIGNALS, "all": ALL} == SIGNAL_SETS
+    assert {"loop": LOOP_SIGNALS, "all": ALL, "autoloss": AUTOLOSS_SIGNALS} == SIGNAL_SETS
 
 
 def test_what_is_worked_out_has_a_signal() -> None:
     worked_out = {*control_signals(controls(1)), *training_signals(measured(), controls(1))}
-    assert worked_out <= {signal.name for signal in LOOP_SIGNALS}
+    assert worked_out <= {signal.name for signal in TRAINING}
     assert set(STABILITY_TERMS) <= NAMES
     assert tuple(LOSSES)[: len(KNOWN_LOSSES)] == KNOWN_LOSSES
 
@@ -104,7 +108,7 @@ def test_signals_of_every_pair_of_extreme_measurements_are_in_range(loss: str) -
         one = {name: np.full(len(pairs), getattr(measured(), name)[0]) for name in names}
         values = Measurements(**{**one, first: pairs[:, 0], second: pairs[:, 1]})
         told = training_signals(values, controls(len(pairs), loss))
-        assert_in_range(as_matrix(told, LOOP_SIGNALS, len(pairs)), LOOP_SIGNALS, len(pairs))
+        assert_in_range(as_matrix(told, TRAINING, len(pairs)), TRAINING, len(pairs))
 
 
 def test_controls_at_both_ends_reach_both_ends_of_their_signals_and_the_base_is_in_the_middle() -> None:
@@ -138,7 +142,8 @@ def test_loss_is_told_as_one_of_several() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_equilibrium_is_zero_whatever_the_loss(loss: str) -> None:
     at = LOSSES[loss].boundary
-    values = measured(discriminator_loss=LOSSES[loss].ideal, real_logit=at, fake_logit=at)
+    ideals = {"discriminator_loss": LOSSES[loss].ideal, "generator_loss": LOSSES[loss].generator_ideal}
+    values = measured(**ideals, real_logit=at, fake_logit=at)
     for name, value in training_signals(values, controls(1, loss)).items():
         assert value[0] == pytest.approx(0, abs=1e-12), name
 
@@ -146,6 +151,7 @@ def test_equilibrium_is_zero_whatever_the_loss(loss: str) -> None:
 def test_signals_are_what_their_formulas_say() -> None:
     values = measured(
         discriminator_loss=math.log(4) / 100,
+        generator_loss=10 * math.log(2),
         real_logit=5.0,
         fake_logit=1.0,
         logit_deviation=2.0,
@@ -160,6 +166,7 @@ def test_signals_are_what_their_formulas_say() -> None:
     told = {name: value[0] for name, value in training_signals(values, controls(1)).items()}
     expected = {
         "discriminator_loss": -2.0,
+        "generator_loss": 1.0,
         "real_accuracy": 1.0,
         "fake_accuracy": -0.5,
         "pair_accuracy": 0.5,
@@ -172,7 +179,14 @@ def test_signals_are_what_their_formulas_say() -> None:
     assert told == pytest.approx(expected)
     critic = training_signals(values, controls(1, "wgan"))
     assert critic["discriminator_loss"][0] == pytest.approx(-2 / 3)
+    assert critic["generator_loss"][0] == pytest.approx(-0.5 / 1.5)
     assert training_signals(values, controls(1, "lsgan"))["logit_centre"][0] == pytest.approx(math.tanh(2.5 / 2 / 3))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_ideal_of_generators_is_their_loss_when_d_is_undecided(loss: str) -> None:
+    undecided = torch.full((1, 3), LOSSES[loss].boundary)
+    assert LOSSES[loss].generator(undecided, undecided).item() == pytest.approx(LOSSES[loss].generator_ideal)
 
 
 def test_critics_signals_do_not_depend_on_the_units_of_their_logits() -> None:
@@ -228,7 +242,7 @@ def test_signals_of_training_and_of_exploding_members_are_in_range(factor: float
     chosen = Controls.base([task.base for task in tasks]).replace(generator_lr=rates, discriminator_lr=rates)
     for _ in range(6):
         told = {**training_signals(population.train(chosen, 48), chosen), **control_signals(chosen)}
-        assert_in_range(as_matrix(told, LOOP_SIGNALS, len(tasks)), LOOP_SIGNALS, len(tasks))
+        assert_in_range(as_matrix(told, TRAINING, len(tasks)), TRAINING, len(tasks))
     assert population.state.diverged.any() == (factor > 1)
 
 
@@ -236,4 +250,4 @@ def test_signals_tell_nothing_of_a_member_that_is_frozen() -> None:
     population = Population([task()], [0])
     population.state.diverged[:] = True
     told = training_signals(population.train(controls(1), 12), controls(1))
-    assert (as_matrix(told, LOOP_SIGNALS, 1) == 0).all()
+    assert (as_matrix(told, TRAINING, 1) == 0).all()
