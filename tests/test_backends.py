@@ -215,10 +215,10 @@ def test_ray_gives_the_same_rows(brief, tmp_path):
 def test_a_lost_machine_loses_nothing(tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     other = cluster.add_node(num_cpus=1)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
     jobs = [Job(f"j{i}", tmp_path, seconds=0.5) for i in range(8)]
     results = run_jobs(work, jobs, backend="ray")
     seen = [next(results)[0]]
