@@ -1,0 +1,235 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from backend_jobs import Job, register_brief, work
+from namespace import sealed
+
+from metagan_rl.agents.policy import shipped_policy
+from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError, WorkerError
+from metagan_rl.experiments.backends import Workers, run_jobs
+from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
+from metagan_rl.tasks.suites import SUITES
+
+IMPORTABLE = f"{Path(__file__).parent.parent}{os.pathsep}{Path(__file__).parent}"
+"""The package as it is tested here, and the modules of the tests, for processes that are started elsewhere."""
+SCRIPT = """
+import sys
+from backend_jobs import register_brief
+from metagan_rl.experiments import BenchmarkConfig, run_benchmark
+
+register_brief()
+if __name__ == "__main__":
+    config = BenchmarkConfig("brief", "test", ("constant", "linear"), seeds=6)
+    run_benchmark(config, sys.argv[1], workers=int(sys.argv[2]), show=lambda line: print(line, flush=True))
+"""
+
+
+@pytest.fixture
+def brief():
+    register_brief()
+    yield "brief"
+    SUITES.remove("brief")
+
+
+def _rows(directory):
+    return [json.loads(line) for line in (directory / "rows.jsonl").read_text().splitlines()]
+
+
+def _settled(rows):
+    return sorted(json.dumps({k: v for k, v in row.items() if k != "seconds"}) for row in rows)
+
+
+@pytest.fixture
+def start():
+    """Starts a Python of its own, which does not outlive the test."""
+    started = []
+
+    def starting(arguments, **options):
+        environment = {**os.environ, "PYTHONPATH": IMPORTABLE}
+        command = [sys.executable, *arguments]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, env=environment, **pipes, **options))
+        return started[-1]
+
+    yield starting
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def _until(true, seconds=60):
+    for _ in range(seconds * 20):
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came to that")
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_each_job_has_one_result_wherever_it_runs(workers, tmp_path):
+    jobs = [Job(f"j{i}", tmp_path, load=bytes(200_000)) for i in range(4)]  # more than a pipe holds
+    results = dict(run_jobs(work, jobs, workers=workers))
+    assert {job: result[:2] for job, result in results.items()} == {job: (job.name, 200_000) for job in jobs}
+    assert all(job.begun == 1 for job in jobs)
+    pids = {pid for _, _, pid in results.values()}
+    assert pids == {os.getpid()} if workers == 0 else os.getpid() not in pids and len(pids) <= workers
+
+
+def test_a_lost_workers_job_is_run_again_and_no_other(tmp_path):
+    jobs = [Job("fine", tmp_path, seconds=0.3), Job("unlucky", tmp_path, deaths=2), Job("late", tmp_path)]
+    results = dict(run_jobs(work, jobs, workers=2))
+    assert set(results) == set(jobs)
+    assert [job.begun for job in jobs] == [1, 3, 1]
+
+
+def test_a_job_that_always_loses_its_worker_is_named_after_the_others_are_done(tmp_path):
+    jobs = [Job("doomed", tmp_path, deaths=99), *(Job(f"j{i}", tmp_path) for i in range(3))]
+    seen = []
+    with pytest.raises(WorkerError, match=r"lost its worker 2 times \(exit code -9\): the job doomed; .*fewer workers"):
+        seen.extend(job for job, _ in run_jobs(work, jobs, workers=1, attempts=2))
+    assert seen == jobs[1:] and jobs[0].begun == 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_job_raises_costs_the_others_nothing(workers, tmp_path):
+    jobs = [Job("bad", tmp_path, fails=True), Job("worse", tmp_path, fails=True), Job("good", tmp_path)]
+    seen = []
+    with pytest.raises(Exception, match="broken beyond repair") as raised:
+        seen.extend(job.name for job, _ in run_jobs(work, jobs, workers=workers))
+    assert seen == ["good"] and jobs[0].begun == 1
+    notes = "\n".join(raised.value.__notes__)
+    assert "in job: the job bad" in notes and "1 other jobs failed as well" in notes
+    assert workers == 0 or 'raise StubbornError("broken"' in notes
+
+
+def test_workers_stay_for_the_next_jobs_and_survive_a_death_while_idle(tmp_path):
+    with Workers(work, workers=1) as crew:
+        ((_, first),) = crew.run([Job("a", tmp_path)])
+        ((_, second),) = crew.run([Job("b", tmp_path)])
+        assert first[2] == second[2]
+        os.kill(first[2], signal.SIGKILL)
+        _until(lambda: not _alive(first[2]))
+        job = Job("c", tmp_path)
+        ((_, third),) = crew.run([job])
+        assert third[2] != first[2] and job.begun == 1
+    _until(lambda: not _alive(third[2]))
+
+
+def test_who_stops_asking_ends_the_workers(tmp_path):
+    results = run_jobs(work, [Job("quick", tmp_path), Job("slow", tmp_path, seconds=600)], workers=2)
+    _, (_, _, pid) = next(results)
+    began = time.monotonic()
+    results.close()
+    assert time.monotonic() - began < 5
+    assert not _alive(pid)
+
+
+def test_mistakes_are_named(monkeypatch):
+    with pytest.raises(UnknownNameError, match="did you mean process"):
+        run_jobs(work, [], backend="proces")
+    with pytest.raises(InvalidValueError, match="workers is -1"):
+        run_jobs(work, [], workers=-1)
+    with pytest.raises(InvalidValueError, match="attempts is 0"):
+        run_jobs(work, [], attempts=0)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'metagan-rl\[ray\]'"):
+        run_jobs(work, [], backend="ray")
+
+
+def test_a_killed_benchmark_goes_on_with_what_is_missing(brief, start, tmp_path):
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT)
+    killed = start([str(script), str(out), "2"])
+    _until(lambda: (out / "rows.jsonl").exists() and len(_rows(out)) >= 8)
+    workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
+    orphans = [int(pid) for pid in workers.read_text().split()] if workers.exists() else []
+    killed.kill()
+    killed.wait()
+    _until(lambda: not any(_alive(pid) for pid in orphans))
+    before = _rows(out)
+    assert 8 <= len(before) < 48, "it was to be killed in the middle"
+    shown = start([str(script), str(out), "0"]).communicate()[0]
+    assert f"/{48 - len(before)} runs" in shown
+    assert _rows(out)[: len(before)] == before
+    config = BenchmarkConfig(brief, "test", ("constant", "linear"), seeds=6)
+    assert _settled(_rows(out)) == _settled(_rows(run_benchmark(config, tmp_path / "whole", workers=0)))
+
+
+def test_ctrl_c_ends_a_benchmark_with_one_line(start, tmp_path):
+    arguments = ["benchmark", "--suite", "dirac", "--seeds", "200", "--workers", "2", "--out", str(tmp_path)]
+    benchmark = start(["-m", "metagan_rl.cli", *arguments], start_new_session=True)
+    _until(lambda: (tmp_path / "rows.jsonl").exists())
+    os.killpg(benchmark.pid, signal.SIGINT)
+    _, error = benchmark.communicate(timeout=20)
+    assert benchmark.returncode == 130
+    assert error == "metagan-rl: interrupted; what was written can be used by --resume or report\n"
+
+
+@sealed("ray")
+def test_ray_runs_jobs_as_processes_do(tmp_path, monkeypatch):
+    jobs = [Job("fine", tmp_path, load=bytes(200_000)), Job("unlucky", tmp_path, deaths=1)]
+    jobs += [Job("doomed", tmp_path, deaths=99), Job("bad", tmp_path, fails=True), Job("late", tmp_path)]
+    seen = []
+    monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
+    with pytest.raises(Exception, match="broken beyond repair") as raised:
+        seen.extend(job.name for job, _ in run_jobs(work, jobs, backend="ray", workers=2, attempts=2))
+    assert sorted(seen) == ["fine", "late", "unlucky"]
+    assert [job.begun for job in jobs] == [1, 2, 2, 1, 1]
+    notes = "\n".join(raised.value.__notes__)
+    assert "in job: the job bad" in notes and 'raise StubbornError("broken"' in notes
+    with pytest.raises(WorkerError, match=r"2 times \(WorkerCrashedError.*the job gone"):
+        list(run_jobs(work, [Job("gone", tmp_path, deaths=99)], backend="ray", workers=1, attempts=2))
+
+
+@sealed("ray")
+def test_ray_gives_the_same_rows(brief, tmp_path):
+    import backend_jobs
+    import ray
+
+    policy = tmp_path / "mine.safetensors"
+    policy.write_bytes(shipped_policy().read_bytes())
+    config = BenchmarkConfig(brief, "test", ("constant", "random"), (("mine", str(policy)),), seeds=2)
+    expected = _rows(run_benchmark(config, tmp_path / "here", workers=0))
+    environment = {
+        "py_modules": [backend_jobs.__file__.replace("backend_jobs.py", "")],
+        "worker_process_setup_hook": "tests.backend_jobs.register_brief",
+    }
+    ray.init("local", num_cpus=2, include_dashboard=False, logging_level="WARNING", runtime_env=environment)
+    try:
+        rows = _rows(run_benchmark(config, tmp_path / "ray", backend="ray"))
+        assert ray.is_initialized(), "a Ray that the caller connected to is the caller's to end"
+    finally:
+        ray.shutdown()
+    assert _settled(rows) == _settled(expected)
+
+
+@sealed("ray")
+def test_a_lost_machine_loses_nothing(tmp_path, monkeypatch):
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    other = cluster.add_node(num_cpus=1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    jobs = [Job(f"j{i}", tmp_path, seconds=0.5) for i in range(8)]
+    results = run_jobs(work, jobs, backend="ray")
+    seen = [next(results)[0]]
+    cluster.remove_node(other, allow_graceful=False)
+    seen += [job for job, _ in results]
+    cluster.shutdown()
+    assert sorted(job.name for job in seen) == [job.name for job in jobs]
+
+
+def _alive(pid):
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
