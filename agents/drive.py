@@ -1,9 +1,9 @@
 """Drives a scheduler over GAN runs: the one loop that training's validation and the benchmark share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -35,18 +35,6 @@ class Trace:
         self.stability = {name: [values[sources] for values in rows] for name, rows in self.stability.items()}
 
 
-class Watcher(Protocol):
-    """Looks on while runs are driven, and changes nothing."""
-
-    def look(self, interval: int, runs: Runs) -> None:
-        """So many intervals are done."""
-        ...
-
-    def take(self, sources: np.ndarray) -> None:
-        """The runs went on from these, ``[B']``, as :meth:`Trace.take` is told."""
-        ...
-
-
 def member_seed(seed: int, member: int) -> int:
     """The GAN seed of one of a run's members; the first has the run's own."""
     return int(np.random.SeedSequence(seed, spawn_key=(member,)).generate_state(1)[0]) if member else seed
@@ -57,7 +45,7 @@ def drive(
     tasks: Sequence[Task],
     seeds: Sequence[int],
     *,
-    watch: Watcher | None = None,
+    watch: Callable[[int, Runs], None] = lambda interval, runs: None,
     **options: Any,
 ) -> tuple[Runs, Trace]:
     """Trains a GAN for each task under a scheduler, to the end of their budget.
@@ -69,7 +57,7 @@ def drive(
         scheduler: begun anew.
         tasks: B of them.
         seeds: of the GANs, and of what the scheduler draws at random, one for each.
-        watch: is shown the runs before the first interval and after each.
+        watch: gets the number of intervals done and the runs, before the first interval and after each; it only looks.
         **options: of :class:`Runs`.
 
     Returns:
@@ -89,8 +77,7 @@ def drive(
         )
     trace = Trace(distance=[runs.quality.distance])
     reward = np.zeros(len(runs))
-    if watch is not None:
-        watch.look(0, runs)
+    watch(0, runs)
     for interval in range(int(runs.horizons[0])):
         if interval and members > 1:
             with _blaming(scheduler, interval):
@@ -100,8 +87,6 @@ def drive(
             if sources is not None:
                 runs.copy(sources)
                 trace.take(sources)
-                if watch is not None:
-                    watch.take(sources)
                 reward = reward[sources]
         situation = situation_of(runs, reward)
         with _blaming(scheduler, interval):
@@ -116,14 +101,11 @@ def drive(
         trace.controls.append(controls)
         for name, values in outcome.stability.items():
             trace.stability.setdefault(name, []).append(values)
-        if watch is not None:
-            watch.look(interval + 1, runs)
+        watch(interval + 1, runs)
     if members > 1:
         best = np.arange(0, len(runs), members) + runs.quality.distance.reshape(-1, members).argmin(axis=1)
         runs.keep(best)
         trace.take(best)
-        if watch is not None:
-            watch.take(best)
     return runs, trace
 
 

@@ -1,5 +1,6 @@
 """From curves to bands: quality against updates with its interval, and what each scheduler chose on the way."""
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -96,4 +97,6 @@ def choices_in(curves: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def resampled(values: Sequence[Any], steps: int) -> list[Any]:
     """What held at ``steps`` even moments of values that each held for an equal part of the run."""
+    if isinstance(values, array):
+        return np.asarray(values)[np.arange(steps) * len(values) // steps].tolist()
     return [values[step * len(values) // steps] for step in range(steps)]

@@ -39,6 +39,7 @@ DARK = {
     "#999933": "#b9b957", "#cc79a7": "#de92bb", "#882255": "#d0649b", "#d55e00": "#f5813a", "#332288": "#9a8bf0",
     "#117733": "#46b56d", "#aa4499": "#d27ac4", "#661100": "#cc6b55", "#44aa99": "#58c6b3", "#6699cc": "#83b4e6",
     "#222222": "#d9dbde", "#3c3c3c": "#c3c6ca", "#bdbdbd": "#5d6167", "#ececec": "#34373c",
+    "#6e6e6e": "#a2a7ad", "#e4e4e4": "#34373c", "#d9d9d9": "#45494f",
 }  # fmt: skip
 """What stands for each colour on a dark page: of the schedulers, then of text, axes and grids."""
 

@@ -2,11 +2,10 @@
 
 import json
 import sys
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from metagan_rl.errors import FileFormatError
 
@@ -53,9 +52,9 @@ def read_rows(directory: str | Path) -> list[dict[str, Any]]:
 
 
 def read_curves(path: Path) -> list[dict[str, Any]]:
-    """The curves of a benchmark: numbers as float32 ``[T]`` (distance ``[T + 1]``), names as lists that share them.
+    """The curves of a benchmark: numbers packed as float32 ``[T]`` (distance ``[T + 1]``), names as shared strings.
 
-    As JSON's own lists they would take ten times the memory.
+    As JSON's own lists they would take several times the memory.
 
     Raises:
         FileFormatError: the file is damaged.
@@ -63,7 +62,7 @@ def read_curves(path: Path) -> list[dict[str, Any]]:
     curves = []
     for curve in _lines(path, (*KEY, *NUMBERS, *WORDS)):
         try:
-            curve.update({name: np.array(curve[name], dtype=np.float32) for name in NUMBERS})
+            curve.update({name: array("f", curve[name]) for name in NUMBERS})
             curve.update({name: [sys.intern(str(word)) for word in curve[name]] for name in WORDS})
             intervals = {len(curve["distance"]) - 1, *(len(curve[name]) for name in (*NUMBERS[1:], *WORDS))}
         except (TypeError, ValueError) as error:

@@ -134,7 +134,7 @@ def _curve_figures(
     lines: Mapping[str, figures.Line],
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]]]:
     """Quality panels by title, schedule cards by scheduler, and the names of ratios and losses for their legends."""
-    latest = {key: curve for key, curve in curves.items() if len(curve["generator_lr"])}
+    latest = {key: curve for key, curve in curves.items() if curve["generator_lr"]}
     panels = []
     for place, ((suite, split, tag), members) in enumerate(group_rows(rows).items()):
         sound = {tuple(row[name] for name in KEY): row for row in members if not row.get("error")}
