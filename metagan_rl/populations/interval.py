@@ -143,7 +143,10 @@ class IntervalTrainer:
         self.state, self.plan, self.inputs = state, plan, inputs
         self.closed_form = closed_form and generator.has_backward and discriminator.has_backward
         device = plan.generator_lr.device
-        self.turn_of_discriminator = plan.discriminates().repeat(plan.updates // CYCLE, 1).to(device)  # [U, B]
+        discriminates = plan.discriminates()
+        # Before the first update, because on a GPU the host would wait for everything queued before
+        self.turns = [(_turn(plan, steps), _turn(plan, ~steps)) for steps in discriminates]
+        self.turn_of_discriminator = discriminates.repeat(plan.updates // CYCLE, 1).to(device)  # [U, B]
         rates = (plan.generator_lr, plan.discriminator_lr)
         self.optimizers: tuple[Optimizer, Optimizer] = SGD(rates[0]), SGD(rates[1])
         if plan.optimizer == "adam":
@@ -156,7 +159,7 @@ class IntervalTrainer:
             ]
             moments = plan.beta1, plan.beta2
             self.optimizers = Adam(numbers[0], rates[0], *moments), Adam(numbers[1], rates[1], *moments)
-        boundary = torch.zeros(len(state), 1, device=device)
+        boundary = torch.zeros(len(state), 1, dtype=plan.generator_lr.dtype, device=device)
         for name, first, last in plan.losses:
             boundary[first:last] = LOSSES[name].boundary
         self.recorder = Recorder(boundary, self.turn_of_discriminator, inputs.rows.shape[-1])
@@ -171,9 +174,8 @@ class IntervalTrainer:
         return self._finish(start)
 
     def _run_in_turns(self) -> None:
-        turns = [(_turn(self.plan, steps), _turn(self.plan, ~steps)) for steps in self.plan.discriminates()]
         for update in range(self.plan.updates):
-            discriminating, generating = turns[update % CYCLE]
+            discriminating, generating = self.turns[update % CYCLE]
             if discriminating is not None:
                 self._step_discriminator(discriminating, update, self._discriminator_gradient(discriminating, update))
             if generating is not None:

@@ -53,14 +53,14 @@ class Recorder:
     """Collects what the U updates of one interval produce, and reduces it once at the end.
 
     Args:
-        boundary: ``[B, 1]`` logit at which each member's discriminator is undecided.
+        boundary: ``[B, 1]`` logit at which each member's discriminator is undecided; what is collected has its type.
         discriminates: ``[U, B]``: whose updates are D's.
         batch: N, samples per update.
     """
 
     def __init__(self, boundary: Tensor, discriminates: Tensor, batch: int) -> None:
         self.boundary, self.discriminates = boundary, discriminates
-        empty = torch.zeros(*discriminates.shape, batch, dtype=torch.float64, device=discriminates.device)
+        empty = boundary.new_zeros(*discriminates.shape, batch)
         self._real, self._fake = empty, empty.clone()
         self._loss, self._gradient = empty[..., 0].clone(), empty[..., 0].clone()
 
@@ -70,8 +70,8 @@ class Recorder:
     ) -> None:
         """Notes a D update of some members (``None``: all): logits ``[b, N]``, loss ``[b]``, gradient ``[b, P]``."""
         where = slice(None) if members is None else members
-        self._real[update, where] = real.double()
-        self._fake[update, where] = fake.double()
+        self._real[update, where] = real
+        self._fake[update, where] = fake
         self._note(update, where, loss, gradient)
 
     @torch.no_grad()
@@ -80,13 +80,13 @@ class Recorder:
         self._note(update, slice(None) if members is None else members, loss, gradient)
 
     def _note(self, update: int, where: Any, loss: Tensor, gradient: Tensor) -> None:
-        self._loss[update, where] = loss.double()
-        self._gradient[update, where] = torch.linalg.vector_norm(gradient, dim=1).double()
+        self._loss[update, where] = loss
+        self._gradient[update, where] = torch.linalg.vector_norm(gradient, dim=1)
 
     def measurements(self, generator_move: Tensor, discriminator_move: Tensor, diverged: Tensor) -> Measurements:
         """The averages of the interval."""
         # In double precision, because the squares of an exploding critic's logits overflow single.
-        real, fake, boundary = self._real, self._fake, self.boundary  # [U, B, N]
+        real, fake, boundary = self._real.double(), self._fake.double(), self.boundary  # [U, B, N]
         variance = (real.var(dim=-1) + fake.var(dim=-1)) / 2
 
         def ready(values: Tensor) -> np.ndarray:
@@ -94,7 +94,7 @@ class Recorder:
 
         def average(values: Tensor, which: Tensor = self.discriminates) -> np.ndarray:
             """Mean over the updates that are D's (or G's): ``[U, B]`` to ``[B]``."""
-            return ready(torch.where(which, values, 0.0).sum(dim=0) / which.sum(dim=0))
+            return ready(torch.where(which, values.double(), 0.0).sum(dim=0) / which.sum(dim=0))
 
         def share(condition: Tensor) -> np.ndarray:
             return average(condition.double().mean(dim=-1))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.populations.drawing import find_noise
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.population import Population, Shape
 from metagan_rl.runtime import find_device
@@ -20,11 +21,19 @@ class MixedPopulation:
     Args:
         tasks: one for each member.
         seeds: one for each member, as in :class:`Population`.
-        device: as there.
+        device, noise: as there.
     """
 
-    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], *, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        seeds: Sequence[int],
+        *,
+        device: str | torch.device = "cpu",
+        noise: str | None = None,
+    ) -> None:
         self.device = find_device(device)
+        self.noise = find_noise(noise, self.device)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -129,7 +138,7 @@ class MixedPopulation:
                 self._populations[shape].append(new_tasks, new_seeds)
                 self._members[shape].extend(places)
             else:
-                self._populations[shape] = Population(new_tasks, new_seeds, device=self.device)
+                self._populations[shape] = Population(new_tasks, new_seeds, device=self.device, noise=self.noise)
                 self._members[shape] = list(places)
             for member, task in zip(places, new_tasks, strict=True):
                 self.tasks[member] = task

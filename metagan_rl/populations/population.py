@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, groupby
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks.base import build_networks, size, split
 from metagan_rl.penalties import PENALTIES
+from metagan_rl.populations.drawing import Drawn, Pool, draw_on_device, draw_on_host, find_noise, stream
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.state import PopulationState
@@ -58,16 +59,28 @@ class Population:
     Args:
         tasks: one for each member, all of one shape.
         seeds: one whole number for each member, fixing its starting weights, noise and data order. A member's
-            randomness does not depend on who else is in the population, on its controls, nor on the device.
+            randomness does not depend on who else is in the population nor on its controls.
         device: ``"cpu"`` or ``"cuda"``: where the members' state lives and is trained.
+        noise: ``"host"`` or ``"device"``: where noise and data order are drawn, by two streams of different numbers
+            (see :mod:`.drawing`); both may be used on any device, and either is the same on all. By default that of
+            the device: ``"host"`` on a CPU.
 
     Raises:
         InvalidValueError: the tasks differ in shape, there is not one seed for each, there is no such device, or the
             members do not fit its free memory.
+        UnknownNameError: there is no such noise.
     """
 
-    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], *, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        seeds: Sequence[int],
+        *,
+        device: str | torch.device = "cpu",
+        noise: str | None = None,
+    ) -> None:
         self.device = find_device(device)
+        self.noise = find_noise(noise, self.device)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -81,7 +94,7 @@ class Population:
         self.generator, self.discriminator = build_networks(self.shape.networks, self.shape.dim)
         self.dtype = torch.float64 if self.shape.networks.kind == "dirac" else torch.float32
         self.tasks = list(tasks)
-        self._pool: _Pool | None = None
+        self._pool: Pool | None = None
         self._check_memory(len(tasks))
         self.state = self._fresh(tasks, seeds)
 
@@ -176,7 +189,7 @@ class Population:
     def _fresh(self, tasks: Sequence[Task], seeds: Sequence[int]) -> PopulationState:
         generators, discriminators = [], []
         for task, seed in zip(tasks, seeds, strict=True):
-            rng = _stream(int(seed), 0)
+            rng = stream(int(seed), 0)
             generator, discriminator = self.generator.initial(rng), self.discriminator.initial(rng)
             if "start" in task.parameters and self.shape.networks.kind == "dirac":
                 start = torch.tensor(task.parameters["start"], dtype=self.dtype)
@@ -242,42 +255,11 @@ class Population:
         )
 
     def _inputs(self, members: np.ndarray, chunk: PopulationState, updates: int, *, mix: bool = True) -> IntervalInputs:
-        batch, latent = self.shape.batch_size, self.shape.networks.latent_dim
-        noise = torch.empty(len(members), updates, batch, latent, dtype=self.dtype)
-        rows = torch.empty(len(members), updates, batch, dtype=torch.int64)
-        along = torch.zeros(len(members), updates, batch, 1, dtype=self.dtype)
         if self._pool is None:
-            self._pool = _Pool([task.data().train for task in self.tasks], self.device, self.dtype)
-        seeds, intervals = chunk.seed.tolist(), chunk.intervals.tolist()
-        for place, member in enumerate(members):
-            rng = _stream(seeds[place], 1 + intervals[place])
-            first, count = self._pool.where[member]
-            torch.randn(noise.shape[1:], generator=rng, out=noise[place])
-            torch.randint(count, rows.shape[1:], generator=rng, out=rows[place])
-            if mix:  # drawn last, so that the rest does not depend on the penalty
-                torch.rand(along.shape[1:], generator=rng, out=along[place])
-            rows[place] += first
-        noise, rows, along = (drawn.to(self.device, non_blocking=True) for drawn in (noise, rows, along))
-        return IntervalInputs(noise, self._pool.points, rows, along)
-
-
-class _Pool:
-    """The training data of all members, the same data only once.
-
-    Args:
-        data: of each member, ``[N, D]``.
-        device, dtype: of the population.
-
-    Attributes:
-        points: ``[R, D]``.
-        where: first row and number of rows of each member's data.
-    """
-
-    def __init__(self, data: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> None:
-        unique = {id(points): points for points in data}
-        first = dict(zip(unique, accumulate((len(p) for p in unique.values()), initial=0), strict=False))
-        self.points = torch.cat(list(unique.values())).to(device, dtype)
-        self.where = [(first[id(points)], len(points)) for points in data]
+            self._pool = Pool([task.data().train for task in self.tasks], self.device, self.dtype)
+        drawn = Drawn(updates, self.shape.batch_size, self.shape.networks.latent_dim, self.dtype, mix)
+        draw = draw_on_host if self.noise == "host" else draw_on_device
+        return draw(self._pool, self._places(members), chunk.seed, chunk.intervals, drawn)
 
 
 def _runs(names: Sequence[str | None]) -> list[Run]:
@@ -289,9 +271,3 @@ def _runs(names: Sequence[str | None]) -> list[Run]:
             runs.append((name, first, last))
         first = last
     return runs
-
-
-def _stream(seed: int, interval: int) -> torch.Generator:
-    """The random stream of one member in one interval (0: its starting weights)."""
-    mixed = np.random.SeedSequence([seed, interval]).generate_state(1)[0]
-    return torch.Generator().manual_seed(int(mixed))
