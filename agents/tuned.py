@@ -149,6 +149,17 @@ def save_schedule(path: str | Path, scheduler: Tuned) -> None:
     write_whole(path, json.dumps(record, indent=2) + "\n")
 
 
+def schedule_from(record: Mapping[str, Any]) -> Schedule:
+    """A schedule from what ``dataclasses.asdict`` and JSON made of it.
+
+    Raises:
+        TypeError: a field is missing, or is none of a schedule.
+        InvalidValueError: a value is out of range.
+    """
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+    return Schedule(**values)
+
+
 def load_schedule(path: str | Path) -> Tuned:
     """Reads a schedule.
 
@@ -160,9 +171,7 @@ def load_schedule(path: str | Path) -> Tuned:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["kind"] != KIND:
             raise ValueError(f"it is of kind {record['kind']!r}")
-        values: dict[str, Any] = dict(record["schedule"])
-        values.update({name: tuple(value) for name, value in values.items() if isinstance(value, list)})
-        return Tuned(Schedule(**values), record.get("metadata", {}))
+        return Tuned(schedule_from(record["schedule"]), record.get("metadata", {}))
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -7,33 +7,31 @@ that depend on the chosen tasks alone; so rows are the same whoever else is comp
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from metagan_rl import __version__
 from metagan_rl.agents import load_policy, make_scheduler
-from metagan_rl.agents.drive import Trace, drive
 from metagan_rl.agents.policy import shipped_policies, shipped_policy
-from metagan_rl.agents.scheduler import Scheduler, scheduler_names
-from metagan_rl.envs.runs import Runs
-from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, SchedulerError, UnknownNameError
-from metagan_rl.evaluation import evaluate, floor, generated
+from metagan_rl.agents.scheduler import scheduler_names
+from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments.backends import Workers
+from metagan_rl.experiments.cells import Batch, key, run_batch
 from metagan_rl.experiments.records import read_rows
-from metagan_rl.experiments.samples import RESERVED, SAMPLES, SampleKeeper, add_samples
+from metagan_rl.experiments.references import ORACLE, load_references
+from metagan_rl.experiments.samples import RESERVED, SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.metrics import STABILITY_TERMS, mode_statistics
 from metagan_rl.tasks import Task, get_suite
 
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
 BATCH = 32
 """GANs trained together: as many tasks, or fewer of a scheduler that has several GANs for each."""
+TIERS = ("planar", "planar-mixed", "tabular", "digits")
+"""Suites whose test splits make up a whole comparison: new parameters and held-out families, shifted conditions, real
+tables, real images."""
 SAMPLED_TASKS = 6
 """Tasks of each tag whose samples are kept for pictures, of the first seed."""
 
@@ -44,10 +42,11 @@ class BenchmarkConfig:
 
     Attributes:
         suite, split: the tasks.
-        schedulers: names.
+        schedulers: names; ``"oracle"`` is the best schedule that was found for each very task, and is run on those
+            that have references.
         policies: policy files by the name they get in the table, which no scheduler may have already.
         seeds: GAN runs for each task and scheduler.
-        tasks: how many tasks of each family at most; ``None`` for all.
+        tasks: how many tasks of each family and tag at most; ``None`` for all.
         interval_updates: updates in an interval.
     """
 
@@ -60,10 +59,16 @@ class BenchmarkConfig:
     interval_updates: int = 48
 
     def __post_init__(self) -> None:
-        known = scheduler_names()
+        get_suite(self.suite).split(self.split)
+        known = [*scheduler_names(), ORACLE]
         for name in self.schedulers:
             if name not in known:
                 raise UnknownNameError("scheduler", name, known)
+        if ORACLE in self.schedulers and not load_references(self.suite, self.split).schedules:
+            raise InvalidValueError(
+                f"{self.suite}-{self.split} has no references, so it has no {ORACLE}; leave it out, or search its "
+                "tasks: python -m metagan_rl.experiments.oracle"
+            )
         names = [*self.schedulers, *(name for name, _ in self.policies)]
         if not names or len(set(names)) != len(names):
             raise InvalidValueError(f"schedulers {names}; name at least one, and each once")
@@ -82,42 +87,21 @@ class BenchmarkConfig:
             raise InvalidValueError(f"seeds is {self.seeds}; it must be at least 1")
         if self.tasks is not None and self.tasks < 1:
             raise InvalidValueError(f"tasks is {self.tasks}; it must be at least 1")
-        get_suite(self.suite).split(self.split)
 
     def chosen_tasks(self) -> list[Task]:
-        """The tasks, in the split's order; the first of each family if fewer are asked for."""
+        """The tasks, in the split's order; the first of each family and tag if fewer are asked for."""
         split = get_suite(self.suite).split(self.split)
         if self.tasks is None:
             return list(split)
-        groups: dict[str, list[Task]] = {}
+        groups: dict[tuple[str, str, str], list[Task]] = {}
         for task in split:
-            groups.setdefault(f"{task.family}/{task.name.split('/')[0]}", []).append(task)
+            groups.setdefault((task.tag, task.family, task.name.split("/")[0]), []).append(task)
         return [task for group in groups.values() for task in group[: self.tasks]]
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """What one worker runs at a time; ``policy`` is a policy file's content: the file may not be where it is run."""
-
-    suite: str
-    split: str
-    tasks: tuple[str, ...]
-    seed: int
-    scheduler: str
-    policy: bytes | None
-    interval_updates: int
-    sampled: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.scheduler}, seed {self.seed}, on {self.suite}-{self.split}: {', '.join(self.tasks)}"
-
-    def make_scheduler(self) -> Scheduler:
-        if self.policy is None:
-            return make_scheduler(self.scheduler)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "policy.safetensors"
-            path.write_bytes(self.policy)
-            return load_policy(path)
+def every_scheduler(suite: str, split: str) -> tuple[str, ...]:
+    """All schedulers there are, and the oracle where there are references."""
+    return (*scheduler_names(), *([ORACLE] if load_references(suite, split).schedules else []))
 
 
 def run_benchmark(
@@ -150,43 +134,39 @@ def run_benchmark(
         WorkerError: a batch lost its worker again and again; the rows of the others are there.
     """
     configs = [configs] if isinstance(configs, BenchmarkConfig) else list(configs)
-    with Workers(_run, backend=backend, workers=workers) as crew:
+    with Workers(run_batch, backend=backend, workers=workers) as crew:
         out = make_directory(out)
         _write_config(configs, out, command)
         done = _done(out / ROWS)
-        batches = [batch for config in configs for batch in _batches(config) if not _keys(batch) <= done]
+        batches = [batch for config in configs for batch in _batches(config) if not batch.keys <= done]
+        batches.sort(key=lambda batch: batch.seed)  # a benchmark cut short has whole seeds
         total = sum(len(batch.tasks) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, (rows, curves, samples) in crew.run(batches):
-            _append(out / CURVES, (curve for curve in curves if _key(curve) not in done))
+            _append(out / CURVES, (curve for curve in curves if key(curve) not in done))
             add_samples(out / SAMPLES, samples)
-            _append(out / ROWS, (row for row in rows if _key(row) not in done))
+            _append(out / ROWS, (row for row in rows if key(row) not in done))
             finished += len(rows)
             show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
     return out
 
 
-def gan_seed(task: Task, seed: int) -> int:
-    """The seed of a GAN run: the same for every scheduler, another for every task."""
-    return int.from_bytes(hashlib.sha256(f"{task.name}/{seed}".encode()).digest()[:4], "big")
-
-
-_Result = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, np.ndarray]]
-
-
-def _batches(config: BenchmarkConfig) -> Iterator[_Batch]:
+def _batches(config: BenchmarkConfig) -> Iterator[Batch]:
     tasks = config.chosen_tasks()
     sampled = _sampled(tasks)
     named: list[tuple[str, bytes | None]] = [(name, None) for name in config.schedulers]
     named += [(name, Path(path).read_bytes()) for name, path in config.policies]
     at_once = {name: BATCH for name, _ in config.policies}
-    at_once |= {name: max(1, BATCH // make_scheduler(name).members) for name in config.schedulers}
+    members = {name: 1 if name == ORACLE else make_scheduler(name).members for name in config.schedulers}
+    at_once |= {name: max(1, BATCH // count) for name, count in members.items()}
+    found = load_references(config.suite, config.split).schedules
     for seed in range(config.seeds):
         for scheduler, policy in named:
-            for budget in dict.fromkeys(task.budget for task in tasks):
-                for some in _parts([task.name for task in tasks if task.budget == budget], at_once[scheduler]):
+            own = [task for task in tasks if scheduler != ORACLE or task.name in found]
+            for budget in dict.fromkeys(task.budget for task in own):
+                for some in _parts([task.name for task in own if task.budget == budget], at_once[scheduler]):
                     wanted = sampled if seed == 0 else ()
-                    yield _Batch(
+                    yield Batch(
                         config.suite, config.split, some, seed, scheduler, policy, config.interval_updates, wanted
                     )
 
@@ -208,101 +188,6 @@ def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _run(batch: _Batch) -> _Result:
-    split = get_suite(batch.suite).split(batch.split)
-    tasks = [split[name] for name in batch.tasks]
-    scheduler = batch.make_scheduler()
-    seeds = [gan_seed(task, batch.seed) for task in tasks]
-    started = time.monotonic()
-    keys = [
-        {
-            "suite": batch.suite,
-            "split": batch.split,
-            "task": task.name,
-            "seed": batch.seed,
-            "scheduler": batch.scheduler,
-        }
-        for task in tasks
-    ]
-    keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, batch.sampled)
-    try:
-        runs, trace = drive(scheduler, tasks, seeds, watch=keeper, interval_updates=batch.interval_updates)
-    except SchedulerError as error:  # a scheduler that misbehaves is a result too
-        return (
-            [
-                {**key, "tag": task.tag, "family": task.family, "error": str(error)}
-                for key, task in zip(keys, tasks, strict=True)
-            ],
-            [],
-            {},
-        )
-    seconds = (time.monotonic() - started) / len(tasks)
-    rows = [
-        {**key, **values, "seconds": round(seconds, 4)}
-        for key, values in zip(keys, _results(runs, trace, scheduler), strict=True)
-    ]
-    curves = [{**key, **_curve(trace, member)} for member, key in enumerate(keys)]
-    return rows, curves, keeper.samples()
-
-
-def _results(runs: Runs, trace: Trace, scheduler: Scheduler) -> Iterator[dict[str, Any]]:
-    members = range(len(runs))
-    quality = evaluate(runs.population, members, report=True)
-    diverged = runs.population.diverged
-    trained = runs.population.trained_intervals
-    points = generated(runs.population, members, report=True)
-    for member in members:
-        task, updates = runs.tasks[member], int(trained[member]) * runs.interval_updates
-        known = task.data().modes if task.networks.kind != "dirac" else None
-        modes: dict[str, Any] = {}
-        if known is not None:
-            modes = mode_statistics(points[member].double().numpy(), known)
-            if diverged[member]:  # the points are of the weights before the explosion
-                modes = {name: 0 if isinstance(value, int) else 0.0 for name, value in modes.items()}
-        row: dict[str, Any] = {
-            "tag": task.tag,
-            "family": task.family,
-            "distance": quality.distance[member],
-            "floor": floor(task, report=True),
-            "start": trace.distance[0][member],
-            "sliced_wasserstein": quality.sliced_wasserstein[member],
-            "precision": quality.precision[member],
-            "coverage": quality.coverage[member],
-            "frechet": None if np.isnan(quality.frechet[member]) else quality.frechet[member],
-            "modes": modes.get("modes"),
-            "modes_share": modes.get("modes_share"),
-            "high_quality": modes.get("high_quality"),
-            "diverged": bool(diverged[member]),
-            **{name: np.mean([values[member] for values in trace.stability[name]]) for name in STABILITY_TERMS},
-            "updates": updates,
-            "extra_updates": (scheduler.members - 1) * updates,  # of the run's other GANs
-            "tuning_updates": scheduler.cost,  # spent once, for all runs
-            "version": __version__,
-            "error": None,
-        }
-        yield {name: _rounded(value) for name, value in row.items()}
-
-
-def _curve(trace: Trace, member: int) -> dict[str, Any]:
-    controls = [controls.describe(member) for controls in trace.controls]
-    return {
-        "distance": [_rounded(values[member]) for values in trace.distance],
-        **{name: [_rounded(entry[name]) for entry in controls] for name in controls[0]},
-    }
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{float(value):.6g}") if isinstance(value, (float, np.floating)) else value
-
-
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["suite"], row["split"], row["task"], row["seed"], row["scheduler"]
-
-
-def _keys(batch: _Batch) -> set[tuple[Any, ...]]:
-    return {(batch.suite, batch.split, task, batch.seed, batch.scheduler) for task in batch.tasks}
-
-
 def _done(path: Path) -> set[tuple[Any, ...]]:
     if not path.exists():
         return set()
@@ -311,7 +196,7 @@ def _done(path: Path) -> set[tuple[Any, ...]]:
         content = file.read_bytes() if file.exists() else b""
         if content and not content.endswith(b"\n"):  # a run was stopped in the middle of a line
             write_whole(file, content[: content.rfind(b"\n") + 1])
-    return {_key(row) for row in rows if row.get("error") is None}  # what failed is tried again
+    return {key(row) for row in rows if row.get("error") is None}  # what failed is tried again
 
 
 def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:

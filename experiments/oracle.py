@@ -7,8 +7,8 @@ may switch ratio, loss and penalty once. What a task has to offer lies between t
 * oracle: of the schedule that was best on both seeds, run again on four others. An oracle judged on the runs that chose
   it flatters itself by a fifth and more.
 
-Between them runs the curve of random search: the distance of the best of n trials, chosen on one seed and judged on the
-other. Trials go into ``trials.jsonl`` task by task; a search that was stopped goes on where it was.
+Between them runs the curve of random search: the distance of the best of n constants, chosen on one seed and judged on
+the other. Trials go into ``trials.jsonl`` task by task; a search that was stopped goes on where it was.
 """
 
 import json
@@ -29,7 +29,7 @@ from metagan_rl.agents.drive import drive
 from metagan_rl.agents.tuned import Candidates, Schedule
 from metagan_rl.controls import RATIOS
 from metagan_rl.evaluation import evaluate
-from metagan_rl.experiments.benchmark import gan_seed
+from metagan_rl.experiments.cells import gan_seed
 from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
@@ -172,13 +172,13 @@ def best_of(seen: np.ndarray, judged: np.ndarray, count: int) -> float:
 
 
 def reference(line: dict[str, Any]) -> dict[str, Any]:
-    """What one task's trials come to: untuned, oracle, its schedule, and the curve of random search."""
+    """What one task's trials come to: untuned, oracle, its schedule, and the curve of searching constants."""
     seen, final = np.log(line["seen"]), np.log(line["distance"])
     constant = np.array([kind == "constant" for kind in line["kinds"]])
-    counts = [2**power for power in range(len(seen).bit_length()) if 2**power <= len(seen)]
+    total = int(constant.sum())
     curve = []
-    for count in counts:
-        ways = [best_of(seen[:, a], final[:, b], count) for a, b in ((0, 1), (1, 0))]
+    for count in [2**power for power in range(total.bit_length())]:
+        ways = [best_of(seen[constant, a], final[constant, b], count) for a, b in ((0, 1), (1, 0))]
         curve.append([count, _digits(np.exp(np.mean(ways)))])
     return {
         "untuned": _digits(np.exp(np.median(final[constant].mean(axis=1)))),
@@ -222,6 +222,7 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
         "sha256": suite.sha256,
         "interval_updates": 48,
         "trials": options.trials,
+        "runs": len(SEARCH_SEEDS) * options.trials + len(JUDGE_SEEDS),
         "gan_updates": trained,
         "version": __version__,
         "command": f"python -m metagan_rl.experiments.oracle --suite {options.suite} --split {options.split}",

@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.agents.tuned import Schedule, schedule_from
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.tasks.suites import SUITES, Suite, get_suite
 
 FOLDER = Path(__file__).with_name("references")
 KIND = "metagan-rl references"
+ORACLE = "oracle"
+"""Name in the benchmark of the schedules found for the very tasks."""
 LEAST_ROOM = 1.25
 """Tasks on which untuned / oracle is less are left out of the score: log 1.25 = 0.22 is about twice the median
 deviation of log distance between seeds of one task (0.10 for ``constant`` on the planar test split), so that there
@@ -61,6 +64,8 @@ class References:
         rooms: by task.
         curves: by task, ``[T, 2]``: number of random constants tried, ascending from 1, and the geometric mean distance
             of the best of so many, chosen on one seed and judged on another.
+        schedules: the oracle's, by task.
+        runs: on each task that found and judged its oracle.
     """
 
     suite: str
@@ -68,6 +73,8 @@ class References:
     sha256: str = ""
     rooms: Mapping[str, Room] = field(default_factory=dict)
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    schedules: Mapping[str, Schedule] = field(default_factory=dict)
+    runs: int = 0
 
 
 def share_of_room(distance: float, room: Room) -> float:
@@ -83,13 +90,13 @@ def share_of_room(distance: float, room: Room) -> float:
     return float(np.log(room.untuned / distance) / np.log(room.untuned / room.oracle))
 
 
-def load_references(suite: str, split: str, folder: str | Path = FOLDER) -> References:
+def load_references(suite: str, split: str, folder: str | Path | None = None) -> References:
     """Reads what was measured on a split.
 
     Args:
         suite: name; one that is not registered has no references.
         split: name.
-        folder: with one file for each split.
+        folder: with one file for each split; by default the package's own.
 
     Returns:
         The references; empty if there is no file. A file may cover fewer tasks than the split has.
@@ -97,7 +104,7 @@ def load_references(suite: str, split: str, folder: str | Path = FOLDER) -> Refe
     Raises:
         FileFormatError: the file is damaged or of another kind, or was measured on other tasks.
     """
-    path = Path(folder) / f"{suite}-{split}.json"
+    path = Path(FOLDER if folder is None else folder) / f"{suite}-{split}.json"
     if suite not in SUITES or not path.is_file():
         return References(suite, split)
     try:
@@ -105,7 +112,7 @@ def load_references(suite: str, split: str, folder: str | Path = FOLDER) -> Refe
         if record["kind"] != KIND or (record["suite"], record["split"]) != (suite, split):
             raise ValueError(f"it holds {record['kind']!r} of {record['suite']}-{record['split']}")
         sha256 = str(record["sha256"])
-        tasks = dict(record["tasks"])
+        runs, tasks = int(record["runs"]), dict(record["tasks"])
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -117,13 +124,13 @@ def load_references(suite: str, split: str, folder: str | Path = FOLDER) -> Refe
             "its tasks changed: measure the references again"
         )
     try:
-        return _checked(known, split, sha256, tasks)
+        return _checked(known, split, sha256, runs, tasks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, error) from None
 
 
-def _checked(suite: Suite, split: str, sha256: str, tasks: Mapping[str, Any]) -> References:
-    rooms, curves = {}, {}
+def _checked(suite: Suite, split: str, sha256: str, runs: int, tasks: Mapping[str, Any]) -> References:
+    rooms, curves, schedules = {}, {}, {}
     names = {task.name for task in suite.split(split)}
     for name, entry in tasks.items():
         if name not in names:
@@ -135,7 +142,8 @@ def _checked(suite: Suite, split: str, sha256: str, tasks: Mapping[str, Any]) ->
         if curve[0, 0] != 1 or (np.diff(curve[:, 0]) <= 0).any():
             raise ValueError(f"the trials of {name!r} do not ascend from 1")
         curves[name] = curve
-    return References(suite.name, split, sha256, rooms, curves)
+        schedules[name] = schedule_from(entry["schedule"])
+    return References(suite.name, split, sha256, rooms, curves, schedules, runs)
 
 
 def _damaged(path: Path, error: Exception) -> FileFormatError:

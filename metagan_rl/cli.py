@@ -67,20 +67,22 @@ class Train:
 
 @dataclass
 class Benchmark:
-    """Compare schedulers on one split of a suite, at equal updates and with the same GAN seeds."""
+    """Compare schedulers on one split, at equal updates and with the same GAN seeds."""
 
     suite: str = "planar"
-    """Suite of tasks; metagan-rl list suites."""
+    """Suites, with commas between them (metagan-rl list suites); all: planar, planar-mixed, tabular, digits."""
     split: str = "val"
     """Split of the suite: train, val or test. Choose on val, look at test once, at the end."""
     schedulers: str = "constant,linear,cosine,ttur,random"
-    """Names, with commas between them; metagan-rl list schedulers."""
+    """Names, with commas between them (metagan-rl list schedulers), or all of them: all."""
     policy: tuple[Path, ...] = ()
     """Policy files to compare as well, each under its file's name (policy.safetensors: its folder's)."""
     seeds: int = 4
     """GAN runs for each task and scheduler."""
     tasks: int | None = None
-    """Tasks of each family at most."""
+    """Tasks of each family and kind at most."""
+    quick: bool = False
+    """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; extended if it holds some already."""
     backend: str = "process"
@@ -90,17 +92,26 @@ class Benchmark:
 
     def run(self, command: str) -> None:
         """Does it."""
-        from metagan_rl.experiments import BenchmarkConfig, run_benchmark, write_report
+        from metagan_rl.experiments import write_report
+        from metagan_rl.experiments.benchmark import TIERS, BenchmarkConfig, every_scheduler, run_benchmark
 
-        config = BenchmarkConfig(
-            self.suite,
-            self.split,
-            tuple(name.strip() for name in self.schedulers.split(",") if name.strip()),
-            tuple(zip(_policy_names(self.policy), map(str, self.policy), strict=True)),
-            self.seeds,
-            self.tasks,
-        )
-        run_benchmark(config, self.out, backend=self.backend, workers=self.workers, command=command, show=_show)
+        suites = _names(self.suite)
+        if suites == ("all",) or (self.quick and suites == ("planar",)):
+            suites = TIERS
+        policies = tuple(zip(_policy_names(self.policy), map(str, self.policy), strict=True))
+        named = _names(self.schedulers)
+        configs = [
+            BenchmarkConfig(
+                suite,
+                self.split,
+                every_scheduler(suite, self.split) if self.quick or named == ("all",) else named,
+                policies,
+                1 if self.quick else self.seeds,
+                1 if self.quick else self.tasks,
+            )
+            for suite in suites
+        ]
+        run_benchmark(configs, self.out, backend=self.backend, workers=self.workers, command=command, show=_show)
         report = write_report(self.out)
         _show((self.out / "summary.md").read_text(encoding="utf-8"))
         _show(f"report: {report}")
@@ -178,6 +189,10 @@ def _parse(arguments: list[str]) -> Command:
         words = re.sub(r"[─│╭╮╰╯┌┐└┘]", " ", captured.getvalue())
         line = " ".join(words.split())
         raise InvalidValueError(re.sub(TYRO_PHRASES, "", line).strip()) from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _policy_names(paths: Sequence[Path]) -> list[str]:

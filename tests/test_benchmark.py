@@ -11,7 +11,8 @@ from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments import benchmark
-from metagan_rl.experiments.benchmark import BenchmarkConfig, _batches, gan_seed, run_benchmark
+from metagan_rl.experiments.benchmark import BenchmarkConfig, _batches, every_scheduler, run_benchmark
+from metagan_rl.experiments.cells import gan_seed
 from metagan_rl.experiments.samples import SampleFile, SampleKeeper
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
@@ -293,3 +294,30 @@ def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
     drive(make_scheduler("constant"), [task] * 3, [1, 2, 3], watch=watch)
     distances = keeper.samples()["short|test|ring/2|constant|distance"]
     assert distances == pytest.approx(np.min(seen, axis=1), rel=1e-5)
+
+
+def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, monkeypatch):
+    from metagan_rl.experiments import references
+    from metagan_rl.experiments.oracle import Search, make_references
+
+    monkeypatch.setattr(references, "FOLDER", tmp_path)
+    with pytest.raises(InvalidValueError, match="short-test has no references"):
+        BenchmarkConfig(short_suite, "test", ("oracle",))
+    options = Search(short_suite, "test", trials=4, tasks=2, workers=0, out=tmp_path / "search")
+    make_references(replace(options, references=tmp_path / "short-test.json"), show=lambda line: None)
+    found = references.load_references(short_suite, "test")
+    assert every_scheduler(short_suite, "test")[-1] == "oracle"
+    rows = _rows(run_benchmark(BenchmarkConfig(short_suite, "test", ("constant", "oracle"), seeds=1), tmp_path / "out", workers=0))
+    own = {row["task"]: row for row in rows if row["scheduler"] == "oracle"}
+    assert set(own) == set(found.schedules) and len(own) == 2  # tasks without references are left out
+    assert all(row["extra_updates"] == (2 * 4 + 4) * 192 and row["tuning_updates"] == 0 for row in own.values())
+    curves = [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]
+    for curve in curves:
+        if curve["scheduler"] == "oracle":
+            assert curve["loss"][0] == found.schedules[curve["task"]].loss
+
+
+def test_fewer_tasks_are_the_first_of_each_family_and_tag():
+    tasks = BenchmarkConfig("planar-mixed", "test", ("constant",), tasks=1).chosen_tasks()
+    kinds = [(task.tag, task.family) for task in tasks]
+    assert len(kinds) == len(set(kinds)) and {tag for tag, _ in kinds} >= {"other-network", "other-budget"}

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.cli import main
 from metagan_rl.envs.registration import ENVIRONMENTS
 
@@ -52,3 +53,20 @@ def test_importing_the_package_registers_without_torch():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == "True False"
+
+
+def test_quick_is_everything_once(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("metagan_rl.experiments.benchmark.run_benchmark", lambda configs, *_, **__: asked.extend(configs))
+    monkeypatch.setattr("metagan_rl.experiments.write_report", lambda out: out / "report.html", raising=False)
+    (tmp_path / "summary.md").write_text("summary")
+    assert main(["benchmark", "--suite", "planar", "--split", "val", "--quick", "--out", str(tmp_path)]) == 0
+    assert [config.suite for config in asked] == ["planar", "planar-mixed", "tabular", "digits"]
+    assert all(set(scheduler_names()) <= set(config.schedulers) for config in asked)
+    assert all(config.seeds == config.tasks == 1 for config in asked)
+    asked.clear()
+    main(["benchmark", "--suite", "ring8,grid25", "--schedulers", "constant, cosine", "--out", str(tmp_path)])
+    assert [(config.suite, config.schedulers) for config in asked] == [
+        ("ring8", ("constant", "cosine")),
+        ("grid25", ("constant", "cosine")),
+    ]

@@ -5,12 +5,14 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from metagan_rl.agents.tuned import tuned_constant
 from metagan_rl.experiments import promises as pr
 from metagan_rl.experiments.figures import Band, lines_for
 from metagan_rl.experiments.promise_figures import first_below, spread_out
@@ -269,12 +271,13 @@ def test_the_report_shows_them_only_for_the_suite_they_were_measured_on(tmp_path
     rows, curves, [references] = data
     config = {"kind": "metagan-rl benchmark", "schedulers": list(SCHEDULERS)}
     suite = {"suite": "planar-mixed", "split": "test", "sha256": references.sha256}
+    schedule = asdict(tuned_constant().schedule)
     tasks = {
-        name: {"untuned": room.untuned, "oracle": room.oracle, "curve": references.curves[name].tolist()}
+        name: {**asdict(room), "schedule": schedule, "curve": references.curves[name].tolist()}
         for name, room in references.rooms.items()
     }
     (tmp_path / "refs").mkdir()
-    record = {"kind": "metagan-rl references", **suite, "tasks": tasks}
+    record = {"kind": "metagan-rl references", **suite, "runs": 8, "tasks": tasks}
     (tmp_path / "refs" / "planar-mixed-test.json").write_text(json.dumps(record))
     for name, records in (("rows", rows), ("curves", curves)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))

@@ -1,12 +1,14 @@
 """References: what a score is, and plain words about files that are damaged or of other tasks."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from metagan_rl.agents.tuned import tuned_constant
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.experiments.references import FOLDER, LEAST_ROOM, Room, load_references, share_of_room
 from metagan_rl.tasks import get_suite
@@ -15,10 +17,12 @@ from metagan_rl.tasks.suites import BUILT_IN, SPLITS
 
 def write(folder: Path, **changes: Any) -> Path:
     tasks = get_suite("ring8").split("test")[:2]
-    entry = {"untuned": 1.0, "oracle": 0.25, "schedule": {}, "curve": [[1, 1.0], [2, 0.7], [4, 0.5]]}
+    schedule = asdict(tuned_constant().schedule)
+    entry = {"untuned": 1.0, "oracle": 0.25, "schedule": schedule, "curve": [[1, 1.0], [2, 0.7], [4, 0.5]]}
     record = {
         "kind": "metagan-rl references", "suite": "ring8", "split": "test", "sha256": get_suite("ring8").sha256,
-        "interval_updates": 48, "version": "0", "command": "made up", "tasks": {task.name: entry for task in tasks},
+        "interval_updates": 48, "runs": 8, "version": "0", "command": "made up",
+        "tasks": {task.name: entry for task in tasks},
     }  # fmt: skip
     path = folder / "ring8-test.json"
     path.write_text(json.dumps({**record, **changes}))
@@ -52,6 +56,7 @@ def test_references_are_read_and_may_be_absent(tmp_path: Path) -> None:
     assert len(found.rooms) == 2 < len(get_suite("ring8").split("test"))  # fewer tasks than the split has are fine
     assert set(found.rooms.values()) == {Room(1.0, 0.25)}
     assert np.array_equal(next(iter(found.curves.values())), [[1, 1.0], [2, 0.7], [4, 0.5]])
+    assert set(found.schedules.values()) == {tuned_constant().schedule} and found.runs == 8
     assert not load_references("ring8", "val", tmp_path).rooms
 
 
