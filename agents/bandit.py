@@ -9,12 +9,8 @@ from metagan_rl.agents.scheduler import Scheduler, Situation, register_scheduler
 from metagan_rl.controls import LR_FACTOR, Controls
 from metagan_rl.errors import InvalidValueError
 
-STEP = LR_FACTOR**0.5
-"""Half way, in logarithms, from the base to the highest rate: about 5.5."""
-ARMS = tuple(
-    (generator, discriminator) for generator in (1.0, STEP, 1 / STEP) for discriminator in (1.0, STEP, 1 / STEP)
-)
-"""Multipliers of G's and of D's base rate; the base itself comes first."""
+ARMS = np.array([(0, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)])
+"""Steps from the base up or down, of G's and of D's rate ``[5, 2]``: both, or one against the other."""
 
 
 class DiscountedUCB:
@@ -24,7 +20,7 @@ class DiscountedUCB:
 
         sum_s g^(n-s) x_s [i_s = i] / N_i + 2 sqrt(width log(sum_j N_j) / N_i),   N_i = sum_s g^(n-s) [i_s = i]
 
-    Garivier and Moulines 2011, arXiv:0805.3415, equation for D-UCB with B = 1. Each arm is pulled once first.
+    D-UCB of Garivier and Moulines 2011, arXiv:0805.3415, for payoffs of at most 1. Each arm is pulled once first.
 
     Args:
         runs: B.
@@ -55,25 +51,30 @@ class DiscountedUCB:
 
 @register_scheduler("ucb")
 class UCB(Scheduler):
-    """A discounted-UCB bandit in each run: 9 pairs of learning rates, paid by the reward of the interval.
+    """A discounted-UCB bandit in each run: five pairs of learning rates, paid by the reward of the interval.
 
-    Arms are the base's rate of G and of D, each times 1/5.5, 1 or 5.5, all else as in the base: enough to mend a base
-    that is off by ten, and few enough to try each within a seventh of 64 intervals. Training gains much at first and
-    little later, so a reward is held against the usual of its time: with m the discounted mean of the run's rewards
-    and s the discounted mean of |reward - m|, the payoff is (1 + clip((reward - m) / (2 s), -1, 1)) / 2.
+    Arms are the base, both rates doubled, both halved, and one doubled while the other is halved, all else as in the
+    base. There are few, because with a discount of 0.94 about 16 pulls are remembered; and they are near the base,
+    because what an arm spoils stays spoilt. Training gains much at first and little later, so a reward is held against
+    the usual of its time: with m the discounted mean of the run's rewards and s the discounted mean of |reward - m|,
+    the payoff is (1 + clip((reward - m) / (2 s), -1, 1)) / 2.
 
     Args:
         discount: what a reward counts after another pull, in (0, 1]. The paper's 1 - sqrt(changes / pulls) / 4 is 0.94
             for four changes in 64 pulls.
-        width: of the bonus for arms that were pulled little.
+        width: of the bonus for arms that were pulled little, above 0. The paper's theory asks for more than 1/2, with
+            which 64 pulls would be shared out almost evenly.
+        step: factor of a rate, in (1, 30].
     """
 
     source = "D-UCB, Garivier and Moulines 2011, arXiv:0805.3415; arms and payoff are this package's own"
 
-    def __init__(self, discount: float = 0.94, width: float = 0.02) -> None:
+    def __init__(self, discount: float = 0.94, width: float = 0.02, step: float = 2.0) -> None:
         if not 0 < discount <= 1 or not width > 0:
             raise InvalidValueError(f"discount is {discount} and width {width}; they must lie in (0, 1] and above 0")
-        self.discount, self.width = discount, width
+        if not 1 < step <= LR_FACTOR:
+            raise InvalidValueError(f"step is {step}; it must lie above 1, and be {LR_FACTOR:g} at most")
+        self.discount, self.width, self.step_factor = discount, width, step
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Forgets all payoffs."""
@@ -86,7 +87,7 @@ class UCB(Scheduler):
         if self._pulled is not None:
             self._bandit.learn(self._pulled, self._payoff(np.nan_to_num(situation.reward)))
         self._pulled = self._bandit.choose()
-        factors = np.array(ARMS)[self._pulled]
+        factors = self.step_factor ** ARMS[self._pulled].astype(float)
         return scaled(situation.base, factors[:, 0], factors[:, 1])
 
     def _payoff(self, reward: np.ndarray) -> np.ndarray:
