@@ -307,7 +307,11 @@ def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, mon
     make_references(replace(options, references=tmp_path / "short-test.json"), show=lambda line: None)
     found = references.load_references(short_suite, "test")
     assert every_scheduler(short_suite, "test")[-1] == "oracle"
-    rows = _rows(run_benchmark(BenchmarkConfig(short_suite, "test", ("constant", "oracle"), seeds=1), tmp_path / "out", workers=0))
+    rows = _rows(
+        run_benchmark(
+            BenchmarkConfig(short_suite, "test", ("constant", "oracle"), seeds=1), tmp_path / "out", workers=0
+        )
+    )
     own = {row["task"]: row for row in rows if row["scheduler"] == "oracle"}
     assert set(own) == set(found.schedules) and len(own) == 2  # tasks without references are left out
     assert all(row["extra_updates"] == (2 * 4 + 4) * 192 and row["tuning_updates"] == 0 for row in own.values())

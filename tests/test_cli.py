@@ -57,7 +57,9 @@ def test_importing_the_package_registers_without_torch():
 
 def test_quick_is_everything_once(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr("metagan_rl.experiments.benchmark.run_benchmark", lambda configs, *_, **__: asked.extend(configs))
+    monkeypatch.setattr(
+        "metagan_rl.experiments.benchmark.run_benchmark", lambda configs, *_, **__: asked.extend(configs)
+    )
     monkeypatch.setattr("metagan_rl.experiments.write_report", lambda out: out / "report.html", raising=False)
     (tmp_path / "summary.md").write_text("summary")
     assert main(["benchmark", "--suite", "planar", "--split", "val", "--quick", "--out", str(tmp_path)]) == 0

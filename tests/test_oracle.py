@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -56,13 +57,13 @@ def test_tasks_come_in_turns() -> None:
 
 
 @pytest.fixture
-def short_suite() -> str:
+def short_suite() -> Iterator[str]:
     """Two planar tasks of four intervals."""
-    if "short" not in SUITES:
-        planar = get_suite("planar")
-        splits = {s: [replace(task, budget=192) for task in planar.split(s)[:2]] for s in ("train", "val", "test")}
-        register_suite(Suite("short", 1, "short tasks", splits))
-    return "short"
+    planar = get_suite("planar")
+    splits = {s: [replace(task, budget=192) for task in planar.split(s)[:2]] for s in ("train", "val", "test")}
+    register_suite(Suite("searched", 1, "short tasks", splits))
+    yield "searched"
+    SUITES.remove("searched")
 
 
 def test_a_search_goes_on_where_it_was_stopped(
