@@ -33,7 +33,7 @@ class Dqn(Algorithm):
     and a discount of 0.99 would halve what the end of 64 intervals is worth at their beginning. Members explore each
     for themselves (Stable-Baselines3 draws once for all of them): a random move with probability epsilon, which falls
     from 1 to ``dqn_epsilon`` over the first half of the run. A fresh agent's values are all 0, so that it keeps the
-    controls in force. Checkpoints hold the replay buffer (34 MB when full of all signals), so that resuming is exact.
+    controls in force. Checkpoints hold the replay buffer (35 MB when full of all signals), so that resuming is exact.
 
     Source: Mnih et al. 2015, doi:10.1038/nature14236; n-step returns: Hessel et al. 2018, arXiv:1710.02298.
     """
