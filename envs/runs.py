@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
+import torch
 
 from metagan_rl.controls import CYCLE, Controls
 from metagan_rl.envs.reward import Reward
@@ -48,6 +49,9 @@ class Outcome:
 class Runs:
     """B GAN runs side by side.
 
+    They train just as well within ``torch.no_grad`` or ``torch.inference_mode``, as agents switch gradients off while
+    they collect experience; ``inference_mode(False)`` undoes both.
+
     Args:
         tasks: one for each run.
         seeds: one for each run, fixing its starting weights, noise and data order.
@@ -60,6 +64,7 @@ class Runs:
         InvalidValueError: the interval or the horizon does not fit.
     """
 
+    @torch.inference_mode(False)
     def __init__(
         self,
         tasks: Sequence[Task],
@@ -108,6 +113,7 @@ class Runs:
         """Absolute base learning rates of G and D, ``[B, 2]``."""
         return np.array([[task.base.generator_lr, task.base.discriminator_lr] for task in self.tasks])
 
+    @torch.inference_mode(False)
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Begins new runs in some places."""
         self.population.restart(members, tasks, seeds)
@@ -136,6 +142,7 @@ class Runs:
         self.population.keep(members)
         self._take(np.asarray(members))
 
+    @torch.inference_mode(False)
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
         left = self.horizons - self.done_intervals

@@ -7,10 +7,8 @@ there is the result. Test tasks are never touched.
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +19,8 @@ from metagan_rl import __version__
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.controls import RATIOS
-from metagan_rl.errors import MissingDependencyError
+from metagan_rl.errors import InvalidValueError, MissingDependencyError
+from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.cells import gan_seed
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
@@ -30,6 +29,8 @@ from metagan_rl.tasks import Task, get_suite
 
 RATE_RANGE = (1e-4, 3e-2)
 PENALTY_RANGE = (1e-3, 10.0)
+NO_PART_OF_IT = ("out", "start", "backend", "workers")
+"""Options that change nothing of what is found, or are no value to keep."""
 SELECTION_SEED = 1000
 """Seeds of the runs that choose begin here, far from those that search."""
 
@@ -49,7 +50,9 @@ class Tune:
     finalists: int = 6
     """Schedules that are run on validation tasks, on two seeds each."""
     batch: int = 8
-    """Schedules proposed at a time; half of them run in each of two processes."""
+    """Schedules proposed at a time."""
+    parts: int = 2
+    """Jobs that these are split into, so workers that have work at a time."""
     sampler: Literal["tpe", "random"] = "tpe"
     """Optuna's tree-structured Parzen estimator, or random search as its check."""
     start: Path | None = None
@@ -58,6 +61,28 @@ class Tune:
     """Of the sampler."""
     out: Path = Path("runs/tune")
     """Directory for the rows and the schedule."""
+    backend: str = "process"
+    """Where jobs are spread: over the processes of this machine (process), or over a Ray cluster (ray)."""
+    workers: int | None = None
+    """Jobs run at once; by default one for each core. 0: all in this process."""
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "tasks", "finalists", "batch", "parts"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some schedules, to be tried on some tasks and seeds; the first is the ``place``-th of those proposed together."""
+
+    place: int
+    schedules: tuple[Schedule, ...]
+    tasks: tuple[Task, ...]
+    seeds: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"schedules {self.place} to {self.place + len(self.schedules) - 1} of a batch"
 
 
 def spread(tasks: Sequence[Task], count: int) -> list[Task]:
@@ -65,7 +90,7 @@ def spread(tasks: Sequence[Task], count: int) -> list[Task]:
     return [tasks[place * len(tasks) // count] for place in range(min(count, len(tasks)))]
 
 
-def score(schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: Iterable[int]) -> list[float]:
+def score(schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: Sequence[int]) -> list[float]:
     """Mean log distance of each schedule at the end of all tasks and seeds, trained side by side."""
     runs = [(schedule, task, seed) for schedule in schedules for seed in seeds for task in tasks]
     each = len(runs) // len(schedules)
@@ -76,6 +101,11 @@ def score(schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: Iterable[
     )
     logs = np.log(ended.quality.distance)
     return [float(logs[place * each : (place + 1) * each].mean()) for place in range(len(schedules))]
+
+
+def score_part(part: Part) -> list[float]:
+    """:func:`score` as a worker's job."""
+    return score(part.schedules, part.tasks, part.seeds)
 
 
 def suggest(trial: Any, kind: str) -> Schedule:
@@ -146,11 +176,12 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
         rows.append({"kind": options.kind, "split": split, "distance": distance, **asdict(schedule)})
         write_whole(options.out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=prepare_process) as pool:
+    with Workers(score_part, backend=options.backend, workers=options.workers) as crew:
         while len(found) < options.trials:
             trials = [study.ask() for _ in range(min(options.batch, options.trials - len(found)))]
             schedules = [suggest(trial, options.kind) for trial in trials]
-            for trial, schedule, value in zip(trials, schedules, _scores(pool, schedules, train, (0,)), strict=True):
+            values = _scores(crew, schedules, train, (0,), options.parts)
+            for trial, schedule, value in zip(trials, schedules, values, strict=True):
                 study.tell(trial, value)
                 found.append((value, schedule))
                 note("train", schedule, value)
@@ -159,7 +190,7 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
                 f"{len(found)}/{options.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s"
             )
         finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: options.finalists]]
-        chosen = _scores(pool, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1))
+        chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), options.parts)
     for schedule, value in zip(finalists, chosen, strict=True):
         note("val", schedule, value)
         show(f"validation {np.exp(value):.3f}: {schedule}")
@@ -170,7 +201,7 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
         schedule,
         {
             "metagan_rl": __version__,
-            "search": {name: value for name, value in asdict(options).items() if name not in ("out", "start")},
+            "search": {name: value for name, value in asdict(options).items() if name not in NO_PART_OF_IT},
             "validation_distance": float(f"{np.exp(best_value):.6g}"),
             "gan_updates": earlier + budget * (len(train) * options.trials + 2 * len(val) * len(finalists)),
         },
@@ -179,11 +210,20 @@ def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
     return result
 
 
-def _scores(pool: Any, schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: tuple[int, ...]) -> list[float]:
-    half = -(-len(schedules) // 2)
-    parts = [part for part in (schedules[:half], schedules[half:]) if part]
-    futures = [pool.submit(score, part, tasks, seeds) for part in parts]
-    return [value for future in futures for value in future.result()]
+def _scores(
+    crew: Workers[Part, list[float]],
+    schedules: Sequence[Schedule],
+    tasks: Sequence[Task],
+    seeds: tuple[int, ...],
+    parts: int,
+) -> list[float]:
+    size = -(-len(schedules) // parts)
+    jobs = [
+        Part(start, tuple(schedules[start : start + size]), tuple(tasks), seeds)
+        for start in range(0, len(schedules), size)
+    ]
+    values = {part.place: values for part, values in crew.run(jobs)}
+    return [value for place in sorted(values) for value in values[place]]
 
 
 def main() -> None:

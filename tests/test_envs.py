@@ -3,6 +3,7 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
@@ -411,3 +412,16 @@ def test_reward_terms_of_a_resetting_step_are_zero():
         terms = sum(values for name, values in infos["reward_terms"].items() if not name.startswith("_"))
         np.testing.assert_allclose(terms, rewards, atol=1e-12)
         assert (rewards == 0).all() == (step == 1)
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
+def test_gans_train_where_an_agent_has_switched_gradients_off(switch):
+    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, horizon=2, interval_updates=12)
+    twin = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, horizon=2, interval_updates=12)
+    twin.reset(seed=0)
+    with switch():
+        env.reset(seed=0)
+        for _ in range(3):  # past the end of an episode, where new runs are begun
+            actions = np.tile([4, 4, 2, 0, 3], (2, 1))
+            np.testing.assert_array_equal(env.step(actions)[0], twin.step(actions)[0])
+    env.step(actions)

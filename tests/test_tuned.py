@@ -143,3 +143,19 @@ def test_a_search_can_begin_at_a_schedule_and_its_decays() -> None:
     assert schedules[0] == constant
     assert schedules[1] == replace(constant, generator_lr=(2e-3, 2e-3 / 3), discriminator_lr=(4e-3, 4e-3 / 3))
     assert len(set(schedules)) == len(wanted) == 10
+
+
+def test_a_search_finds_the_same_wherever_it_is_run(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from metagan_rl.experiments.tune import Tune, tune
+
+    options = {"suite": "dirac", "trials": 3, "tasks": 2, "finalists": 2, "batch": 2}
+    results = []
+    for workers in (0, 2):
+        out = tmp_path / str(workers)
+        found = tune(Tune(**options, workers=workers, out=out), show=lambda line: None)
+        results.append((found.schedule, found.metadata, (out / "trials.jsonl").read_text()))
+    assert results[0] == results[1]
+    assert results[0][2].count("\n") == 5
+    with pytest.raises(InvalidValueError, match="parts is 0"):
+        Tune(parts=0)

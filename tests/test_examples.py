@@ -1,0 +1,86 @@
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+from namespace import sealed
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
+
+
+def _load(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_examples_are_those_that_are_tested():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {"cleanrl_ppo.py", "rllib_ppo.py", "sb3_ppo.py"}
+
+
+def test_cleanrl_ppo_runs_as_a_script(tmp_path):
+    sizes = {"gan_updates": 300, "num_envs": 3, "num_steps": 4, "horizon": 2, "interval_updates": 12}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in sizes.items()]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "cleanrl_ppo.py"), *arguments, "--evaluation-tasks=2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, f"--log-dir={tmp_path}"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("validation return at the start: agent") and "at the end" in lines[-1]
+    assert lines[1].startswith("144 GAN updates: mean return") and lines[1].endswith("of 6 episodes")
+    assert list(tmp_path.glob("MetaGAN-Planar-v0__cleanrl_ppo__1__*/events*"))
+
+
+def test_cleanrl_ppo_gives_credit_within_episodes_only():
+    import torch
+
+    example = _load("cleanrl_ppo")
+    args = example.Args(num_steps=3, gamma=0.5, gae_lambda=0.5)
+    rewards, values = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[0.5], [1.0], [1.5]])
+    starts, one = torch.tensor([[1.0], [0.0], [1.0]]), torch.ones(1)  # the third step begins an episode
+    advantages = example.advantages_of(args, rewards, values, starts, last_value=one, last_start=0 * one)
+    third = 4.0 + 0.5 * 1.0 - 1.5
+    second = 2.0 - 1.0
+    first = 1.0 + 0.5 * 1.0 - 0.5 + 0.25 * second
+    assert advantages.flatten().tolist() == [first, second, third]
+
+
+def test_gymnasiums_episode_statistics_are_those_of_the_episode():
+    envs = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, horizon=2, interval_updates=12)
+    envs = gym.wrappers.vector.RecordEpisodeStatistics(envs)
+    envs.reset(seed=0)
+    for _ in range(2):
+        actions = np.tile([4, 4, 2, 0, 0], (2, 1))
+        _, first, _, _, infos = envs.step(actions)
+        assert "final_info" not in infos
+        _, second, terminated, _, infos = envs.step(actions)
+        assert terminated.all() and infos["_final_info"].all()
+        np.testing.assert_allclose(infos["episode"]["r"], first + second, rtol=1e-6)
+        assert infos["episode"]["l"].tolist() == [2, 2]
+
+
+def test_sb3_ppo_trains_and_saves(tmp_path):
+    example = _load("sb3_ppo")
+    agent = example.main(example.Args(num_envs=2, horizon=2, steps=16, num_steps=4, out=str(tmp_path)))
+    assert agent.num_timesteps == 16
+    assert (tmp_path / "agent.zip").exists() and list(tmp_path.glob("PPO_1/events*"))
+
+
+@sealed("ray", "tree")  # tree is what RLlib brings besides
+def test_rllib_ppo_runs_as_a_script(tmp_path):
+    sizes = ["--num-env-runners=1", "--num-envs=2", "--horizon=4", "--batch=64", "--iterations=2"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [sys.executable, str(EXAMPLES / "rllib_ppo.py"), *sizes]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("iteration")]
+    assert len(lines) == 2
+    assert all(np.isfinite(json.loads(line.rsplit(" ", 1)[1])) for line in lines), lines
