@@ -67,10 +67,11 @@ class BenchmarkConfig:
         names = [*self.schedulers, *(name for name, _ in self.policies)]
         if not names or len(set(names)) != len(names):
             raise InvalidValueError(f"schedulers {names}; name at least one, and each once")
-        for name in set(names).intersection(RESERVED):
-            raise InvalidValueError(
-                f"a scheduler or policy is named {name!r}, which the file of samples needs; rename it"
-            )
+        for name in names:
+            if name in RESERVED or "|" in name:
+                raise InvalidValueError(
+                    f"a scheduler is named {name!r}, which the file of samples cannot hold; rename it"
+                )
         for name, path in self.policies:
             load_policy(path)
             if name in known:

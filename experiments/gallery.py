@@ -168,7 +168,11 @@ def _page(
         sound, curve = not row.get("error"), curves.get(tuple(row[part] for part in KEY))
         diverged = sound and bool(row.get("diverged"))
         cells[name] = Cell(still(points[-1], lines[name].colour), end_distance(row) if sound else None, diverged)
-        runs.append({"points": moving(points), "moments": len(points), "diverged": diverged, **_curve(curve, samples)})
+        run = {"points": moving(points), "moments": len(points), "diverged": diverged}
+        at = samples.distances.get(name, ())
+        if not len(at) and len(points) == 1 and curve is not None:
+            at = curve["distance"][-1:]
+        runs.append({**run, "at": _short(np.nan_to_num(at, nan=WORST_DISTANCE)), "curve": _curve(curve)})
     some = next(iter(rows.values()))
     data = {
         "task": some["task"],
@@ -182,24 +186,20 @@ def _page(
     return TaskPage(*place, real.shape[1], pixels, cells, own or commands, data)
 
 
-def _curve(curve: Mapping[str, Any] | None, samples: TaskSamples) -> dict[str, Any]:
-    """Of a run with curves: the distance at its moments, and over time its distance and controls, with few digits."""
+def _curve(curve: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Distance and controls of a run over time, in few steps and digits."""
     if curve is None or not curve["generator_lr"]:
-        return {"at": [], "curve": None}
+        return None
     distance = np.nan_to_num(np.asarray(curve["distance"], dtype=np.float64), nan=WORST_DISTANCE)
     distance = distance.clip(SMALLEST, WORST_DISTANCE)
     last = len(distance) - 1
-    share = samples.updates / samples.updates[-1] if len(samples.updates) else np.ones(1)
     steps = min(GRID, last)
     return {
-        "at": _short(distance[np.round(share * last).astype(int)]),
-        "curve": {
-            "distance": _short(distance[np.round(np.linspace(0, last, steps + 1)).astype(int)]),
-            "generator": _short(resampled(curve["generator_lr"], steps)),
-            "discriminator": _short(resampled(curve["discriminator_lr"], steps)),
-            "weight": _short(resampled(curve["penalty_weight"], steps)),
-            **{kind: resampled(curve[kind], steps) for kind in WORDS},
-        },
+        "distance": _short(distance[np.round(np.linspace(0, last, steps + 1)).astype(int)]),
+        "generator": _short(resampled(curve["generator_lr"], steps)),
+        "discriminator": _short(resampled(curve["discriminator_lr"], steps)),
+        "weight": _short(resampled(curve["penalty_weight"], steps)),
+        **{kind: resampled(curve[kind], steps) for kind in WORDS},
     }
 
 
@@ -214,4 +214,5 @@ def _with_words(data: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -
 
 
 def _short(values: Iterable[float]) -> list[float]:
+    """Three digits; a control that is no number, which no scheduler may set, is 0."""
     return [float(f"{value:.3g}") if np.isfinite(value) else 0.0 for value in values]

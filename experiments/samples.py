@@ -1,8 +1,9 @@
 """Samples over time: what a benchmark keeps of its runs for pictures, and the file they are kept in.
 
 ``samples.npz`` holds, for some tasks of the first seed, an array for each run, ``[M, N, D]``: the points of the same N
-noise vectors at M moments of training, the last of them the end. Beside them lie, for each task, real points under the
-name ``real`` and the updates done at each moment, ``[M]``, under ``updates``.
+noise vectors at M moments of training, the last of them the end; and under ``distance`` their distances, ``[M]``.
+Beside them lie, for each task, real points under the name ``real`` and the updates done at each moment, ``[M]``, under
+``updates``.
 """
 
 import io
@@ -20,6 +21,7 @@ from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import FileFormatError
 from metagan_rl.evaluation import generated
 from metagan_rl.files import write_whole
+from metagan_rl.tasks.task import Task
 
 SAMPLES = "samples.npz"
 MOMENTS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
@@ -28,13 +30,15 @@ SAMPLED_POINTS, SAMPLED_VALUES = 512, 1 << 13
 """Points kept of each, and numbers in them: fewer of wide ones, of which pictures show 36."""
 FARTHEST = 100.0
 """Coordinates are cut off here, far outside every picture and well within float16."""
-REAL, UPDATES = "real", "updates"
+REAL, UPDATES, DISTANCE = "real", "updates", "distance"
 RESERVED = (REAL, UPDATES)
-"""Names that no scheduler may have, for the file uses them."""
+"""Names that no scheduler may have, for the file uses them; nor may a name hold the "|" that parts them."""
 
 
 class SampleKeeper:
     """Watches runs (see ``drive``) and keeps points of some of them.
+
+    Of a scheduler that trains several GANs for a task they are those of the best at each moment, as at the end.
 
     Args:
         suite, split, scheduler: of the runs.
@@ -43,35 +47,39 @@ class SampleKeeper:
 
     def __init__(self, suite: str, split: str, scheduler: str, wanted: Collection[str]) -> None:
         self._suite, self._split, self._scheduler, self._wanted = suite, split, scheduler, frozenset(wanted)
-        self._points: dict[int, list[np.ndarray]] = {}
         self._updates: list[int] = []
-        self._runs: Runs | None = None
+        self._tasks: dict[str, Task] = {}
+        self._points: dict[str, list[np.ndarray]] = {}
+        self._distances: dict[str, list[float]] = {}
 
     def __call__(self, interval: int, runs: Runs) -> None:
         """Keeps the points of this moment if it is one of ``MOMENTS``, rounded up to a whole interval."""
         horizon = int(runs.horizons[0])
         if interval not in {int(np.ceil(share * horizon)) for share in MOMENTS}:
             return
-        self._runs = runs
         self._updates.append(interval * runs.interval_updates)
+        best: dict[str, int] = {}
         for member, task in enumerate(runs.tasks):
             if task.name in self._wanted and task.networks.kind != "dirac":
-                points = generated(runs.population, [member])[0][: _kept(task.dim)]
-                self._points.setdefault(member, []).append(_small(points.numpy(force=True)))
+                first = best.setdefault(task.name, member)
+                if runs.quality.distance[member] < runs.quality.distance[first]:
+                    best[task.name] = member
+        for name, member in best.items():
+            task = self._tasks.setdefault(name, runs.tasks[member])
+            points = generated(runs.population, [member])[0][: _kept(task.dim)]
+            self._points.setdefault(name, []).append(_small(points.numpy(force=True)))
+            self._distances.setdefault(name, []).append(float(runs.quality.distance[member]))
 
     def samples(self) -> dict[str, np.ndarray]:
         """What was kept, by name in the file."""
         found: dict[str, np.ndarray] = {}
-        for member, points in self._points.items():
-            assert self._runs is not None
-            task = self._runs.tasks[member]
+        for name, task in self._tasks.items():
             real = task.data().reward_reference[: _kept(task.dim)].numpy()
-            for name, array in (
-                (self._scheduler, np.stack(points)),
-                (REAL, _small(real)),
-                (UPDATES, np.array(self._updates, dtype=np.int64)),
-            ):
-                found[_name(self._suite, self._split, task.name, name)] = array
+            key = _name(self._suite, self._split, name, self._scheduler)
+            found[key] = np.stack(self._points[name])
+            found[_name(key, DISTANCE)] = np.array(self._distances[name], dtype=np.float32)
+            found[_name(self._suite, self._split, name, REAL)] = _small(real)
+            found[_name(self._suite, self._split, name, UPDATES)] = np.array(self._updates, dtype=np.int64)
         return found
 
 
@@ -83,11 +91,13 @@ class TaskSamples:
         real: points ``[N, D]``.
         updates: done at each moment, ``[M]``, increasing; empty where only the end was kept.
         points: ``[M, N, D]`` by scheduler; of a run of which only the end was kept, ``[1, N, D]``.
+        distances: of these, ``[M]`` by scheduler, where they were kept.
     """
 
     real: np.ndarray
     updates: np.ndarray
     points: Mapping[str, np.ndarray]
+    distances: Mapping[str, np.ndarray]
 
 
 class SampleFile:
@@ -125,7 +135,8 @@ class SampleFile:
         Raises:
             FileFormatError: an array cannot be read, or the arrays do not fit together.
         """
-        names = {name: self._find(suite, split, task, name) for name in (*RESERVED, *schedulers)}
+        wanted = [*RESERVED, *schedulers, *(_name(scheduler, DISTANCE) for scheduler in schedulers)]
+        names = {name: self._find(suite, split, task, name) for name in wanted}
         with self._opened() as file:
             arrays = {name: np.asarray(file[stored]) for name, stored in names.items() if stored is not None}
         for name, array in arrays.items():
@@ -134,14 +145,18 @@ class SampleFile:
         real, updates = arrays.pop(REAL), arrays.pop(UPDATES, np.empty(0, dtype=np.int64))
         if real.ndim != 2 or updates.ndim != 1 or (np.diff(updates) <= 0).any():
             raise FileFormatError(f"{self._path} is damaged: real points or moments of {task} make no sense")
-        points = {name: array[None] if array.ndim == 2 else array for name, array in arrays.items()}
+        points = {name: arrays[name] for name in schedulers if name in arrays}
+        points = {name: array[None] if array.ndim == 2 else array for name, array in points.items()}
+        distances = {name: arrays[_name(name, DISTANCE)] for name in points if _name(name, DISTANCE) in arrays}
         for name, array in points.items():
             if array.ndim != 3 or array.shape[0] not in (1, len(updates)) or array.shape[2] != real.shape[1]:
                 raise FileFormatError(
                     f"{self._path} is damaged: {names[name]} has the shape {arrays[name].shape}, but its task has "
                     f"{len(updates)} moments and {real.shape[1]} columns"
                 )
-        return TaskSamples(real, updates, points)
+            if name in distances and distances[name].shape != array.shape[:1]:
+                raise FileFormatError(f"{self._path} is damaged: {names[name]} has not as many distances as moments")
+        return TaskSamples(real, updates, points, distances)
 
     def _find(self, suite: str, split: str, task: str, name: str) -> str | None:
         """The stored name; the version before left out suite and split."""
@@ -181,5 +196,5 @@ def _small(points: np.ndarray) -> np.ndarray:
     return np.nan_to_num(points).clip(-FARTHEST, FARTHEST).astype(np.float16)
 
 
-def _name(suite: str, split: str, task: str, name: str) -> str:
-    return f"{suite}|{split}|{task}|{name}"
+def _name(*parts: str) -> str:
+    return "|".join(parts)

@@ -11,7 +11,7 @@ from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, gan_seed, run_benchmark
-from metagan_rl.experiments.samples import SampleFile
+from metagan_rl.experiments.samples import SampleFile, SampleKeeper
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
 
@@ -118,6 +118,7 @@ def test_gan_seeds_differ_between_tasks_and_seeds(short_suite):
         ({"seeds": 0}, InvalidValueError, "seeds is 0"),
         ({"tasks": 0}, InvalidValueError, "tasks is 0"),
         ({"policies": (("updates", "updates.safetensors"),)}, InvalidValueError, "'updates'.*rename"),
+        ({"policies": (("a|b", "a|b.safetensors"),)}, InvalidValueError, "cannot hold"),
         ({"policies": (("mine", "nowhere.safetensors"),)}, FileFormatError, "nowhere.safetensors"),
     ],
 )
@@ -202,13 +203,16 @@ def test_samples_are_kept_at_moments_from_start_to_end(short_suite, tmp_path):
     out = run_benchmark(config, tmp_path, workers=0)
     with np.load(out / "samples.npz") as file:
         samples = {name: file[name] for name in file.files}
-    names = {"constant", "linear", "real", "updates"}
+    curves = [json.loads(line) for line in (out / "curves.jsonl").read_text().splitlines()]
+    names = {"constant", "linear", "real", "updates", "constant|distance", "linear|distance"}
     assert set(samples) == {f"short|test|{task}|{name}" for task in ("ring/2", "moons/2") for name in names}
     for task in ("ring/2", "moons/2"):
         kept = {name: samples[f"short|test|{task}|{name}"] for name in names}
         assert kept["updates"].tolist() == [0, 48, 96, 144, 192]  # seven moments, rounded up to four intervals
         assert kept["constant"].shape == kept["linear"].shape == (5, 512, 2)
         assert kept["constant"].dtype == np.float16
+        curve = next(each for each in curves if (each["task"], each["scheduler"]) == (task, "linear"))
+        assert kept["linear|distance"] == pytest.approx(curve["distance"], rel=1e-5)
         assert np.array_equal(kept["constant"][0], kept["linear"][0]), "both begin with the same weights and noise"
         assert not np.array_equal(kept["constant"][-1], kept["linear"][-1])
         steps = [np.abs(np.diff(kept["constant"][[0, place]], axis=0)).mean() for place in (1, 4)]
@@ -248,3 +252,19 @@ def test_tasks_of_the_same_name_in_two_suites_keep_their_own_samples(short_suite
     assert not np.array_equal(one.real, other.real)
     assert not np.array_equal(one.points["constant"], other.points["constant"])
     assert not file.holds("third", "test", "ring/2")
+
+
+def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
+    from metagan_rl.tasks import get_suite
+
+    task = get_suite(short_suite).split("test")["ring/2"]
+    keeper = SampleKeeper("short", "test", "constant", ["ring/2"])
+    seen = []
+
+    def watch(interval, runs):
+        keeper(interval, runs)
+        seen.append(runs.quality.distance)
+
+    drive(make_scheduler("constant"), [task] * 3, [1, 2, 3], watch=watch)
+    distances = keeper.samples()["short|test|ring/2|constant|distance"]
+    assert distances == pytest.approx(np.min(seen, axis=1), rel=1e-5)
