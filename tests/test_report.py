@@ -263,6 +263,7 @@ def test_a_benchmark_that_kept_ends_only_has_a_report(tmp_path: Path) -> None:
     directory = make_benchmark(tmp_path, ends_only=True)
     page = Page(write_report(directory).read_text(encoding="utf-8"))
     assert "Samples at the end" in page.headings and "Samples over time" in page.headings
+    assert "kept the samples of the end only" in " ".join(page.words)
     data = page_data(directory)
     assert len(data["tasks"]) == 6
     assert all(task["updates"] == [] for task in data["tasks"])
