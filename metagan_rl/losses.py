@@ -1,5 +1,8 @@
 """GAN losses on logits. Each is a pair of element-wise formulas, averaged over the samples of each member.
 
+Their derivatives are written out beside them: on small networks the bookkeeping of automatic differentiation for these
+few operations takes longer than a layer's product.
+
 Shapes: logits are ``[B, N]`` (B members, N samples); a loss is ``[B]``. A relativistic loss pairs the n-th real
 sample with the n-th generated one, which is fair because both are drawn independently.
 """
@@ -15,6 +18,7 @@ from torch.nn.functional import softplus
 from metagan_rl.registry import Registry
 
 LogitLoss = Callable[[Tensor, Tensor], Tensor]
+Slopes = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,10 @@ class Loss:
         relative: G's loss needs real logits too.
         generator_ideal: G's loss at equilibrium; 0 for losses of G that are negative logits, which have none.
         source: where the formula is from.
+        discriminator_slopes: ``(real_logits, fake_logits) -> ([B, N], [B, N])``, N times the derivatives of D's loss by
+            both; ``None``: by automatic differentiation.
+        generator_slope: ``(real_logits, fake_logits) -> [B, N]``, N times the derivative of G's loss by the second;
+            ``None``: as above.
     """
 
     discriminator: LogitLoss
@@ -40,6 +48,31 @@ class Loss:
     relative: bool = False
     generator_ideal: float = 0.0
     source: str = ""
+    discriminator_slopes: Slopes | None = None
+    generator_slope: LogitLoss | None = None
+
+    def of_discriminator(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """D's loss ``[B]``, and its derivative by real and fake logits, one after the other, ``[B, 2N]``."""
+        if self.discriminator_slopes is None:
+            count = real.shape[-1]
+            both = torch.cat([real, fake], dim=-1)
+            return _differentiated(lambda logits: self.discriminator(*logits.split(count, dim=-1)), both)
+        slopes = torch.cat(self.discriminator_slopes(real, fake), dim=-1)
+        return self.discriminator(real, fake), slopes / real.shape[-1]
+
+    def of_generator(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """G's loss ``[B]``, and its derivative by fake logits, ``[B, N]``."""
+        if self.generator_slope is None:
+            return _differentiated(lambda logits: self.generator(real, logits), fake)
+        return self.generator(real, fake), self.generator_slope(real, fake) / fake.shape[-1]
+
+
+def _differentiated(loss: Callable[[Tensor], Tensor], logits: Tensor) -> tuple[Tensor, Tensor]:
+    logits = logits.detach().requires_grad_()
+    with torch.enable_grad():
+        value = loss(logits)
+        (slope,) = torch.autograd.grad(value.sum(), logits)
+    return value.detach(), slope
 
 
 def _mean(values: Tensor) -> Tensor:
@@ -55,6 +88,8 @@ LOSSES.register(
         ideal=math.log(4),
         generator_ideal=math.log(2),
         source="Goodfellow et al. 2014, arXiv:1406.2661, section 3",
+        discriminator_slopes=lambda real, fake: (-torch.sigmoid(-real), torch.sigmoid(fake)),
+        generator_slope=lambda real, fake: -torch.sigmoid(-fake),
     ),
 )
 LOSSES.register(
@@ -64,6 +99,8 @@ LOSSES.register(
         generator=lambda real, fake: _mean(-fake),
         ideal=2.0,
         source="Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957",
+        discriminator_slopes=lambda real, fake: (-(real < 1).to(real.dtype), (fake > -1).to(fake.dtype)),
+        generator_slope=lambda real, fake: torch.full_like(fake, -1),
     ),
 )
 LOSSES.register(
@@ -75,6 +112,8 @@ LOSSES.register(
         generator_ideal=0.25,
         boundary=0.5,
         source="Mao et al. 2017, arXiv:1611.04076 (targets 0 and 1, without the factor one half)",
+        discriminator_slopes=lambda real, fake: (2 * (real - 1), 2 * fake),
+        generator_slope=lambda real, fake: 2 * (fake - 1),
     ),
 )
 LOSSES.register(
@@ -85,6 +124,8 @@ LOSSES.register(
         ideal=0.0,
         penalty="one-centred",
         source="Arjovsky et al. 2017, arXiv:1701.07875; penalty: Gulrajani et al. 2017, arXiv:1704.00028",
+        discriminator_slopes=lambda real, fake: (torch.full_like(real, -1), torch.ones_like(fake)),
+        generator_slope=lambda real, fake: torch.full_like(fake, -1),
     ),
 )
 LOSSES.register(
@@ -96,6 +137,8 @@ LOSSES.register(
         generator_ideal=math.log(2),
         relative=True,
         source="Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441",
+        discriminator_slopes=lambda real, fake: (-torch.sigmoid(fake - real), torch.sigmoid(fake - real)),
+        generator_slope=lambda real, fake: -torch.sigmoid(real - fake),
     ),
 )
 

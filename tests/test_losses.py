@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -100,6 +101,22 @@ def test_loss_and_its_gradients_are_finite_at_huge_logits(name: str) -> None:
     total = LOSSES[name].discriminator(real, fake) + LOSSES[name].generator(real, fake)
     assert torch.isfinite(total).all()
     assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(total.sum(), (real, fake)))
+
+
+@pytest.mark.parametrize("name", IDEAL)
+def test_slopes_written_out_are_those_of_automatic_differentiation(name: str) -> None:
+    real, fake = logits()
+    real[0, :4] = torch.tensor([-60.0, 60.0, 1.0, 0.0])
+    fake[0, :4] = torch.tensor([60.0, -60.0, -1.0, 0.0])
+    loss = LOSSES[name]
+    assert loss.discriminator_slopes is not None and loss.generator_slope is not None
+    plain = replace(loss, discriminator_slopes=None, generator_slope=None)
+    for ours, theirs in (
+        (loss.of_discriminator(real, fake), plain.of_discriminator(real, fake)),
+        (loss.of_generator(real, fake), plain.of_generator(real, fake)),
+    ):
+        torch.testing.assert_close(ours, theirs)
+        assert not ours[1].requires_grad and not theirs[0].requires_grad
 
 
 @pytest.mark.parametrize("name", IDEAL)

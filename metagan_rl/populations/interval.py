@@ -4,7 +4,7 @@ Members depend on each other in nothing, so D's of some and G's of others may st
 n-th update of the interval, all members whose cycle says D take their D step together, then all others their G step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -232,18 +232,18 @@ class IntervalTrainer:
         points = torch.cat([real, fake], dim=1)
         if self.closed_form:
             values = self.discriminator.forward(weights, points)
-            logits = values[-1].requires_grad_()
-        else:
-            values = []
-            logits = self.discriminator(weights, points)
-        real_logits, fake_logits = logits.squeeze(-1).split(real.shape[1], dim=1)
-        formulas = [LOSSES[name].discriminator for name, _, _ in turn.losses]
-        loss = _evaluate(formulas, turn.losses, real_logits, fake_logits)
-        if self.closed_form:
-            (by_logits,) = torch.autograd.grad(loss.sum(), logits)
+            real_logits, fake_logits = values[-1].squeeze(-1).split(real.shape[1], dim=1)
+            loss, by_logits = _with_slopes(
+                [LOSSES[name].of_discriminator for name, _, _ in turn.losses], turn.losses, real_logits, fake_logits
+            )
             gradients, _ = self.discriminator.backward(weights, values, by_logits, by_weights=True, by_inputs=False)
             gradient = _flat(gradients)
         else:
+            values = []
+            logits = self.discriminator(weights, points).squeeze(-1)
+            real_logits, fake_logits = logits.split(real.shape[1], dim=1)
+            formulas = [LOSSES[name].discriminator for name, _, _ in turn.losses]
+            loss = _evaluate(formulas, turn.losses, real_logits, fake_logits)
             gradient = _differentiate(loss.sum(), flat)
         self.recorder.discriminator(update, turn.members, real_logits, fake_logits, loss, gradient)
         for name, a, b in turn.penalties:
@@ -269,16 +269,17 @@ class IntervalTrainer:
         if self.closed_form:
             through_generator = self.generator.forward(weights, noise)
             through_both = self.discriminator.forward(discriminator_weights, through_generator[-1])
-            logits = through_both[-1].requires_grad_()
+            logits = through_both[-1]
         else:
             logits = self.discriminator(discriminator_weights, self.generator(weights, noise))
         fake_logits = real_logits = logits.squeeze(-1)
         if turn.relative:
             with torch.no_grad():
                 real_logits = self.discriminator(discriminator_weights, self._real(turn, update)).squeeze(-1)
-        loss = _evaluate([LOSSES[name].generator for name, _, _ in turn.losses], turn.losses, real_logits, fake_logits)
         if self.closed_form:
-            (by_logits,) = torch.autograd.grad(loss.sum(), logits)
+            loss, by_logits = _with_slopes(
+                [LOSSES[name].of_generator for name, _, _ in turn.losses], turn.losses, real_logits, fake_logits
+            )
             _, by_fake = self.discriminator.backward(
                 discriminator_weights, through_both, by_logits, by_weights=False, by_inputs=True
             )
@@ -287,6 +288,8 @@ class IntervalTrainer:
             )
             gradient = _flat(gradients)
         else:
+            formulas = [LOSSES[name].generator for name, _, _ in turn.losses]
+            loss = _evaluate(formulas, turn.losses, real_logits, fake_logits)
             gradient = _differentiate(loss.sum(), flat)
         self.recorder.generator(update, turn.members, loss, gradient)
         return gradient
@@ -336,6 +339,18 @@ def _evaluate(formulas: list[LogitLoss], runs: list[Run], real_logits: Tensor, f
     return torch.cat(
         [formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in zip(formulas, runs, strict=True)]
     )
+
+
+def _with_slopes(
+    formulas: Sequence[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]],
+    runs: list[Run],
+    real_logits: Tensor,
+    fake_logits: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Losses ``[b]``, and their derivatives by logits as networks give them, ``[b, N or 2N, 1]``."""
+    pairs = [formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in zip(formulas, runs, strict=True)]
+    losses, slopes = zip(*pairs, strict=True)
+    return torch.cat(losses), torch.cat(slopes).unsqueeze(-1)
 
 
 def _differentiate(total: Tensor, flat: Tensor) -> Tensor:
