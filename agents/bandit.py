@@ -68,6 +68,8 @@ class UCB(Scheduler):
     """
 
     source = "D-UCB, Garivier and Moulines 2011, arXiv:0805.3415; arms and payoff are this package's own"
+    cost = (18 * 12 + 6 * 24) * 3072
+    """About 25 settings of it were tried on 12 validation and 24 training tasks of suite ``planar``."""
 
     def __init__(self, discount: float = 0.94, width: float = 0.02, step: float = 2.0) -> None:
         if not 0 < discount <= 1 or not width > 0:

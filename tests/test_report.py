@@ -352,8 +352,8 @@ def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
         assert name in words
     assert page.headings == [
         "Ranking",
-        "The four promises",
         "Results",
+        "The four promises",
         "Families",
         "Training of the agent",
         "Quality over the run",
