@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
+import pytest
 from namespace import sealed
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +54,10 @@ def test_cleanrl_ppo_gives_credit_within_episodes_only():
     assert advantages.flatten().tolist() == [first, second, third]
 
 
+@pytest.mark.skipif(
+    tuple(map(int, gym.__version__.split(".")[:2])) < (1, 4),
+    reason="before, Gymnasium takes every mode for NEXT_STEP and leaves out the first reward of later episodes",
+)
 def test_gymnasiums_episode_statistics_are_those_of_the_episode():
     envs = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, horizon=2, interval_updates=12)
     envs = gym.wrappers.vector.RecordEpisodeStatistics(envs)
@@ -74,10 +79,11 @@ def test_sb3_ppo_trains_and_saves(tmp_path):
     assert (tmp_path / "agent.zip").exists() and list(tmp_path.glob("PPO_1/events*"))
 
 
+@pytest.mark.timeout(600)
 @sealed("ray", "tree")  # tree is what RLlib brings besides
 def test_rllib_ppo_runs_as_a_script(tmp_path):
     sizes = ["--num-env-runners=1", "--num-envs=2", "--horizon=4", "--batch=64", "--iterations=2"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(EXAMPLES / "rllib_ppo.py"), *sizes]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

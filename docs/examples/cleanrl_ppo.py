@@ -157,7 +157,7 @@ def main(args: Args) -> Agent:
     torch.manual_seed(args.seed)
     name = f"{args.env_id.replace('/', '-')}__cleanrl_ppo__{args.seed}__{int(time.time())}"
     writer = SummaryWriter(f"{args.log_dir}/{name}")
-    envs = gym.wrappers.vector.RecordEpisodeStatistics(make_envs(args, "train", args.num_envs))
+    envs = make_envs(args, "train", args.num_envs)
     agent = Agent(envs)
     optimizer = torch.optim.Adam(agent.parameters(), args.learning_rate, eps=1e-5)
     with torch.no_grad():
@@ -170,7 +170,7 @@ def main(args: Args) -> Agent:
     batch = args.num_steps * args.num_envs
     iterations = max(1, args.gan_updates // (batch * args.interval_updates))
     seen, _ = envs.reset(seed=args.seed)
-    observation, start = torch.as_tensor(seen), torch.ones(args.num_envs)
+    observation, start, running = torch.as_tensor(seen), torch.ones(args.num_envs), np.zeros(args.num_envs)
     began = time.monotonic()
 
     for iteration in range(iterations):
@@ -184,10 +184,12 @@ def main(args: Args) -> Agent:
             seen, reward, terminated, truncated, infos = envs.step(actions[step].numpy())
             rewards[step] = torch.as_tensor(reward)
             observation, start = torch.as_tensor(seen), torch.as_tensor(terminated | truncated).float()
+            running += reward
             if "final_info" in infos:
                 ended = infos["_final_info"]
-                returns += infos["episode"]["r"][ended].tolist()
+                returns += running[ended].tolist()
                 distances += infos["final_info"]["distance"][ended].tolist()
+                running[ended] = 0.0
         with torch.no_grad():
             advantages = advantages_of(args, rewards, values, starts, agent.value(observation), start)
 
