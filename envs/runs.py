@@ -59,6 +59,7 @@ class Runs:
         horizon: intervals in a run; by default each task's budget decides.
         reward: weights of the reward.
         device: ``"cpu"`` or ``"cuda"``.
+        noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
 
     Raises:
         InvalidValueError: the interval or the horizon does not fit.
@@ -74,6 +75,7 @@ class Runs:
         horizon: int | None = None,
         reward: Reward | None = None,
         device: str = "cpu",
+        noise: str | None = None,
     ) -> None:
         if interval_updates < CYCLE or interval_updates % CYCLE:
             raise InvalidValueError(f"interval_updates is {interval_updates}; it must be a multiple of {CYCLE}")
@@ -82,7 +84,7 @@ class Runs:
         self.interval_updates, self._horizon = interval_updates, horizon
         self.reward = reward or Reward()
         count = len(tasks)
-        self.population = MixedPopulation(tasks, seeds, device=device)
+        self.population = MixedPopulation(tasks, seeds, device=device, noise=noise)
         self.monitor = StabilityMonitor(count)
         self.done_intervals = np.zeros(count, dtype=np.int64)
         self.horizons = np.ones(count, dtype=np.int64)

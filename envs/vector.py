@@ -16,6 +16,7 @@ from metagan_rl.envs.reward import REWARDS, Reward
 from metagan_rl.envs.runs import Outcome, Runs
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.populations.drawing import find_noise
 from metagan_rl.runtime import find_device
 from metagan_rl.signals import SIGNAL_SETS
 from metagan_rl.tasks import Task, get_suite
@@ -47,6 +48,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: any of Gymnasium's three.
         max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
         device: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
+        noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
         render_mode: ``"rgb_array"`` or ``None``.
 
     Raises:
@@ -71,6 +73,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
         device: str = "cpu",
+        noise: str | None = None,
         render_mode: str | None = None,
     ) -> None:
         if num_envs < 1:
@@ -81,7 +84,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise UnknownNameError("render mode", render_mode, ("rgb_array",))
         if trial_runs is not None and trial_runs < 1:
             raise InvalidValueError(f"trial_runs is {trial_runs}; it must be at least 1, or None for plain episodes")
-        find_device(device)
+        find_noise(noise, find_device(device))
         self.split = get_suite(suite).split(split)
         self.codec = ActionCodec(knobs, actions, control)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
@@ -94,6 +97,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "horizon": horizon,
             "reward": self._reward,
             "device": device,
+            "noise": noise,
         }
         self._max_steps = max_episode_steps
         self.memory = None if trial_runs is None else TrialMemory(num_envs, self.codec, trial_runs)

@@ -182,6 +182,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 ],
             ],
         ),
+        *_noise_section(kinds.get("noise", ())),
         "## Cost in members and in updates",
         _table(
             ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
@@ -203,10 +204,27 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         _table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
         "## The agent",
         f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
-        f"{agent['stock_update_seconds']} s of sb3-contrib's own policy, {agent['ratio']:.1f} times as fast, with "
+        f"{agent['stock_update_seconds']} s of sb3-contrib's own, {agent['ratio']:.1f} times as fast, with "
         "equal results (tested).",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    (row,) = rows
+    table = _table(
+        ("drawn", "milliseconds", "of the interval's time"),
+        [[name, row["milliseconds"][name], f"{row['share_of_interval'][name]:.1%}"] for name in row["milliseconds"]],
+    )
+    return [
+        "## Noise and data order",
+        f"For {row['members']} members and {row['updates']} updates on the CPU: `host`, one of torch's generators a "
+        "member, and `device`, counters for all at once, which is what a GPU uses and what makes its numbers those of "
+        "the CPU. No GPU was at hand: the CUDA path is tested on the CPU and on torch's meta device only.",
+        table,
+    ]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

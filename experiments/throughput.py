@@ -9,6 +9,7 @@ how busy the machine is; rates do. Rows, by ``kind``:
 * ``forms``: one convolution of 16 members, forward and both gradients, in each of its forms and grouped.
 * ``environments``: the sharded vector environment against as many single environments around separate GANs under
   Gymnasium's ``AsyncVectorEnv``, all cores, same networks, batch, losses and metric.
+* ``noise``: what a chunk of members needs for one interval, drawn member by member or by counters, on the CPU.
 * ``scaling``: seconds against members, and against updates, with a straight line through them.
 * ``profile``: shares of a vector environment's step.
 * ``agent``: recurrent PPO's update on trial-shaped rollouts, sb3-contrib's loop over time against one call.
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import gymnasium as gym
 import numpy as np
@@ -53,6 +54,7 @@ from metagan_rl.networks.conv import (
     convolution,
 )
 from metagan_rl.populations import Population
+from metagan_rl.populations.drawing import Noise
 from metagan_rl.runtime import prepare_process
 from metagan_rl.tasks import Task, get_suite
 
@@ -69,6 +71,9 @@ PARTS = {
 """Functions whose time, with all they call, is one part of a step; the rest is signals, bookkeeping and Python."""
 
 
+Kind = Literal["updates", "convolutional", "forms", "noise", "scaling", "profile", "environments", "agent"]
+
+
 @dataclass
 class Throughput:
     """Options of the measurement."""
@@ -79,7 +84,7 @@ class Throughput:
     """Fewer sizes and turns: about two minutes."""
     rounds: int | None = None
     """Turns each side takes, 7 or 3; the median ratio is reported."""
-    only: Literal["updates", "convolutional", "forms", "scaling", "profile", "environments", "agent"] | None = None
+    only: Kind | None = None
     """Rows of one kind, which replace those in the file; the others stay."""
 
     @property
@@ -93,6 +98,13 @@ Row = dict[str, Any]
 
 def measure(options: Throughput) -> Iterator[Row]:
     """All rows, or those of one kind, as they are measured."""
+    measured = sections(options)
+    for kind in get_args(Kind) if options.only is None else (options.only,):
+        yield from measured[kind]()
+
+
+def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Row]]]:
+    """What measures the rows of each kind."""
     turns, quick = options.turns, options.quick
     task = get_suite("planar").split("train")[0]
 
@@ -119,17 +131,16 @@ def measure(options: Throughput) -> Iterator[Row]:
         yield _scaling("members", task, [(members, UPDATES) for members in (16, 32, 64, 128)], turns)
         yield _scaling("updates", task, [(16, updates) for updates in (24, 48, 96, 192)], turns)
 
-    sections: dict[str, Callable[[], Iterator[Row]]] = {
+    return {
         "updates": updates,
         "convolutional": convolutional,
         "forms": lambda: _forms(turns),
+        "noise": lambda: iter([_noise(task, 32, turns)]),
         "scaling": scaling,
         "profile": lambda: iter([_profile()]),
         "environments": lambda: iter([_environments(16, turns, seconds=4 if quick else 10)]),
         "agent": lambda: iter([_agent(turns)]),
     }
-    for kind in sections if options.only is None else (options.only,):
-        yield from sections[kind]()
 
 
 def _reshaped(task: Task, width: int, batch: int) -> Task:
@@ -235,6 +246,27 @@ def _grouped(side: int, kernel: torch.Tensor) -> Callable[[], object]:
         return torch.autograd.grad(values, (image, weight), gradient)
 
     return call
+
+
+def _noise(task: Task, members: int, turns: int) -> Row:
+    places = np.arange(members)
+    populations = [Population([task] * members, list(range(members)), noise=noise) for noise in get_args(Noise)]
+    controls = Controls.base([task.base] * members)
+    calls: list[Callable[[], object]] = [partial(each._inputs, places, each.state, UPDATES) for each in populations]
+    calls.append(lambda: populations[0].train(controls, UPDATES))
+    *drawing, training = _in_turns(calls, turns)
+    return {
+        "kind": "noise",
+        "members": members,
+        "updates": UPDATES,
+        "milliseconds": {
+            name: round(1e3 * statistics.median(times), 2) for name, times in zip(get_args(Noise), drawing, strict=True)
+        },
+        "share_of_interval": {
+            name: _median([a / b for a, b in zip(times, training, strict=True)], 3)
+            for name, times in zip(get_args(Noise), drawing, strict=True)
+        },
+    }
 
 
 def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int) -> Row:

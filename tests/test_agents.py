@@ -1,4 +1,8 @@
 import json
+import multiprocessing
+import os
+import signal
+import time
 from dataclasses import replace
 
 import gymnasium as gym
@@ -25,7 +29,9 @@ from metagan_rl.agents import (
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.agents.training import _resumed
+from metagan_rl.envs.sharded import WorkerError
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.populations import Population
 from metagan_rl.tasks import get_suite
 from metagan_rl.testing import ConformanceError, check_scheduler
 
@@ -174,6 +180,35 @@ def test_a_resumed_run_goes_on_exactly(tmp_path):
     )
     for one, other in zip(whole, resumed, strict=True):
         assert {k: v for k, v in one.items() if "time" not in k} == {k: v for k, v in other.items() if "time" not in k}
+
+
+def test_a_run_whose_worker_is_killed_names_it_at_once_and_can_be_resumed(tmp_path):
+    config = replace(TINY, shards=2)
+    killed = []
+
+    def kill(line):
+        if line.startswith("iteration 2 "):
+            worker = next(each for each in multiprocessing.active_children() if each.name.endswith("shard 1"))
+            os.kill(worker.pid, signal.SIGKILL)
+            killed.append(time.monotonic())
+
+    with pytest.raises(WorkerError, match=r"shard 1' ended with exit code -9"):
+        train(config, tmp_path, show=kill)
+    assert time.monotonic() - killed[0] < 15  # usually one or two, also on a busy machine
+    assert not [each for each in multiprocessing.active_children() if "shard" in each.name]
+    load_policy(tmp_path / "policy.safetensors")
+    train(config, tmp_path, resume=True, show=lambda line: None)
+    lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert [line["iteration"] for line in lines] == [1, 2, 3]
+
+
+def test_more_members_than_fit_the_memory_are_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    each = Population([get_suite("planar").split("train")[0]], [0]).bytes_per_member()
+    monkeypatch.setattr("metagan_rl.populations.population.available_memory", lambda device: 3.5 * 2 * each)
+    monkeypatch.setattr(Population, "train", lambda *args: pytest.fail("trained"))
+    with pytest.raises(InvalidValueError, match=r"4 members .* at most 3 would"):
+        train(TINY, tmp_path / "run", show=lambda line: None)
+    assert not list((tmp_path / "run").glob("pr*.jsonl"))
 
 
 def test_a_finished_run_can_be_made_longer(tmp_path):

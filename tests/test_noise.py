@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -10,6 +11,7 @@ from scipy import stats
 from test_populations import VARIED, assert_equal, assert_same, bases, in_double, ring, varied_tasks
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.errors import UnknownNameError
 from metagan_rl.populations import MixedPopulation, Population, PopulationState
 from metagan_rl.populations.drawing import AT_ONCE, Drawn, Pool, draw_on_device
@@ -147,6 +149,17 @@ def test_the_streams_differ_and_the_cpu_keeps_its_own() -> None:
     assert_equal(group.state, device.state)
     with pytest.raises(UnknownNameError, match="'devise'; did you mean device"):
         Population(tasks, [1, 2], noise="devise")
+
+
+def test_environments_take_the_stream_as_a_keyword() -> None:
+    rewards = []
+    for noise in ("host", "device", "device"):
+        env = gym.make("MetaGAN/Planar-v0", horizon=1, interval_updates=12, noise=noise)
+        env.reset(seed=0)
+        rewards.append(env.step(np.zeros(5, dtype=np.int64))[1])
+    assert rewards[0] != rewards[1] == rewards[2]
+    with pytest.raises(UnknownNameError, match="devise"):
+        gym.make("MetaGAN/Planar-v0", noise="devise")
 
 
 # --- nothing waits for the device within an interval -----------------------------------------------------------------

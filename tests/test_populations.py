@@ -763,7 +763,7 @@ def test_unknown_devices_are_refused(device: str) -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 def test_a_gpu_trains_and_measures_as_the_cpu_does() -> None:
     tasks, seeds = varied_tasks(), list(range(10, 10 + len(VARIED)))
-    here, there = (MixedPopulation(tasks, seeds, device=device) for device in ("cpu", "cuda"))
+    here, there = (MixedPopulation(tasks, seeds, device=device, noise="device") for device in ("cpu", "cuda"))
     for _ in range(2):
         ours, theirs = here.train(bases(tasks), 12), there.train(bases(tasks), 12)
         np.testing.assert_allclose(ours.discriminator_loss, theirs.discriminator_loss, rtol=1e-3)
