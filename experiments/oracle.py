@@ -13,10 +13,8 @@ the other. Trials go into ``trials.jsonl`` task by task; a search that was stopp
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +27,7 @@ from metagan_rl.agents.drive import drive
 from metagan_rl.agents.tuned import Candidates, Schedule
 from metagan_rl.controls import RATIOS
 from metagan_rl.evaluation import evaluate
+from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.cells import gan_seed
 from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
 from metagan_rl.files import make_directory, write_whole
@@ -45,6 +44,10 @@ DEEPEST_FALL = 100.0
 """Rates of a decay fall by at most this factor."""
 
 
+Job = tuple[str, str, str, int, int]
+"""Suite, split, task, trials, seed."""
+
+
 @dataclass
 class Search:
     """Options of the search."""
@@ -59,8 +62,10 @@ class Search:
     """Tasks at most, the first of each family first; all by default."""
     seed: int = 0
     """Of the schedules drawn."""
-    workers: int = 2
-    """Processes; 0 searches in this one."""
+    backend: str = "process"
+    """Where tasks are searched: in processes of this machine (process), or on a Ray cluster (ray)."""
+    workers: int | None = None
+    """Tasks searched at once; by default one for each core; 0 searches in this process."""
     out: Path = Path("runs/oracle")
     """Directory for the trials."""
     references: Path | None = None
@@ -125,8 +130,9 @@ def judge(task: Task, schedules: Sequence[Schedule], seeds: Sequence[int]) -> tu
     return runs.quality.distance.reshape(shape), final.reshape(shape)
 
 
-def search(suite: str, split: str, name: str, trials: int, seed: int) -> dict[str, Any]:
+def search(job: Job) -> dict[str, Any]:
     """All trials on one task, and the best of them judged anew: a line of ``trials.jsonl``."""
+    suite, split, name, trials, seed = job
     task = get_suite(suite).split(split)[name]
     drawn = schedules_for(task, trials, seed)
     seen, final = judge(task, [schedule for _, schedule in drawn], SEARCH_SEEDS)
@@ -205,11 +211,12 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
     missing = [task.name for task in tasks if task.name not in lines]
     started = time.monotonic()
     jobs = [(options.suite, options.split, name, options.trials, options.seed) for name in missing]
-    for place, line in enumerate(_lines_of(jobs, options.workers), start=1):
-        lines[line["task"]] = line
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        show(f"{place}/{len(missing)} tasks in {time.monotonic() - started:.0f} s")
+    with Workers(search, backend=options.backend, workers=options.workers) as crew:
+        for place, (_, line) in enumerate(crew.run(jobs), start=1):
+            lines[line["task"]] = line
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            show(f"{place}/{len(missing)} tasks in {time.monotonic() - started:.0f} s")
     target = options.references or options.out / f"{options.suite}-{options.split}.json"
     trained = sum(
         suite.split(options.split)[name].budget * (len(SEARCH_SEEDS) * line["trials"] + len(JUDGE_SEEDS))
@@ -239,16 +246,6 @@ def in_turns(tasks: Sequence[Task]) -> list[Task]:
         groups.setdefault((task.tag, task.name.rpartition("/")[0]), []).append(task)
     longest = max(map(len, groups.values()))
     return [group[place] for place in range(longest) for group in groups.values() if place < len(group)]
-
-
-def _lines_of(jobs: Sequence[tuple[str, str, str, int, int]], workers: int) -> Iterator[dict[str, Any]]:
-    """Results of :func:`search` as they come."""
-    if workers == 0:
-        yield from (search(*job) for job in jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=prepare_process) as pool:
-        for future in as_completed([pool.submit(search, *job) for job in jobs]):
-            yield future.result()
 
 
 def _read(path: Path, options: Search) -> dict[str, dict[str, Any]]:

@@ -71,9 +71,9 @@ def test_a_search_goes_on_where_it_was_stopped(
 ) -> None:
     searched = []
 
-    def counted(*arguments: Any) -> dict[str, Any]:
-        searched.append(arguments[2])
-        return original(*arguments)
+    def counted(job: oracle.Job) -> dict[str, Any]:
+        searched.append(job[2])
+        return original(job)
 
     original = oracle.search
     monkeypatch.setattr(oracle, "search", counted)
