@@ -106,36 +106,38 @@ class Workers(Generic[J, R]):
         """Runs jobs; gives each with its result as soon as it has one, in any order.
 
         Raises:
-            WorkerError: a job lost its worker too often. As all errors of jobs, it comes after the other jobs' results.
-            Exception: what a job raised, with a note that names the job (its ``str``).
+            WorkerError: a job lost its worker too often.
+            Exception: what a job raised, with a note that names the job (its ``str``). Errors come after the results
+                of all other jobs; if there are several, that of the first job.
         """
-        waiting = deque((job, 1) for job in jobs)
-        running: dict[Any, tuple[J, int]] = {}
-        failures: list[Exception] = []
+        waiting = deque((place, job, 1) for place, job in enumerate(jobs))
+        running: dict[Any, tuple[int, J, int]] = {}
+        failures: dict[int, Exception] = {}
         capacity = self._backend.capacity
         try:
             while waiting or running:
                 while waiting and (capacity is None or len(running) < capacity):
-                    job, attempt = waiting.popleft()
-                    running[self._backend.submit(job)] = job, attempt
+                    place, job, attempt = waiting.popleft()
+                    running[self._backend.submit(job)] = place, job, attempt
                 ticket, outcome = self._backend.next_outcome()
-                job, attempt = running.pop(ticket)
+                place, job, attempt = running.pop(ticket)
                 if outcome.lost is not None and attempt < self._attempts:
-                    waiting.append((job, attempt + 1))
+                    waiting.append((place, job, attempt + 1))
                 elif outcome.lost is not None:
-                    failures.append(_lost_too_often(job, attempt, outcome.lost))
+                    failures[place] = _lost_too_often(job, attempt, outcome.lost)
                 elif outcome.error is not None:
                     outcome.error.add_note(f"in job: {_name(job)}")
-                    failures.append(outcome.error)
+                    failures[place] = outcome.error
                 else:
                     yield job, outcome.value
         except BaseException:  # Ctrl-C, or whoever asked wants no more
             self.close()
             raise
-        if len(failures) > 1:
-            failures[0].add_note(f"{len(failures) - 1} other jobs failed as well")
         if failures:
-            raise failures[0]
+            first = failures[min(failures)]
+            if len(failures) > 1:
+                first.add_note(f"other jobs that failed: {len(failures) - 1}")
+            raise first
 
 
 def run_jobs(
