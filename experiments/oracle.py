@@ -1,11 +1,12 @@
 """Makes the references of a split: ``python -m metagan_rl.experiments.oracle --suite planar --split test``.
 
 On every task, 64 schedules drawn at random are run on two GAN seeds: half of them constants, half of them decays that
-may switch ratio, loss and penalty once. What a task has to offer lies between two of their distances:
+may switch ratio, loss and penalty once. The best eight, and the two schedules tuned on training tasks, are then run on
+four other seeds, and the best there on four more. What a task has to offer lies between two distances:
 
-* untuned: of the median constant, what a blind first trial gets;
-* oracle: of the schedule that was best on both seeds, run again on four others. An oracle judged on the runs that chose
-  it flatters itself by a fifth and more.
+* untuned: of the median random constant, what a blind first trial gets;
+* oracle: of the schedule that came out best, on the seeds that had no part in choosing it. An oracle judged on the runs
+  that chose it flatters itself by a fifth and more.
 
 Between them runs the curve of random search: the distance of the best of n constants, chosen on one seed and judged on
 the other. Trials go into ``trials.jsonl`` task by task; a search that was stopped goes on where it was.
@@ -13,7 +14,7 @@ the other. Trials go into ``trials.jsonl`` task by task; a search that was stopp
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from scipy.special import gammaln
 
 from metagan_rl import __version__
 from metagan_rl.agents.drive import drive
-from metagan_rl.agents.tuned import Candidates, Schedule
+from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, tuned_constant, tuned_decay
 from metagan_rl.controls import RATIOS
 from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.backends import Workers
@@ -38,14 +39,47 @@ from metagan_rl.tasks import Task, get_suite
 TRIALS = "trials.jsonl"
 SEARCH_SEEDS = (2000, 2001)
 """Seeds of the runs that choose, far from the benchmark's."""
+FINAL_SEEDS = (2002, 2003, 2004, 2005)
+"""Seeds of the runs that choose among the finalists."""
 JUDGE_SEEDS = (3000, 3001, 3002, 3003)
 """Seeds of the runs that judge what was chosen."""
+FINALISTS = 8
+TUNED: dict[str, Callable[[], Tuned]] = {"tuned-constant": tuned_constant, "tuned-decay": tuned_decay}
+"""What takes part in the final besides."""
 DEEPEST_FALL = 100.0
 """Rates of a decay fall by at most this factor."""
 
 
-Job = tuple[str, str, str, int, int]
-"""Suite, split, task, trials, seed."""
+@dataclass(frozen=True)
+class Job:
+    """What one worker does: one stage of the search on one task.
+
+    Attributes:
+        stage: ``"search"`` or ``"final"``.
+        suite, split, task: where.
+        trials, seed: of the search.
+        seen: for the final, what choosing may look at: distances of the trials, ``[trials, 2]``.
+    """
+
+    stage: str
+    suite: str
+    split: str
+    task: str
+    trials: int
+    seed: int
+    seen: tuple[tuple[float, ...], ...] | None = None
+
+    def key(self) -> dict[str, Any]:
+        """What tells its line from others."""
+        return {name: value for name, value in asdict(self).items() if name != "seen"}
+
+    def find(self) -> Task:
+        """The task itself."""
+        return get_suite(self.suite).split(self.split)[self.task]
+
+    def run(self) -> dict[str, Any]:
+        """Does it; a line of ``trials.jsonl``."""
+        return search(self) if self.stage == "search" else decide(self)
 
 
 @dataclass
@@ -131,24 +165,36 @@ def judge(task: Task, schedules: Sequence[Schedule], seeds: Sequence[int]) -> tu
 
 
 def search(job: Job) -> dict[str, Any]:
-    """All trials on one task, and the best of them judged anew: a line of ``trials.jsonl``."""
-    suite, split, name, trials, seed = job
-    task = get_suite(suite).split(split)[name]
-    drawn = schedules_for(task, trials, seed)
+    """The random trials on one task: a line of ``trials.jsonl``."""
+    task = job.find()
+    drawn = schedules_for(task, job.trials, job.seed)
     seen, final = judge(task, [schedule for _, schedule in drawn], SEARCH_SEEDS)
-    chosen = int(np.log(seen).mean(axis=1).argmin())
-    _, judged = judge(task, [drawn[chosen][1]], JUDGE_SEEDS)
     return {
-        "suite": suite,
-        "split": split,
-        "task": name,
-        "seed": seed,
-        "trials": trials,
+        **job.key(),
         "kinds": [kind for kind, _ in drawn],
         "seen": [_plain(values) for values in seen],
         "distance": [_plain(values) for values in final],
+        "version": __version__,
+    }
+
+
+def decide(job: Job) -> dict[str, Any]:
+    """The final among the best trials and the tuned schedules, and the winner judged anew: another line."""
+    task = job.find()
+    assert job.seen is not None
+    drawn = schedules_for(task, job.trials, job.seed)
+    best = np.log(job.seen).mean(axis=1).argsort(kind="stable")[:FINALISTS]
+    finalists = {f"trial {place}": drawn[place][1] for place in best.tolist()}
+    finalists |= {name: tuned().schedule for name, tuned in TUNED.items()}
+    seen, _ = judge(task, list(finalists.values()), FINAL_SEEDS)
+    chosen = list(finalists)[int(np.log(seen).mean(axis=1).argmin())]
+    _, judged = judge(task, [finalists[chosen]], JUDGE_SEEDS)
+    return {
+        **job.key(),
+        "finalists": list(finalists),
+        "seen": [_plain(values) for values in seen],
         "chosen": chosen,
-        "schedule": asdict(drawn[chosen][1]),
+        "schedule": asdict(finalists[chosen]),
         "judged": _plain(judged[0]),
         "version": __version__,
     }
@@ -177,19 +223,19 @@ def best_of(seen: np.ndarray, judged: np.ndarray, count: int) -> float:
     return float(weights @ judged[np.argsort(seen, kind="stable")])
 
 
-def reference(line: dict[str, Any]) -> dict[str, Any]:
-    """What one task's trials come to: untuned, oracle, its schedule, and the curve of searching constants."""
-    seen, final = np.log(line["seen"]), np.log(line["distance"])
-    constant = np.array([kind == "constant" for kind in line["kinds"]])
-    total = int(constant.sum())
+def reference(trials: dict[str, Any], final: dict[str, Any]) -> dict[str, Any]:
+    """What a task's two lines come to: untuned, oracle, its schedule, and the curve of searching constants."""
+    seen, distance = np.log(trials["seen"]), np.log(trials["distance"])
+    constant = np.array([kind == "constant" for kind in trials["kinds"]])
     curve = []
-    for count in [2**power for power in range(total.bit_length())]:
-        ways = [best_of(seen[constant, a], final[constant, b], count) for a, b in ((0, 1), (1, 0))]
+    for count in [2**power for power in range(int(constant.sum()).bit_length())]:
+        ways = [best_of(seen[constant, a], distance[constant, b], count) for a, b in ((0, 1), (1, 0))]
         curve.append([count, _digits(np.exp(np.mean(ways)))])
     return {
-        "untuned": _digits(np.exp(np.median(final[constant].mean(axis=1)))),
-        "oracle": _digits(np.exp(np.log(line["judged"]).mean())),
-        "schedule": line["schedule"],
+        "untuned": _digits(np.exp(np.median(distance[constant].mean(axis=1)))),
+        "oracle": _digits(np.exp(np.log(final["judged"]).mean())),
+        "chosen": final["chosen"],
+        "schedule": final["schedule"],
         "curve": curve,
     }
 
@@ -208,20 +254,25 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
     tasks = in_turns(list(suite.split(options.split)))[: options.tasks]
     path = options.out / TRIALS
     lines = _read(path, options)
-    missing = [task.name for task in tasks if task.name not in lines]
     started = time.monotonic()
-    jobs = [(options.suite, options.split, name, options.trials, options.seed) for name in missing]
-    with Workers(search, backend=options.backend, workers=options.workers) as crew:
-        for place, (_, line) in enumerate(crew.run(jobs), start=1):
-            lines[line["task"]] = line
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            show(f"{place}/{len(missing)} tasks in {time.monotonic() - started:.0f} s")
+    with Workers(Job.run, backend=options.backend, workers=options.workers) as crew:
+        for stage in ("search", "final"):
+            jobs = [_job(stage, task, options, lines) for task in tasks if (stage, task.name) not in lines]
+            for place, (job, line) in enumerate(crew.run(jobs), start=1):
+                lines[stage, job.task] = line
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                show(f"{stage}: {place}/{len(jobs)} tasks in {time.monotonic() - started:.0f} s")
     target = options.references or options.out / f"{options.suite}-{options.split}.json"
-    trained = sum(
-        suite.split(options.split)[name].budget * (len(SEARCH_SEEDS) * line["trials"] + len(JUDGE_SEEDS))
-        for name, line in lines.items()
+    found = [task for task in suite.split(options.split) if ("final", task.name) in lines]
+    runs = (
+        len(SEARCH_SEEDS) * options.trials
+        + len(FINAL_SEEDS) * (min(FINALISTS, options.trials) + len(TUNED))
+        + len(JUDGE_SEEDS)
     )
+    command = f"python -m metagan_rl.experiments.oracle --suite {options.suite} --split {options.split}"
+    if options.tasks is not None:
+        command += f" --tasks {options.tasks}"
     record = {
         "kind": "metagan-rl references",
         "suite": options.suite,
@@ -229,11 +280,11 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
         "sha256": suite.sha256,
         "interval_updates": 48,
         "trials": options.trials,
-        "runs": len(SEARCH_SEEDS) * options.trials + len(JUDGE_SEEDS),
-        "gan_updates": trained,
+        "runs": runs,
+        "gan_updates": runs * sum(task.budget for task in found),
         "version": __version__,
-        "command": f"python -m metagan_rl.experiments.oracle --suite {options.suite} --split {options.split}",
-        "tasks": {task.name: reference(lines[task.name]) for task in suite.split(options.split) if task.name in lines},
+        "command": command,
+        "tasks": {task.name: reference(lines["search", task.name], lines["final", task.name]) for task in found},
     }
     write_whole(target, json.dumps(record, indent=1) + "\n")
     return target
@@ -248,18 +299,23 @@ def in_turns(tasks: Sequence[Task]) -> list[Task]:
     return [group[place] for place in range(longest) for group in groups.values() if place < len(group)]
 
 
-def _read(path: Path, options: Search) -> dict[str, dict[str, Any]]:
-    """Earlier lines of the same search; what another search left is not taken up."""
+def _job(stage: str, task: Task, options: Search, lines: Mapping[tuple[str, str], dict[str, Any]]) -> Job:
+    seen = tuple(map(tuple, lines["search", task.name]["seen"])) if stage == "final" else None
+    return Job(stage, options.suite, options.split, task.name, options.trials, options.seed, seen)
+
+
+def _read(path: Path, options: Search) -> dict[tuple[str, str], dict[str, Any]]:
+    """Earlier lines of the same search, by stage and task; what another search left is not taken up."""
     if not path.exists():
         return {}
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:  # the search was stopped in the middle of a line
         write_whole(path, whole)
-    wanted = (options.suite, options.split, options.seed, options.trials)
-    lines = [json.loads(line) for line in whole.splitlines()]
     keys = ("suite", "split", "seed", "trials")
-    return {line["task"]: line for line in lines if tuple(line[key] for key in keys) == wanted}
+    wanted = tuple(getattr(options, key) for key in keys)
+    lines = [json.loads(line) for line in whole.splitlines()]
+    return {(line["stage"], line["task"]): line for line in lines if tuple(line[key] for key in keys) == wanted}
 
 
 def _digits(value: float) -> float:

@@ -23,20 +23,23 @@ def test_best_of_is_the_mean_over_all_subsets() -> None:
 
 
 def test_the_oracle_is_judged_on_runs_that_did_not_choose_it() -> None:
-    # Seen and final distances of the first trial are the lowest, yet it is worth what the judging runs say.
-    line = {
+    # The first trial looks best wherever it was chosen, yet it is worth what the judging runs say.
+    trials = {
         "kinds": ["constant", "constant", "decay", "decay"],
         "seen": [[0.1, 0.1], [0.4, 0.4], [0.5, 0.5], [0.6, 0.6]],
         "distance": [[0.1, 0.1], [0.4, 0.9], [0.5, 0.5], [0.6, 0.6]],
-        "judged": [0.2, 0.8],
-        "schedule": {},
     }
-    made = reference(line)
+    made = reference(trials, {"judged": [0.2, 0.8], "schedule": {}, "chosen": "trial 0"})
     assert made["oracle"] == pytest.approx(0.4)  # geometric mean of the judged, not .1
     assert made["untuned"] == pytest.approx(np.sqrt(0.1 * 0.6))  # median in logarithm over the two constants
     assert [count for count, _ in made["curve"]] == [1, 2]
-    assert made["curve"][0][1] == pytest.approx(np.exp(np.log(line["distance"][:2]).mean()), rel=1e-5)
+    assert made["curve"][0][1] == pytest.approx(np.exp(np.log(trials["distance"][:2]).mean()), rel=1e-5)
     assert made["curve"][-1][1] == pytest.approx(0.1)
+
+
+def test_seeds_that_choose_are_not_seeds_that_judge() -> None:
+    groups = [set(oracle.SEARCH_SEEDS), set(oracle.FINAL_SEEDS), set(oracle.JUDGE_SEEDS), set(range(1000))]
+    assert sum(map(len, groups)) == len(set().union(*groups))
 
 
 def test_drawn_schedules_are_valid_and_of_their_kind() -> None:
@@ -69,21 +72,23 @@ def short_suite() -> Iterator[str]:
 def test_a_search_goes_on_where_it_was_stopped(
     short_suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    searched = []
+    searched, decided = [], []
 
     def counted(job: oracle.Job) -> dict[str, Any]:
-        searched.append(job[2])
+        (searched if job.stage == "search" else decided).append(job.task)
         return original(job)
 
-    original = oracle.search
-    monkeypatch.setattr(oracle, "search", counted)
+    original = oracle.Job.run
+    monkeypatch.setattr(oracle.Job, "run", counted)
     options = Search(short_suite, "val", trials=4, tasks=1, workers=0, out=tmp_path)
     first = json.loads(make_references(options, show=lambda line: None).read_text())
-    assert len(first["tasks"]) == len(searched) == 1
+    assert len(first["tasks"]) == len(searched) == len(decided) == 1
     with (tmp_path / "trials.jsonl").open("a") as file:
         file.write('{"half')  # stopped in the middle of a line
     second = json.loads(make_references(replace(options, tasks=None), show=lambda line: None).read_text())
-    assert len(second["tasks"]) == len(searched) == 2
+    assert len(second["tasks"]) == len(searched) == len(decided) == 2
+    finals = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines() if '"final"' in line]
+    assert all(set(line["finalists"][-2:]) == {"tuned-constant", "tuned-decay"} for line in finals)
     name = next(iter(first["tasks"]))
     assert second["tasks"][name] == first["tasks"][name]
     assert second["sha256"] == get_suite(short_suite).sha256
