@@ -16,7 +16,7 @@ _HOMES = {
     "TrainConfig": "train_config",
     "train": "training",
     "FastLstmPolicy": "recurrent_policy",
-    "FastRecurrentPPO": "recurrent_ppo",
+    "FastRecurrentPPO": "fast_recurrent_ppo",
     "SchedulerPolicy": "recurrent_policy",
     "MemorylessPolicy": "direct_layer",
 }
