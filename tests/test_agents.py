@@ -84,7 +84,7 @@ def _recall_score(model):
 
 def test_memory_tells_a_recurrent_policy_from_a_memoryless_one():
     torch.manual_seed(0)
-    options = {"n_steps": 32, "batch_size": 128, "gamma": 1.0, "learning_rate": 5e-3, "seed": 0, "device": "cpu"}
+    options = {"n_steps": 32, "batch_size": 128, "gamma": 1.0, "learning_rate": 2e-3, "seed": 0, "device": "cpu"}
     env = DummyVecEnv([Recall] * 16)
     small = {"net_arch": [16]}
     recurrent = RecurrentPPO(SchedulerPolicy, env, policy_kwargs={**small, "lstm_hidden_size": 16}, **options)
