@@ -90,9 +90,7 @@ class Runs:
         self.interval_updates, self._horizon = interval_updates, horizon
         self.reward = reward or Reward()
         count = len(tasks)
-        self.population = MixedPopulation(
-            tasks, seeds, device=device, noise=noise, initial_weights=initial_weights
-        )
+        self.population = MixedPopulation(tasks, seeds, device=device, noise=noise, initial_weights=initial_weights)
         self.monitor = StabilityMonitor(count)
         self.done_intervals = np.zeros(count, dtype=np.int64)
         self.horizons = np.ones(count, dtype=np.int64)

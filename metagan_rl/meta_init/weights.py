@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import safetensors
 import safetensors.torch
@@ -55,7 +55,7 @@ class MetaNetwork:
         self.weights = weights.detach().clone()
 
     @classmethod
-    def of(cls, task: Task, *, seed: int = 0) -> "MetaNetwork":
+    def of(cls, task: Task, *, seed: int = 0) -> Self:
         """Fresh weights of the networks a task has."""
         return cls(task.networks, task.dim, seed=seed)
 

@@ -1,0 +1,272 @@
+"""The outer loop that all methods share: draw tasks, adapt, step the meta-weights; skip what diverges; keep it safe."""
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import Progress, TaskID
+from torch import Tensor
+
+from metagan_rl import __version__
+from metagan_rl.controls import CYCLE
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.meta_init.batch import TaskDistribution, draw_tasks
+from metagan_rl.meta_init.checkpoint import read_checkpoint, write_checkpoint
+from metagan_rl.meta_init.outer import OuterOptimizer
+from metagan_rl.meta_init.settings import MetaSettings
+from metagan_rl.meta_init.validation import adaptation
+from metagan_rl.meta_init.weights import MetaInit
+from metagan_rl.tasks import Split, Task, get_suite
+from metagan_rl.tasks.suites import SUITES
+
+
+class Method:
+    """One way of finding out where the meta-weights should go."""
+
+    def __init__(self, settings: MetaSettings) -> None:
+        self.settings = settings
+
+    def begin(self, meta: MetaInit, tasks: list[Task]) -> None:
+        """Makes sure that the method can be used, on the tasks of the first meta-step."""
+
+    def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
+        """What the outer optimiser takes for gradients, ``[P_G]`` and ``[P_D]``; ``None`` if a member diverged."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Tensor]:
+        """What the method keeps from one meta-step to the next."""
+        return {}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Puts back what :meth:`state` gave."""
+
+
+@dataclass(frozen=True)
+class MetaStep:
+    """What a meta-step did.
+
+    Attributes:
+        step: its number, from 1.
+        skipped: something diverged or was not finite, and the meta-weights stayed where they were.
+        total_skipped: so far.
+        gan_updates: so far, skipped steps included.
+        generator_move, discriminator_move: how far the meta-weights went, relative to their norm.
+        before, after: geometric mean of the distances on validation tasks at the meta-weights and after adaptation;
+            ``None`` where nothing was validated.
+        meta: the meta-weights after it.
+    """
+
+    step: int
+    skipped: bool
+    total_skipped: int
+    gan_updates: int
+    generator_move: float
+    discriminator_move: float
+    before: float | None
+    after: float | None
+    meta: MetaInit = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What goes on beside meta-training; none of it changes the weights.
+
+    Attributes:
+        on_step: gets a :class:`MetaStep` after each.
+        checkpoint: file to go on from; written every ``checkpoint_every`` meta-steps, at the end, and on errors.
+        checkpoint_every: meta-steps.
+        resume: go on from the checkpoint; settings have to be the same, but for ``outer_steps``.
+        validation: tasks to see the quality on; a few are enough.
+        validate_every: meta-steps between two looks at it; the first is before the first step.
+        adaptation_updates: that a validation GAN is trained for with its task's own settings, a multiple of 12.
+        tensorboard: folder for TensorBoard events.
+        progress: show a bar; by default on a terminal.
+
+    Raises:
+        InvalidValueError: a value is out of range.
+    """
+
+    on_step: Callable[[MetaStep], None] | None = None
+    checkpoint: str | os.PathLike[str] | None = None
+    checkpoint_every: int = 100
+    resume: bool = False
+    validation: Sequence[Task] = ()
+    validate_every: int = 100
+    adaptation_updates: int = 96
+    tensorboard: str | os.PathLike[str] | None = None
+    progress: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "validate_every"):
+            if getattr(self, name) < 1:
+                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1 meta-step")
+        if self.adaptation_updates < CYCLE or self.adaptation_updates % CYCLE:
+            raise InvalidValueError(
+                f"adaptation_updates is {self.adaptation_updates}; it must be a multiple of {CYCLE}"
+            )
+        if self.resume and self.checkpoint is None:
+            raise InvalidValueError("resume needs a checkpoint to go on from; give its file as checkpoint")
+
+
+def meta_train(
+    method: Method, meta: MetaInit, distribution: TaskDistribution, run: RunOptions | None = None
+) -> MetaInit:
+    """Runs the meta-steps that are left.
+
+    Args:
+        method: with its settings.
+        meta: where the meta-weights start; a checkpoint that is resumed takes its place.
+        distribution: of tasks.
+        run: what goes on beside it.
+
+    Returns:
+        The meta-initialisation, with metadata that tell how it was made.
+
+    Raises:
+        InvalidValueError: tasks run dry or do not fit, or a resumed run has other settings.
+        FileFormatError: the checkpoint is damaged.
+    """
+    return MetaRun(method, meta, distribution, run or RunOptions()).go()
+
+
+class MetaRun:
+    """A run of meta-training: the meta-weights, the outer optimiser, and the counts."""
+
+    def __init__(self, method: Method, meta: MetaInit, distribution: TaskDistribution, run: RunOptions) -> None:
+        self.method, self.meta, self.distribution, self.run = method, meta, distribution, run
+        self.settings = method.settings
+        self.source = _source(distribution)
+        self.outer = OuterOptimizer(self.settings, meta)
+        self.steps = self.skipped = 0
+        self.validations: list[list[float]] = []
+        for task in run.validation:
+            meta.check(task)
+        if run.resume:
+            assert run.checkpoint is not None
+            state = read_checkpoint(run.checkpoint, self.settings, self.source, meta)
+            self.meta, self.steps, self.skipped = state.meta, state.steps, state.skipped
+            self.validations = state.validations
+            self.outer.load(state.outer)
+            method.load(state.method)
+
+    def go(self) -> MetaInit:
+        """Runs the meta-steps that are left; whatever stops them, what is done is in the checkpoint."""
+        run = self.run
+        with ExitStack() as cleaning:
+            shown = sys.stdout.isatty() if run.progress is None else run.progress
+            bar = Progress(*Progress.get_default_columns(), transient=True, disable=not shown)
+            writer = self._writer(cleaning)
+            if self.steps == 0:
+                self.method.begin(self.meta, draw_tasks(self.distribution, self.meta, self.settings, 0)[0])
+                self._write(writer, self._record(self.meta, False, validates=True))
+            bar.add_task(self.settings.method, total=self.settings.outer_steps, completed=self.steps)
+            cleaning.enter_context(bar)
+            cleaning.callback(self._save)
+            while self.steps < self.settings.outer_steps:
+                done = self._step()
+                self._write(writer, done)
+                if run.on_step is not None:
+                    run.on_step(done)
+                note = f" ({self.skipped} of {self.steps} meta-steps diverged and were skipped)" if self.skipped else ""
+                bar.update(TaskID(0), completed=self.steps, description=self.settings.method + note)
+                if self.steps % run.checkpoint_every == 0:
+                    self._save()
+        self.meta.metadata = self.metadata()
+        return self.meta
+
+    def metadata(self) -> dict[str, Any]:
+        """How the weights were made; validations are GAN updates, distance before and distance after adaptation."""
+        return {
+            **self.source,
+            "settings": asdict(self.settings),
+            "steps": self.steps,
+            "skipped": self.skipped,
+            "gan_updates": self.steps * self.settings.updates_per_step,
+            "validations": self.validations,
+            "version": __version__,
+        }
+
+    def _step(self) -> MetaStep:
+        before = self.meta
+        tasks, seeds = draw_tasks(self.distribution, self.meta, self.settings, self.steps)
+        with torch.inference_mode(False), torch.enable_grad():
+            gradients = self.method.step(self.meta, tasks, seeds)
+        sound = gradients is not None and all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+        if gradients is not None and sound:
+            self.meta = self.outer.step(self.meta, gradients)
+        self.steps += 1
+        self.skipped += not sound
+        validates = self.steps % self.run.validate_every == 0 or self.steps == self.settings.outer_steps
+        return self._record(before, not sound, validates=validates)
+
+    def _record(self, before: MetaInit, skipped: bool, *, validates: bool) -> MetaStep:
+        gan_updates = self.steps * self.settings.updates_per_step
+        distances: tuple[float, float] | tuple[None, None] = (None, None)
+        if validates and self.run.validation:
+            distances = adaptation(self.meta, self.run.validation, self.run.adaptation_updates)
+            self.validations.append([gan_updates, *distances])
+        return MetaStep(
+            self.steps,
+            skipped,
+            self.skipped,
+            gan_updates,
+            _moved(before.generator.weights, self.meta.generator.weights),
+            _moved(before.discriminator.weights, self.meta.discriminator.weights),
+            before=distances[0],
+            after=distances[1],
+            meta=self.meta,
+        )
+
+    def _save(self) -> None:
+        if self.run.checkpoint is not None:
+            write_checkpoint(
+                self.run.checkpoint,
+                self.settings,
+                self.source,
+                self.meta,
+                {"steps": self.steps, "skipped": self.skipped, "validations": self.validations},
+                self.outer.state(),
+                self.method.state(),
+            )
+
+    def _writer(self, cleaning: ExitStack) -> Any:
+        if self.run.tensorboard is None:
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(str(Path(self.run.tensorboard)))
+        cleaning.callback(writer.close)
+        return writer
+
+    @staticmethod
+    def _write(writer: Any, done: MetaStep) -> None:
+        if writer is None:
+            return
+        values = {
+            "meta/generator_move": done.generator_move,
+            "meta/discriminator_move": done.discriminator_move,
+            "meta/skipped": done.total_skipped,
+            "validation/before_adaptation": done.before,
+            "validation/after_adaptation": done.after,
+        }
+        for name, value in values.items():
+            if value is not None:
+                writer.add_scalar(name, value, done.gan_updates)
+
+
+def _moved(before: Tensor, after: Tensor) -> float:
+    return float((after - before).norm() / before.norm().clamp_min(1e-12))
+
+
+def _source(distribution: TaskDistribution) -> dict[str, Any]:
+    """Where the tasks come from, as far as it can be told."""
+    if not isinstance(distribution, Split):
+        return {"suite": None, "split": None, "suite_sha256": None}
+    known = distribution.suite in SUITES
+    digest = get_suite(distribution.suite).sha256 if known else None
+    return {"suite": distribution.suite, "split": distribution.name, "suite_sha256": digest}
