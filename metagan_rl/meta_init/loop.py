@@ -51,7 +51,7 @@ class MetaStep:
     """What a meta-step did.
 
     Attributes:
-        step: its number, from 1.
+        step: its number, from 1; 0 for the state before the first.
         skipped: something diverged or was not finite, and the meta-weights stayed where they were.
         total_skipped: so far.
         gan_updates: so far, skipped steps included.
@@ -77,7 +77,7 @@ class RunOptions:
     """What goes on beside meta-training; none of it changes the weights.
 
     Attributes:
-        on_step: gets a :class:`MetaStep` after each.
+        on_step: gets a :class:`MetaStep` after each, and one before the first where there are validation tasks.
         checkpoint: file to go on from; written every ``checkpoint_every`` meta-steps, at the end, and on errors.
         checkpoint_every: meta-steps.
         resume: go on from the checkpoint; settings have to be the same, but for ``outer_steps``.
@@ -163,15 +163,13 @@ class MetaRun:
             writer = self._writer(cleaning)
             if self.steps == 0:
                 self.method.begin(self.meta, draw_tasks(self.distribution, self.meta, self.settings, 0)[0])
-                self._write(writer, self._record(self.meta, False, validates=True))
+                if run.validation:
+                    self._tell(writer, self._record(self.meta, False, validates=True))
             bar.add_task(self.settings.method, total=self.settings.outer_steps, completed=self.steps)
             cleaning.enter_context(bar)
             cleaning.callback(self._save)
             while self.steps < self.settings.outer_steps:
-                done = self._step()
-                self._write(writer, done)
-                if run.on_step is not None:
-                    run.on_step(done)
+                self._tell(writer, self._step())
                 note = f" ({self.skipped} of {self.steps} meta-steps diverged and were skipped)" if self.skipped else ""
                 bar.update(TaskID(0), completed=self.steps, description=self.settings.method + note)
                 if self.steps % run.checkpoint_every == 0:
@@ -243,8 +241,9 @@ class MetaRun:
         cleaning.callback(writer.close)
         return writer
 
-    @staticmethod
-    def _write(writer: Any, done: MetaStep) -> None:
+    def _tell(self, writer: Any, done: MetaStep) -> None:
+        if self.run.on_step is not None:
+            self.run.on_step(done)
         if writer is None:
             return
         values = {

@@ -215,7 +215,7 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
     """
     path = Path(path)
     if not path.is_file():
-        raise FileFormatError(f"there is no {kind} file {path}; metagan-rl meta-init --out {path} would make one")
+        raise FileFormatError(f"there is no {kind} file {path}; metagan-rl meta-init writes one")
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             head = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
