@@ -1,7 +1,8 @@
-"""What must hold of meta-initialisation: gradients are right, runs can be resumed, files are safe, GANs start from them."""
+"""What must hold of meta-initialisation: gradients are right, runs go on, files are safe, GANs start from them."""
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_second_order_gradients_agree_with_finite_differences(
 def linear_layers(row: Tensor, sizes: list[int], inputs: Tensor) -> Tensor:
     """The default network as anyone would write it, of one flat row of weights."""
     place, values = 0, inputs
-    for layer, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for layer, (a, b) in enumerate(pairwise(sizes)):
         weight, bias = row[place : place + a * b].view(a, b), row[place + a * b : place + a * b + b]
         place += a * b + b
         values = values @ weight + bias
@@ -454,12 +455,13 @@ def test_maml_has_an_order_and_differentiates_gradient_descent() -> None:
 class OnceDifferentiable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
+        ctx.save_for_backward(values)
         return values.square()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
+        return 2 * ctx.saved_tensors[0] * gradient
 
 
 def test_a_penalty_that_cannot_be_differentiated_twice_is_told() -> None:

@@ -21,8 +21,9 @@ Each network's total derivative is taken with the other's meta-weights held, thr
 :mod:`.fomaml`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -114,17 +115,13 @@ def adapt(
     first_of_cycle, cycle = plan.cycles[0][0], sum(plan.cycles[0])  # all members have the same
     for update in range(updates):
         if update % cycle < first_of_cycle:
-            next_d = theta_d - plan.discriminator_lr * _slope(
-                game.discriminator_loss(theta_d, theta_g, support, update), theta_d
-            )
-            theta_q = theta_q - plan.discriminator_lr * _slope(
-                game.discriminator_loss(theta_q, theta_g, query, update), theta_q
-            )
+            of_d = partial(game.discriminator_loss, theta_g=theta_g, update=update)
+            next_d = theta_d - plan.discriminator_lr * _slope(partial(of_d, inputs=support), theta_d)
+            theta_q = theta_q - plan.discriminator_lr * _slope(partial(of_d, inputs=query), theta_q)
             opponent, theta_d = (theta_d if plan.simultaneous else next_d), next_d
         else:
-            theta_g = theta_g - plan.generator_lr * _slope(
-                game.generator_loss(theta_g, opponent, support, update), theta_g
-            )
+            of_g = partial(game.generator_loss, theta_d=opponent, inputs=support, update=update)
+            theta_g = theta_g - plan.generator_lr * _slope(of_g, theta_g)
     return Adapted(theta_g, theta_d, theta_q)
 
 
@@ -168,35 +165,61 @@ class SecondOrderMAML(Method):
 
 
 def check_differentiable(meta: MetaInit, tasks: Sequence[Task]) -> None:
-    """Takes the derivatives that second-order MAML needs once, for each loss, penalty and network of the tasks.
+    """Takes the derivatives that second-order MAML needs once, for each loss and penalty of the tasks, and checks them.
 
-    D's loss is differentiated once in the inner loop and once more by the outer one; its penalty holds a derivative
-    already, which makes three. All penalties of ``metagan_rl.penalties`` have them, with all activations, wherever
-    network and loss are made of torch's own operations.
+    The inner loop differentiates D's loss once and the outer one once more; a penalty holds a derivative already, which
+    makes three. All penalties of ``metagan_rl.penalties`` have them with all activations. Others may lack them, and
+    torch does not always say so: hence the outer derivative is held against a difference quotient.
 
     Raises:
-        InvalidValueError: one of them cannot be differentiated so often.
+        InvalidValueError: one of them cannot be differentiated so often, or comes out wrong.
     """
     chosen = {(task.base.loss, task.base.penalty_weight > 0): task for task in tasks}
     for (loss, penalised), task in chosen.items():
         support, _ = split_batches(meta, [task], [0])
+        support.dtype = torch.float64
         plan, inputs = support.prepared(sum(RATIOS[task.base.ratio]))
         game = Game(support.generator, support.discriminator, plan)
-        phi_g, phi_d = support.state.generator.requires_grad_(), support.state.discriminator.requires_grad_()
+        phi = (support.state.generator.double(), support.state.discriminator.double())
+        what = f"loss {loss!r}" + (f" with its penalty {LOSSES[loss].penalty!r}" if penalised else "")
         try:
-            for value in (
-                game.discriminator_loss(phi_d, phi_g, inputs, 0),
-                game.generator_loss(phi_g, phi_d, inputs, 0),
-            ):
-                slopes = torch.autograd.grad(value.sum(), (phi_g, phi_d), create_graph=True)
-                steepness = torch.stack([slope.square().sum() for slope in slopes]).sum()
-                torch.autograd.grad(steepness, (phi_g, phi_d), allow_unused=True)
+            agrees = _derivative_agrees(game, replace(inputs, points=inputs.points.double()), phi)
+            reason = "its second derivative is not what differences of the first tell"
         except RuntimeError as error:
-            what = f"loss {loss!r}" + (f" with its penalty {LOSSES[loss].penalty!r}" if penalised else "")
+            agrees, reason = False, str(error).splitlines()[0]
+        if not agrees:
             raise InvalidValueError(
                 f"second-order MAML cannot differentiate {what} on networks of kind {meta.generator.networks.kind!r} "
-                f"as often as it has to ({str(error).splitlines()[0]}); use order=1, Reptile, or penalty_weight=0"
-            ) from None
+                f"as often as it has to ({reason}); use order=1, Reptile, or penalty_weight=0"
+            )
+
+
+def _derivative_agrees(game: Game, inputs: IntervalInputs, phi: tuple[Tensor, Tensor]) -> bool:
+    """Whether the derivative of the losses' squared slopes is right, along one of a few directions.
+
+    One is enough: where a step crosses a kink of the networks, a right derivative looks wrong, but hardly ever does a
+    wrong one look right.
+    """
+
+    def steepness(at: tuple[Tensor, Tensor]) -> Tensor:
+        losses = (game.discriminator_loss(at[1], at[0], inputs, 0), game.generator_loss(at[0], at[1], inputs, 0))
+        slopes = [torch.autograd.grad(loss.sum(), at, create_graph=True) for loss in losses]
+        return torch.stack([slope.square().sum() for pair in slopes for slope in pair]).sum()
+
+    here = (phi[0].clone().requires_grad_(), phi[1].clone().requires_grad_())
+    derivative = torch.autograd.grad(steepness(here), here, allow_unused=True)
+    rng, size = torch.Generator().manual_seed(0), 1e-6
+    for _ in range(3):
+        ways = [torch.randn(row.shape, generator=rng, dtype=row.dtype) for row in phi]
+        told = sum(float((d * way).sum()) for d, way in zip(derivative, ways, strict=True) if d is not None)
+        sides = []
+        for sign in (size, -size):
+            there = [(row + sign * way).requires_grad_() for row, way in zip(phi, ways, strict=True)]
+            sides.append(float(steepness((there[0], there[1])).detach()))
+        found = (sides[0] - sides[1]) / (2 * size)
+        if abs(told - found) <= 1e-3 * abs(found) + 1e-6 * abs(sides[0]):
+            return True
+    return False
 
 
 def train_maml_gan(
@@ -249,6 +272,11 @@ def train_maml_gan(
     return meta_train(method, MetaInit(meta_generator, meta_discriminator), task_distribution, run)
 
 
-def _slope(loss: Tensor, weights: Tensor) -> Tensor:
-    (slope,) = torch.autograd.grad(loss.sum(), weights, create_graph=True)
+def _slope(loss: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
+    """Partial derivative of the sum of losses at ``[B, P]``, itself differentiable.
+
+    It is taken by a tensor of its own: the opponent's weights may depend on theta, by earlier updates, and are held.
+    """
+    at = theta.view_as(theta)
+    (slope,) = torch.autograd.grad(loss(at).sum(), at, create_graph=True)
     return slope
