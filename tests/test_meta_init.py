@@ -228,6 +228,13 @@ def test_first_order_is_the_detached_formula_and_not_second_order(options: dict[
         assert (first_order - second_order).norm() > 1e-2 * second_order.norm()
 
 
+def test_support_and_query_data_share_no_row() -> None:
+    halves = [batch.prepared(600)[1] for batch in split_batches(start(ring()), [ring()], [0])]
+    seen = [{tuple(point) for point in half.points[half.rows.unique()].tolist()} for half in halves]
+    assert all(len(half) > 1500 for half in seen)
+    assert not seen[0] & seen[1]
+
+
 # Reptile and joint training
 
 
@@ -387,7 +394,7 @@ class Giving:
 @pytest.mark.parametrize(
     ("distribution", "kind", "words"),
     [
-        (Giving(ring(), ring(), ring(), ring(), ring()), InvalidValueError, "ran dry at meta-step 1"),
+        (Giving(ring(), ring(), ring()), InvalidValueError, "ran dry at meta-step 1"),
         (Giving(ring(), None), InvalidValueError, "ran dry at meta-step 0"),
         (Giving("ring"), InvalidValueError, "'ring', which is no Task"),
         (Giving(float("nan")), InvalidValueError, "nan, which is no Task"),
@@ -406,6 +413,18 @@ class Giving:
 def test_a_bad_distribution_is_told(distribution: Any, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         reptile(distribution)
+
+
+def test_what_was_learned_before_a_distribution_ran_dry_is_kept(tmp_path: Path) -> None:
+    run = RunOptions(checkpoint=tmp_path / "run.safetensors")
+    with pytest.raises(InvalidValueError, match="ran dry at meta-step 1"):
+        reptile(Giving(ring(), ring(), ring()), run=run)
+    one = reptile(Giving(ring(), ring()), outer_steps=1)
+    resumed = reptile(Giving(), outer_steps=1, run=replace(run, resume=True))
+    assert resumed.generator == one.generator
+    with pytest.raises(InvalidValueError, match="ran dry at meta-step 0"):
+        reptile(Giving(), run=RunOptions(checkpoint=tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_nan_data_are_told() -> None:
@@ -486,6 +505,20 @@ def test_second_order_takes_penalties_with_every_activation(activation: str, los
     distribution = Rings(networks=replace(SMOOTH, activation=activation), loss=loss, penalty_weight=0.1)
     learned = train_maml_gan(*pair(distribution.tasks[0]), distribution, outer_steps=1, **COMMON)
     assert learned.metadata["skipped"] == 0
+
+
+@pytest.mark.parametrize(("name", "images"), [("conv", True), ("dirac", False)])
+def test_every_method_takes_every_kind_of_network(name: str, images: bool) -> None:
+    if images:
+        networks, dim, parameters = Networks(4, 2, 2, kind=name), 64, {"classes": [3]}
+        task = Task("digits/3", "digits", dim, parameters, networks=networks, base=Base(batch_size=8))
+    else:
+        task = Task("dirac/0", "dirac", 1, {"start": [0.5, 0.5]}, networks=Networks(1, 1, 1, kind=name))
+    for method, options in METHODS.values():
+        given = Giving(task, task)
+        learned = method(*pair(task), given, outer_steps=1, loss="wgan", penalty_weight=0.1, **COMMON, **options)
+        assert learned.metadata["skipped"] == 0
+        assert not torch.equal(learned.generator.weights, MetaGenerator.of(task).weights)
 
 
 # Files

@@ -32,7 +32,7 @@ class Method:
         self.settings = settings
 
     def begin(self, meta: MetaInit, tasks: list[Task]) -> None:
-        """Makes sure that the method can be used, on the tasks of the first meta-step."""
+        """Makes sure, before the first step, that the method can be used on its tasks."""
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
         """What the outer optimiser takes for gradients, ``[P_G]`` and ``[P_D]``; ``None`` if a member diverged."""
@@ -144,6 +144,7 @@ class MetaRun:
         self.outer = OuterOptimizer(self.settings, meta)
         self.steps = self.skipped = 0
         self.validations: list[list[float]] = []
+        self._begun = False
         for task in run.validation:
             meta.check(task)
         if run.resume:
@@ -161,10 +162,8 @@ class MetaRun:
             shown = sys.stdout.isatty() if run.progress is None else run.progress
             bar = Progress(*Progress.get_default_columns(), transient=True, disable=not shown)
             writer = self._writer(cleaning)
-            if self.steps == 0:
-                self.method.begin(self.meta, draw_tasks(self.distribution, self.meta, self.settings, 0)[0])
-                if run.validation:
-                    self._tell(writer, self._record(self.meta, False, validates=True))
+            if self.steps == 0 and run.validation:
+                self._tell(writer, self._record(self.meta, False, validates=True))
             bar.add_task(self.settings.method, total=self.settings.outer_steps, completed=self.steps)
             cleaning.enter_context(bar)
             cleaning.callback(self._save)
@@ -193,6 +192,9 @@ class MetaRun:
         before = self.meta
         tasks, seeds = draw_tasks(self.distribution, self.meta, self.settings, self.steps)
         with torch.inference_mode(False), torch.enable_grad():
+            if not self._begun:
+                self.method.begin(self.meta, tasks)
+                self._begun = True
             gradients = self.method.step(self.meta, tasks, seeds)
         sound = gradients is not None and all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
         if gradients is not None and sound:
@@ -221,7 +223,7 @@ class MetaRun:
         )
 
     def _save(self) -> None:
-        if self.run.checkpoint is not None:
+        if self.run.checkpoint is not None and self.steps:
             write_checkpoint(
                 self.run.checkpoint,
                 self.settings,
