@@ -61,8 +61,7 @@ class FirstOrderMAML(Method):
 
         φ_G <- Adam(φ_G, mean_i ∂L_G(θ_G; θ_Q, query) / ∂θ_G),     φ_D <- Adam(φ_D, mean_i ∂L_D(θ_D; θ_G, query) / ∂θ_D)
 
-    The inner loop is that of populations, with their gradients in closed form; penalties are no matter of course to
-    MAML, but they are to this.
+    The inner loop is that of populations, with their gradients in closed form, and takes any penalty.
     """
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
