@@ -37,6 +37,7 @@ from metagan_rl.meta_init import (
 from metagan_rl.meta_init.batch import draw_tasks
 from metagan_rl.meta_init.fomaml import FirstOrderMAML, split_batches
 from metagan_rl.meta_init.maml import Game, SecondOrderMAML, adapt, check_differentiable, outer_losses
+from metagan_rl.meta_init.outer import OuterOptimizer
 from metagan_rl.meta_init.validation import adaptation
 from metagan_rl.networks.mlp import ACTIVATIONS
 from metagan_rl.penalties import PENALTIES, Penalty
@@ -238,6 +239,23 @@ def test_first_order_is_the_detached_formula_and_not_second_order(options: dict[
         assert (first_order - second_order).norm() > 1e-2 * second_order.norm()
 
 
+@pytest.mark.parametrize("method", [FirstOrderMAML, SecondOrderMAML])
+def test_a_task_has_its_own_gradient_whatever_loss_the_others_have(method: type[FirstOrderMAML]) -> None:
+    own = [("rpgan", 0.2), ("non-saturating", 0.0), ("wgan", 1.0), ("rpgan", 0.0), ("non-saturating", 0.5)]
+    given = Giving(*(ring(seed, loss=loss, penalty_weight=weight) for seed, (loss, weight) in enumerate(own)))
+    chosen = settings("fomaml", meta_batch=5)
+    meta = start(ring())
+    tasks, seeds = draw_tasks(given, meta, chosen, 0)
+    assert sorted((task.base.loss, task.base.penalty_weight) for task in tasks) == sorted(own)
+    together = method(chosen).member_gradients(meta, tasks, seeds)
+    assert together is not None
+    for member, (task, seed) in enumerate(zip(tasks, seeds, strict=True)):
+        alone = method(chosen).member_gradients(meta, [task], [seed])
+        assert alone is not None
+        for which in (0, 1):
+            torch.testing.assert_close(together[which][member], alone[which][0], rtol=1e-3, atol=1e-6)
+
+
 def test_support_and_query_data_share_no_row() -> None:
     halves = [batch.prepared(600)[1] for batch in split_batches(start(ring()), [ring()], [0])]
     seen = [{tuple(point) for point in half.points[half.rows.unique()].tolist()} for half in halves]
@@ -352,6 +370,31 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(name: str, tmp_path: Path
     with pytest.raises(InvalidValueError, match="meta_batch 2, not 3"):
         other = {**COMMON, "meta_batch": 3}
         method(*pair(distribution.tasks[0]), distribution, outer_steps=5, run=run, **other, **options)
+
+
+@pytest.mark.parametrize("name", ["reptile", "joint"])
+def test_a_run_stopped_within_a_meta_step_goes_on_from_the_last_whole_one(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method, options = METHODS[name]
+    distribution = Rings()
+    whole = method(*pair(distribution.tasks[0]), distribution, outer_steps=4, **COMMON, **options)
+    step, calls = OuterOptimizer.step, []
+
+    def stopped(self: OuterOptimizer, *arguments: Any) -> MetaInit:
+        calls.append(step(self, *arguments))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return calls[-1]
+
+    file = tmp_path / "run.safetensors"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(OuterOptimizer, "step", stopped)
+        run = RunOptions(checkpoint=file)
+        method(*pair(distribution.tasks[0]), distribution, outer_steps=4, run=run, **COMMON, **options)
+    run = RunOptions(checkpoint=file, resume=True)
+    resumed = method(*pair(distribution.tasks[0]), distribution, outer_steps=4, run=run, **COMMON, **options)
+    assert resumed.generator == whole.generator and resumed.discriminator == whole.discriminator
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,7 @@ class MetaRun:
         self.steps = self.skipped = 0
         self.validations: list[list[float]] = []
         self._begun = False
+        self._kept: Callable[[str | os.PathLike[str]], None] | None = None
         for task in run.validation:
             meta.check(task)
         if run.resume:
@@ -201,8 +203,11 @@ class MetaRun:
             self.meta = self.outer.step(self.meta, gradients)
         self.steps += 1
         self.skipped += not sound
+        self._keep()  # before a validation, which takes long, and after it
         validates = self.steps % self.run.validate_every == 0 or self.steps == self.settings.outer_steps
-        return self._record(before, not sound, validates=validates)
+        done = self._record(before, not sound, validates=validates)
+        self._keep()
+        return done
 
     def _record(self, before: MetaInit, skipped: bool, *, validates: bool) -> MetaStep:
         gan_updates = self.steps * self.settings.updates_per_step
@@ -222,17 +227,21 @@ class MetaRun:
             meta=self.meta,
         )
 
+    def _keep(self) -> None:
+        """Notes where the run is, to be saved later: whenever it is stopped, what is saved is of whole meta-steps."""
+        self._kept = partial(
+            write_checkpoint,
+            settings=self.settings,
+            source=self.source,
+            meta=self.meta,
+            progress={"steps": self.steps, "skipped": self.skipped, "validations": list(self.validations)},
+            outer=self.outer.state(),
+            method=self.method.state(),
+        )
+
     def _save(self) -> None:
-        if self.run.checkpoint is not None and self.steps:
-            write_checkpoint(
-                self.run.checkpoint,
-                self.settings,
-                self.source,
-                self.meta,
-                {"steps": self.steps, "skipped": self.skipped, "validations": self.validations},
-                self.outer.state(),
-                self.method.state(),
-            )
+        if self.run.checkpoint is not None and self._kept is not None:
+            self._kept(self.run.checkpoint)
 
     def _writer(self, cleaning: ExitStack) -> Any:
         if self.run.tensorboard is None:

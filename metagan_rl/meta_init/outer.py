@@ -46,8 +46,8 @@ class OuterOptimizer:
         return with_weights(meta, rows[0], rows[1])
 
     def state(self) -> dict[str, Tensor]:
-        """The moments by name, and the number of steps."""
-        return {**self._moments, "steps": torch.tensor(self.steps)}
+        """Copies of the moments by name, and the number of steps."""
+        return {**{name: row.clone() for name, row in self._moments.items()}, "steps": torch.tensor(self.steps)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Puts back what :meth:`state` gave.
