@@ -35,8 +35,10 @@ from metagan_rl.meta_init import (
     train_reptile_gan,
 )
 from metagan_rl.meta_init.batch import draw_tasks
+from metagan_rl.meta_init.differentiable import check_differentiable
 from metagan_rl.meta_init.fomaml import FirstOrderMAML, split_batches
-from metagan_rl.meta_init.maml import Game, SecondOrderMAML, adapt, check_differentiable, outer_losses
+from metagan_rl.meta_init.game import Game
+from metagan_rl.meta_init.maml import SecondOrderMAML, adapt, outer_losses
 from metagan_rl.meta_init.outer import OuterOptimizer
 from metagan_rl.meta_init.validation import adaptation
 from metagan_rl.networks.mlp import ACTIVATIONS

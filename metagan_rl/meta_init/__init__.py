@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metagan_rl.meta_init.fomaml import train_fomaml_gan
     from metagan_rl.meta_init.joint import train_joint_gan
-    from metagan_rl.meta_init.loop import MetaStep, RunOptions
     from metagan_rl.meta_init.maml import train_maml_gan
+    from metagan_rl.meta_init.options import MetaStep, RunOptions
     from metagan_rl.meta_init.reptile import train_reptile_gan
     from metagan_rl.meta_init.settings import MetaSettings
     from metagan_rl.meta_init.weights import (
@@ -25,8 +25,8 @@ _HOMES = {
     "MetaGenerator": "weights",
     "MetaInit": "weights",
     "MetaSettings": "settings",
-    "MetaStep": "loop",
-    "RunOptions": "loop",
+    "MetaStep": "options",
+    "RunOptions": "options",
     "find_initial_weights": "weights",
     "load_meta_init": "weights",
     "save_meta_init": "weights",

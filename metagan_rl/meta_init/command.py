@@ -11,6 +11,7 @@ from metagan_rl.meta_init.fomaml import FirstOrderMAML
 from metagan_rl.meta_init.joint import Joint
 from metagan_rl.meta_init.loop import MetaStep, Method, RunOptions, meta_train
 from metagan_rl.meta_init.maml import SecondOrderMAML
+from metagan_rl.meta_init.options import MetaStep, RunOptions
 from metagan_rl.meta_init.reptile import Reptile
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit, save_meta_init

@@ -10,7 +10,8 @@ from torch import Tensor
 from metagan_rl.controls import Controls
 from metagan_rl.errors import FileFormatError
 from metagan_rl.meta_init.batch import MetaBatch, TaskDistribution
-from metagan_rl.meta_init.loop import Method, RunOptions, meta_train
+from metagan_rl.meta_init.loop import Method, meta_train
+from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
 from metagan_rl.populations.interval import IntervalTrainer, Turn

@@ -16,13 +16,13 @@ arXiv:2001.00576). The outer losses, on another batch of query data each, and th
     J_G = mean_i L_G(θ_G; θ_Q, Q),    φ_G <- Adam(φ_G, dJ_G / dφ_G)
     J_D = mean_i L_D(θ_D; θ_G, Q),    φ_D <- Adam(φ_D, dJ_D / dφ_D)
 
-Each network's total derivative is taken with the other's meta-weights held, through all inner updates of all three:
-θ_D depends on φ_G as well, by the generated points it was trained on. L_D includes the gradient penalty. Order 1 is in
+Inner derivatives are partial: the opponent's weights are held, whatever they depend on. The outer ones are total, with
+the other network's meta-weights held, through all inner updates of all three: θ_D depends on φ_G as well, by the generated points it was trained on. L_D includes the gradient penalty. Order 1 is in
 :mod:`.fomaml`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -31,61 +31,16 @@ from torch import Tensor
 
 from metagan_rl.controls import RATIOS
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.losses import LOSSES
 from metagan_rl.meta_init.batch import TaskDistribution
+from metagan_rl.meta_init.differentiable import check_differentiable
 from metagan_rl.meta_init.fomaml import split_batches, train_fomaml_gan
-from metagan_rl.meta_init.loop import Method, RunOptions, meta_train
+from metagan_rl.meta_init.game import Game
+from metagan_rl.meta_init.loop import Method, meta_train
+from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
-from metagan_rl.networks.base import StackedNetwork, split
-from metagan_rl.penalties import PENALTIES
-from metagan_rl.populations.interval import WEIGHT_LIMIT, IntervalInputs, IntervalPlan, evaluate_by_run
+from metagan_rl.populations.interval import WEIGHT_LIMIT, IntervalInputs
 from metagan_rl.tasks.task import Task
-
-
-@dataclass(frozen=True)
-class Game:
-    """The losses of both networks as functions of weights that can be differentiated as often as needed.
-
-    Attributes:
-        generator, discriminator: the stacked networks.
-        plan: losses, penalties and rates of the B members.
-    """
-
-    generator: StackedNetwork
-    discriminator: StackedNetwork
-    plan: IntervalPlan
-
-    def discriminator_loss(self, theta_d: Tensor, theta_g: Tensor, inputs: IntervalInputs, update: int) -> Tensor:
-        """L_D with its penalty, ``[B]``, of rows ``[B, P]``, on the batch of an update."""
-        weights = split(self.discriminator, theta_d)
-        real, fake = self._real(inputs, update), self._fake(theta_g, inputs, update)
-        logits = self.discriminator(weights, torch.cat([real, fake], dim=1)).squeeze(-1)
-        formulas = [LOSSES[name].discriminator for name, _, _ in self.plan.losses]
-        losses = [evaluate_by_run(formulas, self.plan.losses, *logits.split(real.shape[1], dim=1))]
-        for name, a, b in self.plan.penalties:
-            penalty, some = PENALTIES[name], [each[a:b] for each in weights]
-            at = penalty.points(real[a:b], fake[a:b], inputs.mix[a:b, update])
-            at = at if at.requires_grad else at.detach().requires_grad_()  # not cut off from G's weights
-            (gradient,) = torch.autograd.grad(self.discriminator(some, at).sum(), at, create_graph=True)
-            value = self.plan.penalty_weight[a:b, 0] * penalty.value(gradient)
-            losses.append(torch.nn.functional.pad(value, (a, len(theta_d) - b)))
-        return torch.stack(losses).sum(dim=0)
-
-    def generator_loss(self, theta_g: Tensor, theta_d: Tensor, inputs: IntervalInputs, update: int) -> Tensor:
-        """L_G, ``[B]``, of rows ``[B, P]``, on the batch of an update."""
-        weights = split(self.discriminator, theta_d)
-        fake = real = self.discriminator(weights, self._fake(theta_g, inputs, update)).squeeze(-1)
-        if any(LOSSES[name].relative for name, _, _ in self.plan.losses):
-            real = self.discriminator(weights, self._real(inputs, update)).squeeze(-1)
-        formulas = [LOSSES[name].generator for name, _, _ in self.plan.losses]
-        return evaluate_by_run(formulas, self.plan.losses, real, fake)
-
-    def _real(self, inputs: IntervalInputs, update: int) -> Tensor:
-        return inputs.points[inputs.rows[:, update]]
-
-    def _fake(self, theta_g: Tensor, inputs: IntervalInputs, update: int) -> Tensor:
-        return self.generator(split(self.generator, theta_g), inputs.noise[:, update])
 
 
 @dataclass(frozen=True)
@@ -162,64 +117,6 @@ class SecondOrderMAML(Method):
         (by_phi_g,) = torch.autograd.grad(of_generator.sum(), phi_g, retain_graph=True)
         (by_phi_d,) = torch.autograd.grad(of_discriminator.sum(), phi_d)
         return by_phi_g, by_phi_d
-
-
-def check_differentiable(meta: MetaInit, tasks: Sequence[Task]) -> None:
-    """Takes the derivatives that second-order MAML needs once, for each loss and penalty of the tasks, and checks them.
-
-    The inner loop differentiates D's loss once and the outer one once more; a penalty holds a derivative already, which
-    makes three. All penalties of ``metagan_rl.penalties`` have them with all activations. Others may lack them, and
-    torch does not always say so: hence the outer derivative is held against a difference quotient.
-
-    Raises:
-        InvalidValueError: one of them cannot be differentiated so often, or comes out wrong.
-    """
-    chosen = {(task.base.loss, task.base.penalty_weight > 0): task for task in tasks}
-    for (loss, penalised), task in chosen.items():
-        support, _ = split_batches(meta, [task], [0])
-        support.dtype = torch.float64
-        plan, inputs = support.prepared(sum(RATIOS[task.base.ratio]))
-        game = Game(support.generator, support.discriminator, plan)
-        phi = (support.state.generator.double(), support.state.discriminator.double())
-        what = f"loss {loss!r}" + (f" with its penalty {LOSSES[loss].penalty!r}" if penalised else "")
-        try:
-            agrees = _derivative_agrees(game, replace(inputs, points=inputs.points.double()), phi)
-            reason = "its second derivative is not what differences of the first tell"
-        except RuntimeError as error:
-            agrees, reason = False, str(error).splitlines()[0]
-        if not agrees:
-            raise InvalidValueError(
-                f"second-order MAML cannot differentiate {what} on networks of kind {meta.generator.networks.kind!r} "
-                f"as often as it has to ({reason}); use order=1, Reptile, or penalty_weight=0"
-            )
-
-
-def _derivative_agrees(game: Game, inputs: IntervalInputs, phi: tuple[Tensor, Tensor]) -> bool:
-    """Whether the derivative of the losses' squared slopes is right, along one of a few directions.
-
-    One is enough: where a step crosses a kink of the networks, a right derivative looks wrong, but hardly ever does a
-    wrong one look right.
-    """
-
-    def steepness(at: tuple[Tensor, Tensor]) -> Tensor:
-        losses = (game.discriminator_loss(at[1], at[0], inputs, 0), game.generator_loss(at[0], at[1], inputs, 0))
-        slopes = [torch.autograd.grad(loss.sum(), at, create_graph=True) for loss in losses]
-        return torch.stack([slope.square().sum() for pair in slopes for slope in pair]).sum()
-
-    here = (phi[0].clone().requires_grad_(), phi[1].clone().requires_grad_())
-    derivative = torch.autograd.grad(steepness(here), here, allow_unused=True)
-    rng, size = torch.Generator().manual_seed(0), 1e-6
-    for _ in range(3):
-        ways = [torch.randn(row.shape, generator=rng, dtype=row.dtype) for row in phi]
-        told = sum(float((d * way).sum()) for d, way in zip(derivative, ways, strict=True) if d is not None)
-        sides = []
-        for sign in (size, -size):
-            there = [(row + sign * way).requires_grad_() for row, way in zip(phi, ways, strict=True)]
-            sides.append(float(steepness((there[0], there[1])).detach()))
-        found = (sides[0] - sides[1]) / (2 * size)
-        if abs(told - found) <= 1e-3 * abs(found) + 1e-6 * abs(sides[0]):
-            return True
-    return False
 
 
 def train_maml_gan(
