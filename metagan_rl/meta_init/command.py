@@ -9,7 +9,7 @@ from metagan_rl.errors import InvalidValueError
 from metagan_rl.files import make_directory
 from metagan_rl.meta_init.fomaml import FirstOrderMAML
 from metagan_rl.meta_init.joint import Joint
-from metagan_rl.meta_init.loop import MetaStep, Method, RunOptions, meta_train
+from metagan_rl.meta_init.loop import Method, meta_train
 from metagan_rl.meta_init.maml import SecondOrderMAML
 from metagan_rl.meta_init.options import MetaStep, RunOptions
 from metagan_rl.meta_init.reptile import Reptile

@@ -17,7 +17,8 @@ arXiv:2001.00576). The outer losses, on another batch of query data each, and th
     J_D = mean_i L_D(θ_D; θ_G, Q),    φ_D <- Adam(φ_D, dJ_D / dφ_D)
 
 Inner derivatives are partial: the opponent's weights are held, whatever they depend on. The outer ones are total, with
-the other network's meta-weights held, through all inner updates of all three: θ_D depends on φ_G as well, by the generated points it was trained on. L_D includes the gradient penalty. Order 1 is in
+the other network's meta-weights held, through all inner updates of all three: θ_D
+depends on φ_G as well, by the generated points it was trained on. L_D includes the gradient penalty. Order 1 is in
 :mod:`.fomaml`.
 """
 
