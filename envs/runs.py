@@ -5,6 +5,7 @@ This is the main loop of the project. Environments put spaces and episodes aroun
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from os import PathLike
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from metagan_rl.controls import CYCLE, Controls
 from metagan_rl.envs.reward import Reward
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.evaluation import Evaluation, evaluate, floor
+from metagan_rl.meta_init.weights import MetaInit
 from metagan_rl.metrics import StabilityMonitor
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.signals import (
@@ -60,9 +62,12 @@ class Runs:
         reward: weights of the reward.
         device: ``"cpu"`` or ``"cuda"``.
         noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
+        initial_weights: a meta-initialisation, or its file, that all GANs start from; by default each starts from fresh
+            weights of its seed.
 
     Raises:
-        InvalidValueError: the interval or the horizon does not fit.
+        InvalidValueError: the interval or the horizon does not fit, or the initial weights do not fit a task.
+        FileFormatError: the file of initial weights is damaged.
     """
 
     @torch.inference_mode(False)
@@ -76,6 +81,7 @@ class Runs:
         reward: Reward | None = None,
         device: str = "cpu",
         noise: str | None = None,
+        initial_weights: MetaInit | str | PathLike[str] | None = None,
     ) -> None:
         if interval_updates < CYCLE or interval_updates % CYCLE:
             raise InvalidValueError(f"interval_updates is {interval_updates}; it must be a multiple of {CYCLE}")
@@ -84,7 +90,7 @@ class Runs:
         self.interval_updates, self._horizon = interval_updates, horizon
         self.reward = reward or Reward()
         count = len(tasks)
-        self.population = MixedPopulation(tasks, seeds, device=device, noise=noise)
+        self.population = MixedPopulation(tasks, seeds, device=device, noise=noise, initial_weights=initial_weights)
         self.monitor = StabilityMonitor(count)
         self.done_intervals = np.zeros(count, dtype=np.int64)
         self.horizons = np.ones(count, dtype=np.int64)

@@ -47,7 +47,8 @@ class TabularEnv(MetaGANEnv):
     ## Arguments
     ``split``, ``horizon``, ``interval_updates``, ``knobs``, ``control``, ``actions`` (``"discrete"``, ``"continuous"``,
     ``"moves"``), ``signals`` (``"all"``, ``"loop"``, ``"autoloss"``), ``trial_runs``, ``reward`` (weights, or
-    ``"quality"``, ``"balance"``), ``render_mode``: see ``MetaGANVectorEnv``.
+    ``"quality"``, ``"balance"``), ``initial_weights`` (a meta-initialisation file), ``render_mode``: see
+    ``MetaGANVectorEnv``.
 
     ## Vectorized environment
     ``gymnasium.make_vec("MetaGAN/Tabular-v0", num_envs=64)`` trains all members as one population; all three autoreset

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from os import PathLike
 from typing import Any
 
 import gymnasium as gym
@@ -16,6 +17,7 @@ from metagan_rl.envs.reward import REWARDS, Reward
 from metagan_rl.envs.runs import Outcome, Runs
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
 from metagan_rl.populations.drawing import find_noise
 from metagan_rl.runtime import find_device
 from metagan_rl.signals import SIGNAL_SETS
@@ -49,11 +51,14 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
         device: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
         noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
+        initial_weights: a meta-initialisation that all GANs start from: the file that ``metagan-rl meta-init`` writes,
+            or a ``MetaInit``. By default each GAN starts from fresh weights of its seed.
         render_mode: ``"rgb_array"`` or ``None``.
 
     Raises:
         UnknownNameError: an argument names something that does not exist; the nearest names are offered.
-        InvalidValueError: an argument is out of range.
+        InvalidValueError: an argument is out of range, or the initial weights do not fit one of the split's tasks.
+        FileFormatError: the file of initial weights is damaged.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_episode_steps: int | None = None,
         device: str = "cpu",
         noise: str | None = None,
+        initial_weights: MetaInit | str | PathLike[str] | None = None,
         render_mode: str | None = None,
     ) -> None:
         if num_envs < 1:
@@ -86,6 +92,10 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise InvalidValueError(f"trial_runs is {trial_runs}; it must be at least 1, or None for plain episodes")
         find_noise(noise, find_device(device))
         self.split = get_suite(suite).split(split)
+        initial = find_initial_weights(initial_weights)
+        if initial is not None:
+            for task in self.split:
+                initial.check(task)
         self.codec = ActionCodec(knobs, actions, control)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": self.autoreset_mode}
@@ -98,6 +108,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "reward": self._reward,
             "device": device,
             "noise": noise,
+            "initial_weights": initial,
         }
         self._max_steps = max_episode_steps
         self.memory = None if trial_runs is None else TrialMemory(num_envs, self.codec, trial_runs)

@@ -24,6 +24,7 @@ from metagan_rl.experiments.records import read_rows
 from metagan_rl.experiments.references import ORACLE, load_references
 from metagan_rl.experiments.samples import RESERVED, SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
+from metagan_rl.meta_init import load_meta_init
 from metagan_rl.tasks import Task, get_suite
 
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
@@ -48,6 +49,12 @@ class BenchmarkConfig:
         seeds: GAN runs for each task and scheduler.
         tasks: how many tasks of each family and tag at most; ``None`` for all.
         interval_updates: updates in an interval.
+        initial_weights: file of a meta-initialisation that all GANs start from; ``None``: each from fresh weights.
+
+    Raises:
+        UnknownNameError: a name is of nothing there is.
+        InvalidValueError: a value is out of range, or the initial weights do not fit a task.
+        FileFormatError: a policy file or that of the initial weights is damaged.
     """
 
     suite: str = "planar"
@@ -57,6 +64,7 @@ class BenchmarkConfig:
     seeds: int = 4
     tasks: int | None = None
     interval_updates: int = 48
+    initial_weights: str | None = None
 
     def __post_init__(self) -> None:
         get_suite(self.suite).split(self.split)
@@ -87,6 +95,10 @@ class BenchmarkConfig:
             raise InvalidValueError(f"seeds is {self.seeds}; it must be at least 1")
         if self.tasks is not None and self.tasks < 1:
             raise InvalidValueError(f"tasks is {self.tasks}; it must be at least 1")
+        if self.initial_weights is not None:
+            initial = load_meta_init(self.initial_weights)
+            for task in self.chosen_tasks():
+                initial.check(task)
 
     def chosen_tasks(self) -> list[Task]:
         """The tasks, in the split's order; the first of each family and tag if fewer are asked for."""
@@ -160,6 +172,7 @@ def _batches(config: BenchmarkConfig) -> Iterator[Batch]:
     members = {name: 1 if name == ORACLE else make_scheduler(name).members for name in config.schedulers}
     at_once |= {name: max(1, BATCH // count) for name, count in members.items()}
     found = load_references(config.suite, config.split).schedules
+    initial = None if config.initial_weights is None else Path(config.initial_weights).read_bytes()
     for seed in range(config.seeds):
         for scheduler, policy in named:
             own = [task for task in tasks if scheduler != ORACLE or task.name in found]
@@ -167,7 +180,15 @@ def _batches(config: BenchmarkConfig) -> Iterator[Batch]:
                 for some in _parts([task.name for task in own if task.budget == budget], at_once[scheduler]):
                     wanted = sampled if seed == 0 else ()
                     yield Batch(
-                        config.suite, config.split, some, seed, scheduler, policy, config.interval_updates, wanted
+                        config.suite,
+                        config.split,
+                        some,
+                        seed,
+                        scheduler,
+                        policy,
+                        config.interval_updates,
+                        wanted,
+                        initial,
                     )
 
 
@@ -216,6 +237,10 @@ def _policy_files(config: BenchmarkConfig) -> list[tuple[str, Path]]:
     return [*shipped, *((name, Path(path)) for name, path in config.policies)]
 
 
+def _file_digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -> None:
     suites: list[dict[str, Any]] = [
         {
@@ -225,7 +250,8 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             "interval_updates": config.interval_updates,
             "tasks": config.tasks,
             "version": __version__,
-            "policies": {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _policy_files(config)},
+            "policies": {name: _file_digest(path) for name, path in _policy_files(config)},
+            "initial_weights": _file_digest(config.initial_weights) if config.initial_weights else None,
         }
         for config in configs
     ]
@@ -238,11 +264,12 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             raise FileFormatError(f"{path} is damaged ({error}); use another --out") from None
         for entry in suites:
             old = before.get((entry["suite"], entry["split"]), entry)
-            same = all(old.get(name) == entry[name] for name in ("sha256", "interval_updates", "tasks", "version"))
+            fixed = ("sha256", "interval_updates", "tasks", "version", "initial_weights")
+            same = all(old.get(name) == entry[name] for name in fixed)
             policies = {**old["policies"], **entry["policies"]}
             if not same or any(policies[name] != digest for name, digest in old["policies"].items()):
                 raise FileFormatError(
-                    f"{out} holds results of other tasks, intervals, policies or another version for "
+                    f"{out} holds results of other tasks, intervals, policies, initial weights or another version for "
                     f"{entry['suite']}-{entry['split']}; results are never mixed: use another --out"
                 )
             before[entry["suite"], entry["split"]] = {**entry, "policies": policies}
@@ -259,4 +286,6 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
     }
     for config in record["configs"]:
         config["policies"] = [[name, Path(path).name] for name, path in config["policies"]]
+        if config["initial_weights"]:
+            config["initial_weights"] = Path(config["initial_weights"]).name
     write_whole(path, json.dumps(record, indent=2) + "\n")

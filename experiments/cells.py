@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from metagan_rl.errors import SchedulerError
 from metagan_rl.evaluation import evaluate, floor, generated
 from metagan_rl.experiments.references import ORACLE, load_references
 from metagan_rl.experiments.samples import SampleKeeper
+from metagan_rl.meta_init import MetaInit, load_meta_init
 from metagan_rl.metrics import STABILITY_TERMS, mode_statistics
 from metagan_rl.tasks import Task, get_suite
 
@@ -32,7 +34,10 @@ Result = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Batch:
-    """What one worker runs at a time; ``policy`` is a policy file's content: the file may not be where it is run."""
+    """What one worker runs at a time.
+
+    ``policy`` and ``initial_weights`` are contents of files: these may not be where it is run.
+    """
 
     suite: str
     split: str
@@ -42,6 +47,7 @@ class Batch:
     policy: bytes | None
     interval_updates: int
     sampled: tuple[str, ...]
+    initial_weights: bytes | None = None
 
     @property
     def keys(self) -> set[tuple[Any, ...]]:
@@ -63,10 +69,29 @@ class Batch:
             return Candidates([schedules[name] for name in self.tasks])
         if self.policy is None:
             return make_scheduler(self.scheduler)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "policy.safetensors"
-            path.write_bytes(self.policy)
+        with _as_file(self.policy) as path:
             return load_policy(path)
+
+    def load_initial_weights(self) -> MetaInit | None:
+        """Where the GANs start; ``None``: each from fresh weights."""
+        if self.initial_weights is None:
+            return None
+        with _as_file(self.initial_weights) as path:
+            return load_meta_init(path)
+
+    def origin(self) -> dict[str, str]:
+        """What a row says of where its GAN started; nothing of fresh weights."""
+        if self.initial_weights is None:
+            return {}
+        return {"initial_weights": hashlib.sha256(self.initial_weights).hexdigest()}
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "content.safetensors"
+        path.write_bytes(content)
+        yield path
 
 
 def gan_seed(task: Task, seed: int) -> int:
@@ -98,11 +123,18 @@ def run_batch(batch: Batch) -> Result:
     ]
     keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, batch.sampled)
     try:
-        runs, trace = drive(scheduler, tasks, seeds, watch=keeper, interval_updates=batch.interval_updates)
+        runs, trace = drive(
+            scheduler,
+            tasks,
+            seeds,
+            watch=keeper,
+            interval_updates=batch.interval_updates,
+            initial_weights=batch.load_initial_weights(),
+        )
     except SchedulerError as error:  # a scheduler that misbehaves is a result too
         return (
             [
-                {**key, "tag": task.tag, "family": task.family, "error": str(error)}
+                {**key, "tag": task.tag, "family": task.family, **batch.origin(), "error": str(error)}
                 for key, task in zip(keys, tasks, strict=True)
             ],
             [],
@@ -110,7 +142,7 @@ def run_batch(batch: Batch) -> Result:
         )
     seconds = (time.monotonic() - started) / len(tasks)
     rows = [
-        {**key, **values, "seconds": round(seconds, 4)}
+        {**key, **values, **batch.origin(), "seconds": round(seconds, 4)}
         for key, values in zip(keys, _results(runs, trace, scheduler, batch.searched), strict=True)
     ]
     curves = [{**key, **_curve(trace, member)} for member, key in enumerate(keys)]

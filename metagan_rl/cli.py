@@ -83,6 +83,8 @@ class Benchmark:
     """Tasks of each family and kind at most."""
     quick: bool = False
     """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
+    initial_weights: Path | None = None
+    """Start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; else each from fresh weights."""
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; extended if it holds some already."""
     backend: str = "process"
@@ -108,6 +110,7 @@ class Benchmark:
                 policies,
                 1 if self.quick else self.seeds,
                 1 if self.quick else self.tasks,
+                initial_weights=None if self.initial_weights is None else str(self.initial_weights),
             )
             for suite in suites
         ]
@@ -115,6 +118,53 @@ class Benchmark:
         report = write_report(self.out)
         _show((self.out / "summary.md").read_text(encoding="utf-8"))
         _show(f"report: {report}")
+
+
+@dataclass
+class MetaInit:
+    """Learn starting weights for GANs: from them, new tasks take fewer updates."""
+
+    method: Literal["reptile", "maml", "fomaml", "joint"]
+    """reptile, maml (second order), fomaml (first order), or joint pre-training (the baseline)."""
+    suite: str
+    """Suite whose training split the tasks are drawn from (metagan-rl list suites)."""
+    out: Path
+    """File for the weights. Its checkpoint and a folder of TensorBoard events lie beside it."""
+    updates: int = 500_000
+    """GAN updates to spend, of D and G of all tasks together, rounded to whole meta-steps."""
+    inner_steps: int | None = None
+    """Steps on each task before the meta-weights move; a step updates D and then G, as often as the ratio says."""
+    inner_lr: float | None = None
+    """Learning rate on each task."""
+    inner_optimizer: Literal["sgd", "adam"] | None = None
+    """On each task; maml and fomaml take sgd alone."""
+    outer_lr: float | None = None
+    """Learning rate of the meta-weights."""
+    outer_optimizer: Literal["sgd", "adam"] | None = None
+    """Of the meta-weights."""
+    meta_batch: int = 16
+    """Tasks in a meta-step."""
+    ratio: str = "1:1"
+    """D updates and G updates of one step."""
+    loss: str | None = None
+    """GAN loss; by default that of each task."""
+    penalty_weight: float | None = None
+    """Of the loss's gradient penalty; by default that of each task."""
+    seed: int = 0
+    """Of the first weights, the tasks, noise and data order."""
+    validation_tasks: int = 6
+    """Tasks of the validation split to show the quality on, before and after adaptation. 0: none."""
+    validate_every: int = 200
+    """Meta-steps between two looks at it."""
+    resume: bool = False
+    """Go on from the checkpoint beside --out, with the same options; --updates may be more."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        from metagan_rl.meta_init.command import meta_init
+
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        meta_init(**given, command=command, show=_show)
 
 
 @dataclass
@@ -144,11 +194,12 @@ class List:
             _show(line)
 
 
-COMMANDS = ("quickstart", "train", "benchmark", "report", "list")
+COMMANDS = ("quickstart", "train", "benchmark", "meta-init", "report", "list")
 Command = (
     Annotated[Quickstart, tyro.conf.subcommand("quickstart")]
     | Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
+    | Annotated[MetaInit, tyro.conf.subcommand("meta-init")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[List, tyro.conf.subcommand("list")]
 )

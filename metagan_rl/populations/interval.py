@@ -31,10 +31,10 @@ Run = tuple[str, int, int]
 
 @dataclass(frozen=True)
 class IntervalPlan:
-    """What a chunk of B members does for one interval of U updates, a multiple of 12.
+    """What a chunk of B members does for one interval of U updates.
 
     Attributes:
-        updates: U.
+        updates: U, a whole number of everyone's cycles.
         cycles: D updates and G updates in each cycle, for every member.
         losses: runs that cover the chunk in order.
         penalties: runs of members that have a gradient penalty, in order.
@@ -146,7 +146,7 @@ class IntervalTrainer:
         discriminates = plan.discriminates()
         # Before the first update, because on a GPU the host would wait for everything queued before
         self.turns = [(_turn(plan, steps), _turn(plan, ~steps)) for steps in discriminates]
-        self.turn_of_discriminator = discriminates.repeat(plan.updates // CYCLE, 1).to(device)  # [U, B]
+        self.turn_of_discriminator = discriminates[torch.arange(plan.updates) % CYCLE].to(device)  # [U, B]
         rates = (plan.generator_lr, plan.discriminator_lr)
         self.optimizers: tuple[Optimizer, Optimizer] = SGD(rates[0]), SGD(rates[1])
         if plan.optimizer == "adam":
@@ -243,7 +243,7 @@ class IntervalTrainer:
             logits = self.discriminator(weights, points).squeeze(-1)
             real_logits, fake_logits = logits.split(real.shape[1], dim=1)
             formulas = [LOSSES[name].discriminator for name, _, _ in turn.losses]
-            loss = _evaluate(formulas, turn.losses, real_logits, fake_logits)
+            loss = evaluate_by_run(formulas, turn.losses, real_logits, fake_logits)
             gradient = _differentiate(loss.sum(), flat)
         self.recorder.discriminator(update, turn.members, real_logits, fake_logits, loss, gradient)
         for name, a, b in turn.penalties:
@@ -289,7 +289,7 @@ class IntervalTrainer:
             gradient = _flat(gradients)
         else:
             formulas = [LOSSES[name].generator for name, _, _ in turn.losses]
-            loss = _evaluate(formulas, turn.losses, real_logits, fake_logits)
+            loss = evaluate_by_run(formulas, turn.losses, real_logits, fake_logits)
             gradient = _differentiate(loss.sum(), flat)
         self.recorder.generator(update, turn.members, loss, gradient)
         return gradient
@@ -335,7 +335,10 @@ class IntervalTrainer:
         return weights
 
 
-def _evaluate(formulas: list[LogitLoss], runs: list[Run], real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+def evaluate_by_run(
+    formulas: Sequence[LogitLoss], runs: Sequence[Run], real_logits: Tensor, fake_logits: Tensor
+) -> Tensor:
+    """Losses ``[b]`` of members from their logits ``[b, N]``, by one formula for each run of them."""
     return torch.cat(
         [formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in zip(formulas, runs, strict=True)]
     )

@@ -1,6 +1,7 @@
 """Members of different shapes behind one face: one population for each shape, the order of members kept."""
 
 from collections.abc import Callable, Iterator, Sequence
+from os import PathLike
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
 from metagan_rl.populations.drawing import find_noise
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.population import Population, Shape
@@ -21,7 +23,7 @@ class MixedPopulation:
     Args:
         tasks: one for each member.
         seeds: one for each member, as in :class:`Population`.
-        device, noise: as there.
+        device, noise, initial_weights: as there.
     """
 
     def __init__(
@@ -31,9 +33,11 @@ class MixedPopulation:
         *,
         device: str | torch.device = "cpu",
         noise: str | None = None,
+        initial_weights: MetaInit | str | PathLike[str] | None = None,
     ) -> None:
         self.device = find_device(device)
         self.noise = find_noise(noise, self.device)
+        self.initial_weights = find_initial_weights(initial_weights)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -138,7 +142,13 @@ class MixedPopulation:
                 self._populations[shape].append(new_tasks, new_seeds)
                 self._members[shape].extend(places)
             else:
-                self._populations[shape] = Population(new_tasks, new_seeds, device=self.device, noise=self.noise)
+                self._populations[shape] = Population(
+                    new_tasks,
+                    new_seeds,
+                    device=self.device,
+                    noise=self.noise,
+                    initial_weights=self.initial_weights,
+                )
                 self._members[shape] = list(places)
             for member, task in zip(places, new_tasks, strict=True):
                 self.tasks[member] = task

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from os import PathLike
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from metagan_rl.controls import CYCLE, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
+from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
 from metagan_rl.networks.base import build_networks, size, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations.drawing import Drawn, Pool, draw_on_device, draw_on_host, find_noise, stream
@@ -64,12 +66,18 @@ class Population:
         noise: ``"host"`` or ``"device"``: where noise and data order are drawn, by two streams of different numbers
             (see :mod:`.drawing`); both may be used on any device, and either is the same on all. By default that of
             the device: ``"host"`` on a CPU.
+        initial_weights: a meta-initialisation, or its file: all members start from it, and their seeds then fix only
+            noise and data order.
 
     Raises:
-        InvalidValueError: the tasks differ in shape, there is not one seed for each, there is no such device, or the
-            members do not fit its free memory.
+        InvalidValueError: the tasks differ in shape, there is not one seed for each, there is no such device, the
+            members do not fit its free memory, or the initial weights do not fit the tasks.
         UnknownNameError: there is no such noise.
+        FileFormatError: the file of initial weights is damaged.
     """
+
+    trainer: type[IntervalTrainer] = IntervalTrainer
+    """Trains a chunk for one interval."""
 
     def __init__(
         self,
@@ -78,9 +86,11 @@ class Population:
         *,
         device: str | torch.device = "cpu",
         noise: str | None = None,
+        initial_weights: MetaInit | str | PathLike[str] | None = None,
     ) -> None:
         self.device = find_device(device)
         self.noise = find_noise(noise, self.device)
+        self.initial_weights = find_initial_weights(initial_weights)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -152,6 +162,9 @@ class Population:
             raise InvalidValueError(f"controls for {len(controls)} members, but the population has {len(self)}")
         if updates < CYCLE or updates % CYCLE:
             raise InvalidValueError(f"an interval of {updates} updates; it must be a multiple of {CYCLE}")
+        return self._train(controls, updates)
+
+    def _train(self, controls: Controls, updates: int) -> Measurements:
         torch.set_flush_denormal(True)  # dead GANs fill with denormal numbers, which are 80 times slower
         measured = Measurements.empty(len(self))
         for members in self._chunks(controls):
@@ -160,7 +173,7 @@ class Population:
             plan = self._plan(members, controls[members], updates)
             mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
             inputs = self._inputs(members, chunk, updates, mix=mix)
-            result = IntervalTrainer(self.generator, self.discriminator, chunk, plan, inputs).run()
+            result = self.trainer(self.generator, self.discriminator, chunk, plan, inputs).run()
             self.state.put(places, chunk)
             measured.put(members, result)
         return measured
@@ -189,6 +202,11 @@ class Population:
     def _fresh(self, tasks: Sequence[Task], seeds: Sequence[int]) -> PopulationState:
         generators, discriminators = [], []
         for task, seed in zip(tasks, seeds, strict=True):
+            if self.initial_weights is not None:
+                self.initial_weights.check(task)
+                generators.append(self.initial_weights.generator.weights)
+                discriminators.append(self.initial_weights.discriminator.weights)
+                continue
             rng = stream(int(seed), 0)
             generator, discriminator = self.generator.initial(rng), self.discriminator.initial(rng)
             if "start" in task.parameters and self.shape.networks.kind == "dirac":

@@ -1,0 +1,114 @@
+"""Checkpoints of meta-training: everything a run needs to go on exactly as if it had not been stopped."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor
+
+from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.meta_init.settings import MetaSettings
+from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit, read_tensors, write_tensors
+from metagan_rl.tasks.task import Networks
+
+FORMAT = "metagan-rl meta-training checkpoint"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read.
+
+    Attributes:
+        meta: the meta-weights.
+        steps: meta-steps done.
+        skipped: those of them that diverged.
+        validations: GAN updates, distance before and distance after adaptation of each look at the validation tasks.
+        outer, method: state of the outer optimiser and of the method.
+    """
+
+    meta: MetaInit
+    steps: int
+    skipped: int
+    validations: list[list[float]]
+    outer: dict[str, Tensor]
+    method: dict[str, Tensor]
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str],
+    settings: MetaSettings,
+    source: Mapping[str, Any],
+    meta: MetaInit,
+    progress: Mapping[str, Any],
+    outer: Mapping[str, Tensor],
+    method: Mapping[str, Tensor],
+) -> None:
+    """Writes a checkpoint whole.
+
+    Args:
+        path: of the file.
+        settings: of the run.
+        source: of its tasks.
+        meta: the meta-weights.
+        progress: steps, skipped and validations.
+        outer: state of the outer optimiser.
+        method: state of the method.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    record = {
+        "settings": asdict(settings),
+        "source": dict(source),
+        "networks": asdict(meta.generator.networks),
+        "dim": meta.generator.dim,
+        **progress,
+    }
+    tensors = {
+        "generator": meta.generator.weights,
+        "discriminator": meta.discriminator.weights,
+        **{f"outer.{name}": value for name, value in outer.items()},
+        **{f"method.{name}": value for name, value in method.items()},
+    }
+    write_tensors(path, FORMAT, record, tensors)
+
+
+def read_checkpoint(
+    path: str | os.PathLike[str], settings: MetaSettings, source: Mapping[str, Any], meta: MetaInit
+) -> Checkpoint:
+    """Reads a checkpoint of the very run that is to go on.
+
+    Raises:
+        FileFormatError: the file is missing, truncated, changed or of another kind.
+        InvalidValueError: it is of a run with other settings (but for ``outer_steps``), tasks or networks.
+    """
+    record, tensors = read_tensors(path, FORMAT)
+    try:
+        networks, dim = Networks(**record["networks"]), int(record["dim"])
+        ours = {**asdict(settings), **source, "networks": meta.generator.networks, "dim": meta.generator.dim}
+        theirs = {**record["settings"], **record["source"], "networks": networks, "dim": dim}
+        restored = Checkpoint(
+            MetaInit(
+                MetaGenerator(networks, dim, weights=tensors["generator"]),
+                MetaDiscriminator(networks, dim, weights=tensors["discriminator"]),
+            ),
+            int(record["steps"]),
+            int(record["skipped"]),
+            list(record["validations"]),
+            _under("outer.", tensors),
+            _under("method.", tensors),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} does not fit together ({error}); begin anew") from None
+    for name, value in ours.items():
+        if name != "outer_steps" and theirs.get(name) != value:
+            raise InvalidValueError(
+                f"{path} is of a run with {name} {theirs.get(name)!r}, not {value!r}; resume with the same, or begin "
+                "anew with another file"
+            )
+    return restored
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

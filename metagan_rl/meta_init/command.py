@@ -1,0 +1,121 @@
+"""What ``metagan-rl meta-init`` does: meta-training on a suite's training split, and the file of its weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.files import make_directory
+from metagan_rl.meta_init.fomaml import FirstOrderMAML
+from metagan_rl.meta_init.joint import Joint
+from metagan_rl.meta_init.loop import Method, meta_train
+from metagan_rl.meta_init.maml import SecondOrderMAML
+from metagan_rl.meta_init.options import MetaStep, RunOptions
+from metagan_rl.meta_init.reptile import Reptile
+from metagan_rl.meta_init.settings import MetaSettings
+from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit, save_meta_init
+from metagan_rl.tasks import Task, get_suite
+
+METHODS: dict[str, type[Method]] = {
+    "reptile": Reptile,
+    "maml": SecondOrderMAML,
+    "fomaml": FirstOrderMAML,
+    "joint": Joint,
+}
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "reptile": {
+        "inner_steps": 24, "inner_lr": 1e-3, "inner_optimizer": "adam", "outer_lr": 0.5, "outer_optimizer": "sgd",
+    },
+    "maml": {"inner_steps": 5, "inner_lr": 0.05, "outer_lr": 1e-3, "outer_optimizer": "adam"},
+    "fomaml": {"inner_steps": 5, "inner_lr": 0.05, "outer_lr": 1e-3, "outer_optimizer": "adam"},
+    "joint": {
+        "inner_steps": 24, "inner_lr": 1e-3, "inner_optimizer": "adam", "outer_lr": 1.0, "outer_optimizer": "sgd",
+    },
+}  # fmt: skip
+"""Settings that are taken where none are given: places to start from, not the result of a search."""
+
+
+def meta_init(
+    method: str,
+    suite: str,
+    out: Path,
+    *,
+    updates: int,
+    validation_tasks: int = 6,
+    validate_every: int = 200,
+    resume: bool = False,
+    command: str = "",
+    show: Callable[[str], None] = print,
+    **settings: Any,
+) -> MetaInit:
+    """Learns starting weights on a suite's training split and writes them, with checkpoint and events beside them.
+
+    Args:
+        method: as in :class:`MetaSettings`.
+        suite: whose tasks are all of one shape.
+        out: file for the weights.
+        updates: GAN updates to spend, rounded to whole meta-steps.
+        validation_tasks: of the validation split, spread over it.
+        validate_every: meta-steps between two looks at them.
+        resume: go on from the checkpoint beside ``out``.
+        command: how it was called, kept with the weights.
+        show: gets a line for every validation, and one at the end.
+        **settings: of :class:`MetaSettings`; those left out are taken from ``DEFAULTS``.
+
+    Raises:
+        InvalidValueError: a value is out of range, the suite's tasks differ in shape, or ``out`` is there already.
+        UnknownNameError: a name is of nothing there is.
+        OutputError: ``out`` cannot be written.
+    """
+    if updates < 1:
+        raise InvalidValueError(f"updates is {updates}; it must be at least 1")
+    if validation_tasks < 0:
+        raise InvalidValueError(f"validation_tasks is {validation_tasks}; it must be at least 0")
+    chosen = MetaSettings.of(method, outer_steps=1, **{**DEFAULTS.get(method, {}), **settings})
+    chosen = replace(chosen, outer_steps=max(1, round(updates / chosen.updates_per_step)))
+    kept = get_suite(suite)
+    tasks = kept.split("train")
+    start = MetaInit(MetaGenerator.of(tasks[0], seed=chosen.seed), MetaDiscriminator.of(tasks[0], seed=chosen.seed))
+    try:
+        for task in tasks:
+            start.check(task)
+    except InvalidValueError as error:
+        raise InvalidValueError(
+            f"suite {suite!r} has tasks of several shapes, and a meta-initialisation is of one ({error}); take another"
+        ) from None
+    checkpoint = out.with_suffix(".checkpoint.safetensors")
+    if not resume and (out.exists() or checkpoint.exists()):
+        there = out if out.exists() else checkpoint
+        raise InvalidValueError(f"{there} is there already; go on with --resume, or use another --out")
+    make_directory(out.parent)
+    run = RunOptions(
+        on_step=lambda done: _tell(done, chosen, show),
+        checkpoint=checkpoint,
+        resume=resume,
+        validation=_spread(kept.splits.get("val", ()), validation_tasks),
+        validate_every=validate_every,
+        tensorboard=out.with_suffix(".events"),
+    )
+    result = meta_train(METHODS[method](chosen), start, tasks, run)
+    result.metadata["command"] = command
+    save_meta_init(out, result.generator, result.discriminator, result.metadata)
+    skipped = f", {result.metadata['skipped']} of {chosen.outer_steps} meta-steps diverged and were skipped"
+    show(f"{result.metadata['gan_updates']} GAN updates{skipped if result.metadata['skipped'] else ''}")
+    show(f"initial weights: {out}\nuse them: metagan-rl benchmark --suite {suite} --initial-weights {out}")
+    return result
+
+
+def _spread(tasks: tuple[Task, ...], count: int) -> list[Task]:
+    """So many tasks at even distances."""
+    count = min(count, len(tasks))
+    return [tasks[place * len(tasks) // count] for place in range(count)]
+
+
+def _tell(done: MetaStep, settings: MetaSettings, show: Callable[[str], None]) -> None:
+    if done.before is not None:
+        skipped = f", {done.total_skipped} skipped" if done.total_skipped else ""
+        show(
+            f"meta-step {done.step}/{settings.outer_steps}{skipped}: validation distance {done.before:.3f}, "
+            f"{done.after:.3f} after adaptation"
+        )

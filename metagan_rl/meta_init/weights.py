@@ -1,0 +1,249 @@
+"""Starting weights of the two networks, checked against tasks, and the files they are kept in."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError
+from metagan_rl.files import write_whole
+from metagan_rl.networks.base import StackedNetwork, build_networks, size
+from metagan_rl.tasks.task import Networks, Task
+
+FORMAT = "metagan-rl meta-initialisation"
+VERSION = 1
+
+
+class MetaNetwork:
+    """Starting weights of one of the two networks.
+
+    Args:
+        networks: the pair it belongs to.
+        dim: columns of the data.
+        seed: fixes fresh weights: those a population's member of that seed starts from.
+        weights: the weights themselves, ``[P]``, in the order of :func:`metagan_rl.networks.base.split`; then the seed
+            is of no account.
+
+    Raises:
+        InvalidValueError: the weights are not P finite numbers, or there are no such networks for such data.
+    """
+
+    part: ClassVar[str]
+    place: ClassVar[int]
+
+    def __init__(self, networks: Networks, dim: int, *, seed: int = 0, weights: Tensor | None = None) -> None:
+        self.networks, self.dim = networks, dim
+        self.network: StackedNetwork = build_networks(networks, dim)[self.place]
+        if weights is None:
+            weights = _fresh(networks, dim, seed)[self.place]
+        expected = size(self.network)
+        if weights.shape != (expected,):
+            raise InvalidValueError(
+                f"weights of a {self.part} have shape {list(weights.shape)}; {networks} on {dim} columns has "
+                f"{expected}: give [{expected}]"
+            )
+        if not torch.isfinite(weights).all():
+            raise InvalidValueError(f"weights of the {self.part} are not all finite; start from sound ones")
+        self.weights = weights.detach().clone()
+
+    @classmethod
+    def of(cls, task: Task, *, seed: int = 0) -> Self:
+        """Fresh weights of the networks a task has."""
+        return cls(task.networks, task.dim, seed=seed)
+
+    def expand(self, members: int) -> Tensor:
+        """The weights for B members, ``[B, P]``, each a row of its own."""
+        return self.weights.expand(members, -1).clone()
+
+    def check(self, task: Task) -> None:
+        """Makes sure that a task can start from these weights.
+
+        Raises:
+            InvalidValueError: a weight has another shape, which is named, or the networks differ otherwise.
+        """
+        if (self.networks, self.dim) == (task.networks, task.dim):
+            return
+        of_task = build_networks(task.networks, task.dim)[self.place].shapes
+        where = f"the {self.part} of the initial weights does not fit task {task.name!r}"
+        if len(self.network.shapes) != len(of_task):
+            raise InvalidValueError(
+                f"{where}: it has {len(self.network.shapes)} weights, the task's has {len(of_task)} ({task.networks})"
+            )
+        for number, (ours, theirs) in enumerate(zip(self.network.shapes, of_task, strict=True)):
+            if ours != theirs:
+                raise InvalidValueError(
+                    f"{where}: weight {number} is {list(ours)}, the task needs {list(theirs)} "
+                    f"({task.networks} on {task.dim} columns)"
+                )
+        for name in ("kind", "activation"):
+            ours_named, theirs_named = getattr(self.networks, name), getattr(task.networks, name)
+            if ours_named != theirs_named:
+                raise InvalidValueError(f"{where}: its {name} is {ours_named!r}, the task's is {theirs_named!r}")
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            type(self) is type(other)
+            and isinstance(other, MetaNetwork)
+            and (self.networks, self.dim) == (other.networks, other.dim)
+            and torch.equal(self.weights, other.weights)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # compared by weights, which may be changed
+
+
+class MetaGenerator(MetaNetwork):
+    """Starting weights of a generator; see :class:`MetaNetwork`."""
+
+    part = "generator"
+    place = 0
+
+
+class MetaDiscriminator(MetaNetwork):
+    """Starting weights of a discriminator; see :class:`MetaNetwork`."""
+
+    part = "discriminator"
+    place = 1
+
+
+@dataclass
+class MetaInit:
+    """A meta-initialisation: where GANs of a shape start, and where that comes from.
+
+    Attributes:
+        generator, discriminator: the weights.
+        metadata: how they were made; JSON-able.
+
+    Raises:
+        InvalidValueError: the two are not of one pair of networks.
+    """
+
+    generator: MetaGenerator
+    discriminator: MetaDiscriminator
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        ours, theirs = self.generator, self.discriminator
+        if (ours.networks, ours.dim) != (theirs.networks, theirs.dim):
+            raise InvalidValueError(
+                f"the generator is of {ours.networks} on {ours.dim} columns, the discriminator of {theirs.networks} on "
+                f"{theirs.dim}; make both for the same task"
+            )
+
+    def check(self, task: Task) -> None:
+        """Makes sure that a task can start from these weights.
+
+        Raises:
+            InvalidValueError: it cannot; the first weight that does not fit is named.
+        """
+        self.generator.check(task)
+        self.discriminator.check(task)
+
+
+def save_meta_init(
+    path: str | os.PathLike[str],
+    generator: MetaGenerator,
+    discriminator: MetaDiscriminator,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Writes a meta-initialisation whole: safetensors weights with JSON metadata.
+
+    Raises:
+        InvalidValueError: the two are not of one pair of networks.
+        OutputError: it cannot be written.
+    """
+    pair = MetaInit(generator, discriminator, dict(metadata or {}))
+    record = {"networks": asdict(generator.networks), "dim": generator.dim, "metadata": pair.metadata}
+    write_tensors(path, FORMAT, record, {"generator": generator.weights, "discriminator": discriminator.weights})
+
+
+def load_meta_init(path: str | os.PathLike[str]) -> MetaInit:
+    """Reads a meta-initialisation; no code of the file is run.
+
+    Raises:
+        FileFormatError: the file is missing, truncated, changed, of another kind or version, or does not fit together.
+    """
+    record, tensors = read_tensors(path, FORMAT)
+    try:
+        networks, dim = Networks(**record["networks"]), int(record["dim"])
+        return MetaInit(
+            MetaGenerator(networks, dim, weights=tensors["generator"]),
+            MetaDiscriminator(networks, dim, weights=tensors["discriminator"]),
+            dict(record["metadata"]),
+        )
+    except (KeyError, TypeError, ValueError, MetaGANError) as error:
+        raise FileFormatError(f"{path} does not fit together ({error}); make or fetch it again") from None
+
+
+def find_initial_weights(initial_weights: "MetaInit | str | os.PathLike[str] | None") -> MetaInit | None:
+    """What keywords ``initial_weights`` take, as a meta-initialisation: a file is read, ``None`` stays.
+
+    Raises:
+        FileFormatError: the file is not whole.
+        InvalidValueError: it is none of the three.
+    """
+    if initial_weights is None or isinstance(initial_weights, MetaInit):
+        return initial_weights
+    if isinstance(initial_weights, str | os.PathLike):
+        return load_meta_init(initial_weights)
+    raise InvalidValueError(
+        f"initial_weights is {initial_weights!r}; give the file that metagan-rl meta-init writes, or a MetaInit"
+    )
+
+
+def write_tensors(
+    path: str | os.PathLike[str], kind: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """Writes tensors with a JSON record, and a digest of both that tells a changed file."""
+    head = {"format": kind, "version": VERSION, "record": dict(record), "sha256": _digest(record, tensors)}
+    ready = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    write_whole(path, safetensors.torch.save(ready, metadata={"metagan_rl": json.dumps(head, sort_keys=True)}))
+
+
+def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The record and the tensors of a file that :func:`write_tensors` wrote.
+
+    Raises:
+        FileFormatError: the file is missing, truncated, changed, or of another kind or version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"there is no {kind} file {path}; metagan-rl meta-init writes one")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            head = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (safetensors.SafetensorError, ValueError, OSError) as error:
+        raise FileFormatError(f"{path} is not a whole {kind} file ({error}); make or fetch it again") from None
+    if not isinstance(head, dict) or head.get("format") != kind or not isinstance(head.get("record"), dict):
+        raise FileFormatError(f"{path} is no {kind} file")
+    if head.get("version") != VERSION:
+        raise FileFormatError(f"{path} is of format {head.get('version')}; this version reads {VERSION}")
+    if head.get("sha256") != _digest(head["record"], tensors):
+        raise FileFormatError(f"{path} was changed after it was made; make or fetch it again")
+    return head["record"], tensors
+
+
+def _digest(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy(force=True).tobytes())
+    return digest.hexdigest()
+
+
+def _fresh(networks: Networks, dim: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Weights of both networks as a population's member of that seed has them."""
+    from metagan_rl.populations.drawing import stream  # populations import this module
+
+    generator, discriminator = build_networks(networks, dim)
+    rng = stream(seed, 0)
+    return generator.initial(rng), discriminator.initial(rng)
