@@ -15,7 +15,7 @@ from metagan_rl.experiments.curves import choices_in, quality_bands, schedule_of
 from metagan_rl.experiments.gallery import default_pair, script_data, task_pages
 from metagan_rl.experiments.ranking import rank
 from metagan_rl.experiments.records import KEY, read_config, read_curves, read_lines, read_rows
-from metagan_rl.experiments.references import FOLDER, References, load_references
+from metagan_rl.experiments.references import FOLDER, ORACLE, References, load_references
 from metagan_rl.experiments.samples import SAMPLES
 from metagan_rl.experiments.summary import group_rows, reference_of, summarise
 from metagan_rl.experiments.tables import (
@@ -35,6 +35,15 @@ from metagan_rl.experiments.tables import (
 from metagan_rl.files import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
+KINDS = {
+    "fixed": "fixed",
+    "reactive": "reactive",
+    "tuned": "searching",
+    "population_based": "searching",
+    "bandit": "searching",
+    "policy": "learned",
+}
+"""What schedulers of each module of ``metagan_rl.agents`` are."""
 SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
 STABILITY = (
     ("vanishing", "vanishing gradient"),
@@ -158,13 +167,10 @@ def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, st
     """What sort of scheduler each is: the module it comes from says; policies are learned, others a user's own."""
     known = scheduler_names()
     policies = {name for each in config.get("configs", ()) for name, _ in each.get("policies", ())}
-    kinds = {}
+    kinds = dict.fromkeys(policies, "learned") | {ORACLE: "reference"}
     for name in schedulers:
         module = getattr(SCHEDULERS[name], "__module__", "") if name in known else ""
-        if name in policies or module == "metagan_rl.agents.policy":
-            kinds[name] = "learned"
-        else:
-            kinds[name] = module.rpartition(".")[2] if module.startswith("metagan_rl.") else "own"
+        kinds.setdefault(name, KINDS.get(module.removeprefix("metagan_rl.agents."), "own"))
     return kinds
 
 
