@@ -8,6 +8,8 @@ _HOMES = {
     "SCHEDULERS": "scheduler",
     "make_scheduler": "scheduler",
     "register_scheduler": "scheduler",
+    "GANScheduler": "plugin",
+    "GANSchedulerCallback": "lightning",
     "PolicyScheduler": "policy",
     "PolicyNetwork": "policy",
     "load_policy": "policy",
