@@ -55,6 +55,8 @@ class PolicyConfig:
             type(size) is int and size >= least for size, least in zip(sizes, [0] + len(sizes) * [1], strict=False)
         ):
             raise InvalidValueError(f"hidden is {self.hidden!r} and layers {self.layers!r}; they must be whole numbers")
+        if self.actions not in ("discrete", "moves"):
+            raise InvalidValueError(f"actions are {self.actions!r}; those of a policy are 'discrete' or 'moves'")
         if type(self.trial_memory) is not bool or type(self.greedy) is not bool:
             raise InvalidValueError(f"trial_memory is {self.trial_memory!r}, greedy {self.greedy!r}; say true or false")
 
@@ -193,8 +195,8 @@ def load_policy(path: str | Path) -> PolicyScheduler:
         record = header["config"]
         sequences = {name: tuple(record[name]) for name in ("knobs", "signals", "layers")}
         config = PolicyConfig(**{**record, **sequences})
-        if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
-            raise ValueError("weights are not finite")
+        if not all(tensor.is_floating_point() and torch.isfinite(tensor).all() for tensor in weights.values()):
+            raise ValueError("weights are not finite numbers")
         return PolicyScheduler(config, weights, header.get("metadata", {}))
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise FileFormatError(f"{path} does not fit together ({error}); train or fetch it again") from None
