@@ -185,5 +185,6 @@ def as_matrix(values: dict[str, np.ndarray], which: tuple[Signal, ...], members:
     matrix = np.zeros((members, len(which)))
     for column, signal in enumerate(which):
         if signal.name in values:
-            matrix[:, column] = np.clip(np.nan_to_num(values[signal.name], nan=0.0), signal.low, signal.high)
-    return matrix.astype(np.float32)
+            matrix[:, column] = values[signal.name]
+    low, high = [signal.low for signal in which], [signal.high for signal in which]
+    return np.clip(np.nan_to_num(matrix, nan=0.0), low, high).astype(np.float32)

@@ -322,7 +322,7 @@ def feed(scheduler, intervals, **given):
     return controls
 
 
-def healthy(scheduler, intervals=6):
+def healthy(scheduler, intervals=12):
     return feed(scheduler, intervals, real_logits=logits(0.1), fake_logits=logits(0.0).flip(0), discriminator_loss=1.3)
 
 
@@ -335,7 +335,7 @@ def test_divergence_is_told_and_the_users_constants_return():
     assert healthy(scheduler).advice.status == "ok"
     with pytest.warns(UserWarning, match="your own constants hold"):
         controls = feed(scheduler, 1, discriminator_loss=float("nan"), generator_loss=torch.tensor(float("inf")))
-    assert controls.advice.status == "diverged" and controls.advice.roll_back_to == 12 and controls.fallen_back
+    assert controls.advice.status == "diverged" and controls.advice.roll_back_to == 24 and controls.fallen_back
     assert scheduler.get_last_lr() == [1e-2, 2e-2]
     assert healthy(scheduler, 1).fallen_back
     scheduler.rearm()
@@ -374,7 +374,7 @@ def test_samples_that_are_all_alike_are_told():
     alike = {"real_logits": logits(0.1), "fake_logits": logits(0.1, spread=0.01)}
     with pytest.warns(UserWarning, match="all alike"):
         controls = feed(scheduler, PATIENCE, **alike)
-    assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 12
+    assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 24
 
 
 def test_quality_that_gets_worse_is_told_by_the_stated_margin():

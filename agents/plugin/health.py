@@ -16,8 +16,8 @@ from typing import Any
 STATUSES = ("ok", "saturated", "collapsing", "diverged")
 PATIENCE = 3
 """Intervals in a row."""
-PAST = 5
-"""Intervals before anything is usual."""
+PAST = 10
+"""Intervals before anything is usual. An untrained D orders pairs at random, which is nothing to go back to."""
 LONGEST_PAST = 64
 
 
@@ -53,8 +53,8 @@ class Health:
 
     def __post_init__(self) -> None:
         self._spreads: list[float] = []
-        self._streaks = {"spread": 0, "gradient": 0, "quality": 0, "saturated": 0, "easy": 0}
-        self._was_healthy = False
+        self._saturations: list[float] = []
+        self._streaks = {"spread": 0, "gradient": 0, "quality": 0, "saturated": 0}
         self._best = float("inf")
         self._last_good = 0
 
@@ -70,15 +70,15 @@ class Health:
             what = f"losses or logits were not finite in {told['bad']:.0%} of the last interval's steps"
             return self._advice("diverged", what), True
         found = self._found(signals, told)
-        easy = "saturation" in signals and signals["saturation"] < 0.5
-        self._count({**found, "easy": easy})
+        self._streaks = {name: count + 1 if found[name] else 0 for name, count in self._streaks.items()}
         for name, what in found.items():
             if self._streaks[name] >= PATIENCE and name != "saturated":
                 return self._advice("collapsing", what), True
         if self._streaks["saturated"] >= PATIENCE:
-            return Advice("saturated", f"{found['saturated']}; slow D down or regularise it more"), self._was_healthy
-        if self._streaks["easy"] >= PATIENCE:
-            self._was_healthy = True
+            usual = median(self._saturations) if len(self._saturations) >= PAST else 1.0
+            return Advice("saturated", f"{found['saturated']}; slow D down or regularise it more"), usual < 0.5
+        if "saturation" in signals and not found["saturated"]:
+            self._saturations = [*self._saturations, signals["saturation"]][-LONGEST_PAST:]
         if not any(found.values()):
             self._last_good = step
         if not signals:
@@ -115,9 +115,6 @@ class Health:
         elif not self.critic and "saturation" not in signals and signals.get("discriminator_loss", 0.0) < -0.9:
             found["saturated"] = "D's loss is below an eighth of its ideal"
         return found
-
-    def _count(self, found: dict[str, Any]) -> None:
-        self._streaks = {name: self._streaks[name] + 1 if found[name] else 0 for name in self._streaks}
 
     def _advice(self, status: str, what: str) -> Advice:
         return Advice(status, f"{what}; roll back to step {self._last_good}", self._last_good)
