@@ -377,6 +377,19 @@ def test_samples_that_are_all_alike_are_told():
     assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 24
 
 
+def test_networks_that_chase_each_other_are_told():
+    scheduler = long()
+    right, wrong = ((logits(gap), logits(-gap).flip(0)) for gap in (0.4, -0.6))
+    for interval in range(22):
+        real, fake = wrong if interval in (0, 1, 2, 3, 12, 18, 19) else right
+        assert feed(scheduler, 1, real_logits=real, fake_logits=fake).advice.status == "ok"
+        if interval == 18:
+            break
+    with pytest.warns(UserWarning, match="wrongly in 3 of the last 10"):
+        controls = feed(scheduler, 2, real_logits=wrong[0], fake_logits=wrong[1])
+    assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 36
+
+
 def test_quality_that_gets_worse_is_told_by_the_stated_margin():
     scheduler = long(quality=("distance",), margin=2.0)
     feed(scheduler, 2, quality=1.0)
@@ -591,6 +604,21 @@ def test_nothing_is_read_back_between_decisions():
         )
     with pytest.raises((RuntimeError, NotImplementedError)):
         scheduler.step(real_logits=there, fake_logits=there)
+
+
+def test_quality_that_is_announced_and_missing_is_noticed():
+    scheduler = Loop().scheduler("ucb", quality=("distance",))
+    with pytest.warns(RuntimeWarning, match="without: distance") as caught:
+        feed(scheduler, 3, discriminator_loss=1.3)
+    assert len(caught) == 1
+
+
+def test_tensorboard_takes_it(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(tmp_path) as writer:
+        feed(Loop().scheduler("cosine", writer=writer), 2, discriminator_loss=torch.tensor(1.3))
+    assert list(tmp_path.glob("events*"))
 
 
 def test_the_writer_gets_controls_advice_and_signals():

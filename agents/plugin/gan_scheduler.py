@@ -135,7 +135,7 @@ class GANScheduler:
         self.proposed: Controls = self._base
         """What the scheduler would have set, whatever mode, knobs and bounds leave of it."""
         self._in_force, self._fallen_back = self._base, False
-        self._quality: dict[str, float] = {}
+        self._announced, self._quality = tuple(quality), dict[str, float]()
         self._warned: set[str] = set()
         self.scheduler.begin([seed])
         self._decide(Advice())
@@ -284,6 +284,9 @@ class GANScheduler:
         for move, name in zip(self._moves, MOVES, strict=False):
             setattr(measured, name, np.array([move.read()]))
             told["bad"] = 1.0 if math.isinf(getattr(measured, name)[0]) else told["bad"]
+        lacking = [part for part in self._announced if part not in self._quality]
+        if lacking and self.scheduler.needs:
+            self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
         left = max(1.0, (self.total_steps - self.last_step) / self.interval + 1)
         self._run.advance(measured, self._in_force, self._quality, left)
         self._quality = {}

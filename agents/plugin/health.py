@@ -2,12 +2,16 @@
 
 | status | sign, in 3 intervals in a row unless said otherwise |
 |---|---|
-| diverged | losses or logits were not finite in half of the calls of one interval, or weights are not finite |
-| collapsing | generated logits lie within a tenth of their usual spread; or G's gradient has fallen to a hundredth; or quality is worse than its best by the margin |
-| saturated | D orders 99 % of pairs rightly, or its loss is below an eighth of its ideal (not told of critics, which may) |
+| diverged | losses or logits were not finite in half of the steps of one interval, or weights are not finite |
+| collapsing | the spread of generated logits, beside that of real ones, is a tenth of what is usual |
+| collapsing | G's gradient norm is below a hundredth of its first interval's |
+| collapsing | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, from the 20th on |
+| collapsing | quality is worse than its best by the margin |
+| saturated | D orders 99 % of pairs rightly, or its loss is below an eighth of its ideal; critics may |
 
-These are rules of thumb: what is usual is the run's own median, but where the lines are drawn was measured nowhere.
-"""  # noqa: E501  (a table)
+Usual is the median of the run's own past, of at least 10 intervals. These are rules of thumb: where the lines are drawn
+was measured nowhere, and a GAN may lose its modes without any of these signs.
+"""
 
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -19,6 +23,8 @@ PATIENCE = 3
 PAST = 10
 """Intervals before anything is usual. An untrained D orders pairs at random, which is nothing to go back to."""
 LONGEST_PAST = 64
+WRONG = -0.2
+"""Pair accuracy, as a signal in [-1, 1], of a D that orders 60 % of the pairs wrongly."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Health:
     def __post_init__(self) -> None:
         self._spreads: list[float] = []
         self._saturations: list[float] = []
-        self._streaks = {"spread": 0, "gradient": 0, "quality": 0, "saturated": 0}
+        self._orders: list[float] = []
+        self._streaks = {"spread": 0, "gradient": 0, "quality": 0, "chase": 0, "saturated": 0}
         self._best = float("inf")
         self._last_good = 0
 
@@ -72,14 +79,14 @@ class Health:
         found = self._found(signals, told)
         self._streaks = {name: count + 1 if found[name] else 0 for name, count in self._streaks.items()}
         for name, what in found.items():
-            if self._streaks[name] >= PATIENCE and name != "saturated":
+            if (self._streaks[name] >= PATIENCE or name == "chase") and what and name != "saturated":
                 return self._advice("collapsing", what), True
         if self._streaks["saturated"] >= PATIENCE:
             usual = median(self._saturations) if len(self._saturations) >= PAST else 1.0
             return Advice("saturated", f"{found['saturated']}; slow D down or regularise it more"), usual < 0.5
         if "saturation" in signals and not found["saturated"]:
             self._saturations = [*self._saturations, signals["saturation"]][-LONGEST_PAST:]
-        if not any(found.values()):
+        if not any(found.values()) and signals.get("pair_accuracy", 0.0) >= WRONG:
             self._last_good = step
         if not signals:
             return Advice("ok", "nothing was given to judge by"), False
@@ -96,7 +103,7 @@ class Health:
 
     def _found(self, signals: dict[str, float], told: dict[str, float]) -> dict[str, str]:
         """What is wrong in this interval by itself, a sentence for each sign, empty where there is none."""
-        found = dict.fromkeys(("quality", "spread", "gradient", "saturated"), "")
+        found = dict.fromkeys(("quality", "spread", "gradient", "chase", "saturated"), "")
         spread, quality = told["spread"], told.get("quality", float("nan"))
         if quality > 0:
             self._best = min(self._best, quality)
@@ -110,6 +117,13 @@ class Health:
                 self._spreads = [*self._spreads, spread][-LONGEST_PAST:]
         if signals.get("vanishing", 0.0) >= 0.5:
             found["gradient"] = "G's gradient has fallen below a hundredth of its first interval's"
+        if "pair_accuracy" in signals:
+            self._orders = [*self._orders, signals["pair_accuracy"]][-2 * PAST :]
+            wrong = sum(order < WRONG for order in self._orders[-PAST:])
+            if len(self._orders) == 2 * PAST and wrong >= PATIENCE:
+                found["chase"] = (
+                    f"D ordered most pairs wrongly in {wrong} of the last {PAST} intervals; G runs in circles"
+                )
         if not self.critic and signals.get("saturation", 0.0) >= 0.9:
             found["saturated"] = "D orders more than 99 % of real and generated pairs rightly"
         elif not self.critic and "saturation" not in signals and signals.get("discriminator_loss", 0.0) < -0.9:
