@@ -181,6 +181,19 @@ def test_every_loss_and_shape_of_logits(loss):
     assert scheduler.controls.loss == loss
 
 
+def test_a_batch_that_is_not_finite_is_left_out_and_counted():
+    with_nan, without = LoopMeter(0.0), LoopMeter(0.0)
+    for meter in (with_nan, without):
+        meter.logits(logits(1.0), logits(0.0))
+        meter.scalar("discriminator_loss", torch.tensor(1.0))
+    with_nan.logits(torch.cat([logits(1.0), torch.tensor([float("nan")])]), logits(0.0, count=33))
+    with_nan.scalar("discriminator_loss", torch.tensor(float("inf")))
+    (measured, told), (expected, _) = with_nan.read(), without.read()
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(measured, name), value, err_msg=name)
+    assert told["bad"] == 0.5
+
+
 def test_several_discriminators_are_averaged():
     meter = LoopMeter(0.0)
     scales = [logits(1.0), logits(3.0, count=8).reshape(2, 1, 2, 2)]
@@ -482,7 +495,8 @@ def test_a_run_that_is_resumed_goes_on_exactly(name, stop, tmp_path):
     def go_on(loop, scheduler, steps):
         for step in steps:
             quality = {part: 1 / (1 + step) for part in parts} or None
-            yield scheduler.step(**loop.round(), generator_gradient_norm=1.0, quality=quality)
+            controls = scheduler.step(**loop.round(), generator_gradient_norm=1.0, quality=quality)
+            yield controls, scheduler._run.known
 
     loop = Loop()
     scheduler = loop.scheduler(made, **options)
@@ -555,6 +569,17 @@ def test_gradient_scaling_and_autocast():
             scaler.update()
             controls = scheduler.step(real_logits=real, fake_logits=fake, discriminator_loss=loss)
     assert controls.advice.status == "ok" and "pair_accuracy" in scheduler._run.known
+
+
+def test_schedulers_decide_in_full_precision_whatever_the_loop_uses():
+    class Watching(Scheduler):
+        def propose(self, situation):
+            self.mixed = torch.is_autocast_enabled("cpu")
+            return situation.base
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scheduler = Loop().scheduler(Watching())
+        assert torch.is_autocast_enabled("cpu") and not scheduler.scheduler.mixed
 
 
 def test_gradient_accumulation_is_one_step_a_round():
