@@ -330,7 +330,7 @@ def test_penalty_weights_beyond_the_range_of_controls_are_kept():
 
 
 def feed(scheduler, intervals, **given):
-    for _ in range(intervals * scheduler.interval):
+    for _ in range(intervals * scheduler.options.interval):
         controls = scheduler.step(**given)
     return controls
 
@@ -353,6 +353,16 @@ def test_divergence_is_told_and_the_users_constants_return():
     assert healthy(scheduler, 1).fallen_back
     scheduler.rearm()
     assert not healthy(scheduler, 1).fallen_back and scheduler.get_last_lr() == pytest.approx([5e-3, 4e-2])
+
+
+def test_weights_that_are_not_finite_are_told_if_they_are_measured():
+    loop = Loop()
+    scheduler = long(loop=loop, measure_moves=True)
+    healthy(scheduler, 1)
+    with torch.no_grad():
+        loop.generator[0].weight[0, 0] = float("nan")
+    with pytest.warns(UserWarning, match="diverged"):
+        assert healthy(scheduler, 1).advice.status == "diverged"
 
 
 def test_a_skipped_step_of_mixed_precision_is_no_divergence():
@@ -463,11 +473,17 @@ def test_a_scheduler_that_fails_gives_the_run_back():
                 raise ZeroDivisionError("by a test")
             return situation.base.replace(generator_lr=np.array([2.0]))
 
+    class FailingAtOnce(Scheduler):
+        def propose(self, situation):
+            return situation.signals["nothing"]
+
     scheduler = Loop().scheduler(Failing())
     with pytest.warns(RuntimeWarning, match="by a test"):
         controls = feed(scheduler, 1)
     assert controls.fallen_back and scheduler.get_last_lr() == [1e-2, 2e-2] and "by a test" in controls.advice.message
     assert feed(scheduler, 1).advice.message.endswith("; your own constants hold")
+    with pytest.raises(SchedulerError, match="failed at step 0"):
+        Loop().scheduler(FailingAtOnce())
     with pytest.raises(SchedulerError, match="by a test"):
         feed(Loop().scheduler(Failing(), strict=True), 1)
 
@@ -636,6 +652,16 @@ def test_quality_that_is_announced_and_missing_is_noticed():
     with pytest.warns(RuntimeWarning, match="without: distance") as caught:
         feed(scheduler, 3, discriminator_loss=1.3)
     assert len(caught) == 1
+
+
+def test_a_writer_that_fails_does_not_end_the_run():
+    class Full:
+        def add_scalar(self, name, value, step):
+            raise OSError("no space left")
+
+    with pytest.warns(RuntimeWarning, match="no space left"):
+        scheduler = Loop().scheduler("ttur", writer=Full())
+    assert feed(scheduler, 1).discriminator_lr == 2.0
 
 
 def test_tensorboard_takes_it(tmp_path):

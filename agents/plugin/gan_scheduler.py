@@ -11,24 +11,20 @@ import torch
 
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler
 from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
-from metagan_rl.agents.plugin.loop_controls import LoopControls
+from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
 from metagan_rl.agents.plugin.memory import fill, fingerprint, pack, state_of, unpack
 from metagan_rl.agents.plugin.meter import LoopMeter
+from metagan_rl.agents.plugin.options import BOUNDS, INTERVALS, LoopOptions
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Move, Rates
-from metagan_rl.agents.plugin.run import QUALITY_PARTS, LoopRun
+from metagan_rl.agents.plugin.run import LoopRun, quality_parts
 from metagan_rl.agents.scheduler import Scheduler, Situation
-from metagan_rl.controls import KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
-from metagan_rl.envs.actions import SIDES
-from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError, UnknownNameError
+from metagan_rl.controls import KNOBS, MAX_PENALTY_WEIGHT, RATIOS, Controls
+from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.losses import LOSSES
 
-BOUNDS = (1 / LR_FACTOR, 10.0)
-"""Of the multipliers of a user's rates. Downwards all that schedulers may: decays end there, and slow can be mended.
-Upwards a third of it: too fast cannot, and no task that was ever measured here began more than 10 times too low."""
-INTERVALS = 64
-"""Decisions in a run by default: as many as policies are trained with."""
-MODES = ("both", "discriminator", "log")
+_KINDS = (float, float, int, int, float)
+"""Of the controls, where they were sent as numbers."""
 MOVES = ("generator_move", "discriminator_move")
 VERSION = 1
 
@@ -58,12 +54,13 @@ class GANScheduler:
         measure_moves: how far weights go, for which a copy of them is kept; by default if the scheduler sees it.
         seed: of a scheduler that draws at random.
         writer: with ``add_scalar``, as TensorBoard's ``SummaryWriter``.
-        strict: raise where we would otherwise warn.
+        strict: raise where we would otherwise warn of what was given, or of a scheduler that raised.
         process_group: of ``torch.distributed``; every process of it makes a scheduler and steps it as often.
 
     Raises:
         UnknownNameError: there is no such scheduler, loss, ratio, knob, mode or part of quality.
         InvalidValueError: a value is out of range, or the scheduler cannot work with what is measured.
+        SchedulerError: a scheduler of your own raised at once.
         FileFormatError: the file is missing, damaged, or of another kind or version.
     """
 
@@ -90,26 +87,21 @@ class GANScheduler:
         strict: bool = False,
         process_group: Any = None,
     ) -> None:
-        for what, value in (("total_steps", total_steps), ("interval", 1 if interval is None else interval)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InvalidValueError(f"{what} is {value!r}; it must be a whole number of at least 1")
-        if not (len(bounds) == 2 and 1 / LR_FACTOR <= bounds[0] <= 1 <= bounds[1] <= LR_FACTOR):
-            raise InvalidValueError(f"bounds are {bounds}; they must lie in [1/30, 1] and [1, 30]")
-        if not 0 <= penalty_weight < math.inf or not 1 < margin < math.inf:
-            raise InvalidValueError(f"penalty_weight is {penalty_weight}, margin {margin}; at least 0, and above 1")
+        self.options = LoopOptions(
+            total_steps=total_steps,
+            interval=_default_interval(total_steps) if interval is None else interval,
+            penalty_weight=penalty_weight,
+            knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
+            mode=mode,
+            bounds=bounds,
+            quality=(quality,) if isinstance(quality, str) else tuple(quality),
+            margin=margin,
+        )
         if generator_optimizer is discriminator_optimizer:
             raise InvalidValueError("one optimizer is given for both networks; give each its own")
-        if mode not in MODES:
-            raise UnknownNameError("mode", mode, MODES)
-        for knob in knobs:
-            if knob not in (*KNOBS, "adversarial_weight"):
-                raise UnknownNameError("knob", knob, (*KNOBS, "adversarial_weight"))
         self.name, self.scheduler = chosen_scheduler(scheduler)
-        check_usable(self.name, self.scheduler, quality)
-        self.total_steps, self.interval = total_steps, interval or max(1, round(total_steps / INTERVALS))
-        self.mode, self.bounds, self.safeguard, self.strict = mode, bounds, safeguard, strict
-        self.writer, self.seed = writer, seed
-        self.knobs = tuple(knob for knob in knobs if mode != "discriminator" or knob in _DISCRIMINATOR_KNOBS)
+        check_usable(self.name, self.scheduler, self.options.quality)
+        self.safeguard, self.strict, self.writer = safeguard, strict, writer
         self._rates = (
             Rates(generator_optimizer, "generator_optimizer", mode == "both"),
             Rates(discriminator_optimizer, "discriminator_optimizer", mode != "log"),
@@ -128,14 +120,15 @@ class GANScheduler:
         self._run = LoopRun(total_steps * self._cycle)
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
-            "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "total_steps": total_steps,
-            "interval": self.interval, "loss": loss, "ratio": ratio, "knobs": list(self.knobs), "mode": mode,
+            "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
+            "total_steps": total_steps, "interval": self.options.interval, "mode": mode,
+            "knobs": list(self.options.knobs),
         }  # fmt: skip
         self.last_step = 0
         self.proposed: Controls = self._base
         """What the scheduler would have set, whatever mode, knobs and bounds leave of it."""
         self._in_force, self._fallen_back = self._base, False
-        self._announced, self._quality = tuple(quality), dict[str, float]()
+        self._quality: dict[str, float] = {}
         self._warned: set[str] = set()
         self.scheduler.begin([seed])
         self._decide(Advice())
@@ -191,15 +184,15 @@ class GANScheduler:
                     if value is not None:
                         self._meter.scalar(name, value)
                 if quality is not None:
-                    self._note_quality(quality)
-            except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+                    self._quality |= quality_parts(quality)
+            except Exception as error:  # anything may be given, and this is a user's run
                 self._complain(f"step was given what cannot be used, and leaves it out: {error}")
-            if self.last_step > self.total_steps:
+            if self.last_step > self.options.total_steps:
                 self._complain(
-                    f"more than total_steps={self.total_steps} steps; the last controls stay. Is step called more than "
-                    "once a round?"
+                    f"more than total_steps={self.options.total_steps} steps; the last controls stay. Is step called "
+                    "more than once a round?"
                 )
-            elif self.last_step % self.interval == 0:
+            elif self.last_step % self.options.interval == 0:
                 self._decide(self._take_in())
         return self._controls
 
@@ -282,17 +275,18 @@ class GANScheduler:
         measured, told = self._meter.read()
         told |= {"quality": self._quality["distance"]} if "distance" in self._quality else {}
         for move, name in zip(self._moves, MOVES, strict=False):
-            setattr(measured, name, np.array([move.read()]))
-            told["bad"] = 1.0 if math.isinf(getattr(measured, name)[0]) else told["bad"]
-        lacking = [part for part in self._announced if part not in self._quality]
+            how_far = move.read()
+            setattr(measured, name, np.array([how_far]))
+            told["bad"] = 1.0 if math.isinf(how_far) else told["bad"]
+        lacking = [part for part in self.options.quality if part not in self._quality]
         if lacking and self.scheduler.needs:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
-        left = max(1.0, (self.total_steps - self.last_step) / self.interval + 1)
+        left = max(1.0, (self.options.total_steps - self.last_step) / self.options.interval + 1)
         self._run.advance(measured, self._in_force, self._quality, left)
         self._quality = {}
         signals = {name: float(value[0]) for name, value in self._run.known.items()}
         advice, worse = self._health.judge(self.last_step, signals, told)
-        if worse and self.safeguard and self.mode != "log" and not self._fallen_back:
+        if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
             self._fallen_back = True
             warnings.warn(f"step {self.last_step}: {advice}; from here on your own constants hold", stacklevel=4)
         return advice
@@ -300,7 +294,7 @@ class GANScheduler:
     def _decide(self, advice: Advice) -> None:
         """Asks for the controls of the next interval, and puts what may be changed into force."""
         failed: MetaGANError | None = None
-        if self._ranks.decides and not self._fallen_back and self.last_step < self.total_steps:
+        if self._ranks.decides and not self._fallen_back and self.last_step < self.options.total_steps:
             rates = np.array([[self._rates[0].base[0], self._rates[1].base[0]]])
             signals = self._run.signals(self.last_step * self._cycle, self._in_force)
             try:
@@ -327,20 +321,19 @@ class GANScheduler:
             self._fallen_back = bool(fallen)
         self._put_in_force(wanted, advice)
         self._write()
+        if failed is not None and self.last_step == 0:
+            raise failed
         if failed is not None:
             self._complain(str(failed), failed)
 
     def _allowed(self, proposed: Controls) -> Controls:
         """The base with those knobs changed that may be, rates within bounds."""
-        if self.mode == "log":
-            return self._base
-        knobs = [knob for knob in self.knobs if knob in KNOBS]
-        if self.mode == "discriminator" and "adversarial_weight" in self.knobs:
-            knobs.append("generator_lr")  # told as this control: both say how strongly D moves G
-        changes = {knob: getattr(proposed, knob) for knob in knobs}
+        changes = {knob: getattr(proposed, knob) for knob in KNOBS if self.options.may_change(knob)}
+        if self.options.mode == "discriminator" and self.options.may_change("adversarial_weight"):
+            changes["generator_lr"] = proposed.generator_lr  # told as this control: both are how strongly D moves G
         for knob in ("generator_lr", "discriminator_lr"):
             if knob in changes:
-                changes[knob] = np.clip(changes[knob], *self.bounds)
+                changes[knob] = np.clip(changes[knob], *self.options.bounds)
         return self._base.replace(**changes)
 
     def _put_in_force(self, controls: Controls, advice: Advice) -> None:
@@ -350,12 +343,12 @@ class GANScheduler:
             advice,
             fallen_back=self._fallen_back,
             penalty_unit=self._penalty_unit,
-            one_sided=self.mode == "discriminator",
+            one_sided=self.options.mode == "discriminator",
         )
         changed = []
-        if self.mode == "both":
+        if self.options.mode == "both":
             changed.append(self._rates[0].set(self._controls.generator_lr))
-        if self.mode != "log":
+        if self.options.mode != "log":
             changed.append(self._rates[1].set(self._controls.discriminator_lr))
         if any(changed):
             self._complain("something else changes the learning rates too; use one scheduler at a time")
@@ -363,30 +356,11 @@ class GANScheduler:
     def _write(self) -> None:
         if self.writer is None or not self._ranks.decides:
             return
-        values = {
-            "generator_lr": self._controls.generator_lr,
-            "discriminator_lr": self._controls.discriminator_lr,
-            "penalty_weight": self._controls.penalty_weight,
-            "adversarial_weight": self._controls.adversarial_weight,
-            "discriminator_steps": self._controls.discriminator_steps,
-            "generator_steps": self._controls.generator_steps,
-            "status": STATUSES.index(self._controls.advice.status),
-            "fallen_back": float(self._fallen_back),
-            "proposed/generator_lr": float(self.proposed.generator_lr[0]),
-            "proposed/discriminator_lr": float(self.proposed.discriminator_lr[0]),
-            **{f"signals/{name}": float(value[0]) for name, value in self._run.known.items()},
-        }
-        for name, value in values.items():
-            self.writer.add_scalar(f"gan_scheduler/{name}", value, self.last_step)
-
-    def _note_quality(self, quality: "float | Mapping[str, float]") -> None:
-        parts = dict(quality) if isinstance(quality, Mapping) else {"distance": quality}
-        for name, value in parts.items():
-            number = float(value)
-            least = 0.0 if name in ("precision", "coverage") else 1e-30
-            if name not in QUALITY_PARTS or not least <= number < math.inf:
-                raise ValueError(f"quality {name}={number}; distances must be finite and above 0, shares at least 0")
-            self._quality[name] = number
+        try:
+            for name, value in scalars(self._controls, self.proposed, self._run.known).items():
+                self.writer.add_scalar(f"gan_scheduler/{name}", value, self.last_step)
+        except Exception as error:  # a full disk must not end a user's run
+            self._complain(f"the writer failed: {error}")
 
     def _complain(self, message: str, error: MetaGANError | None = None) -> None:
         """Warns once of a kind; raises if strict."""
@@ -398,5 +372,5 @@ class GANScheduler:
             warnings.warn(message, RuntimeWarning, stacklevel=3)
 
 
-_DISCRIMINATOR_KNOBS = (*SIDES["discriminator"], "adversarial_weight")
-_KINDS = (float, float, int, int, float)
+def _default_interval(total_steps: int) -> int:
+    return max(1, round(total_steps / INTERVALS)) if isinstance(total_steps, int) else 1

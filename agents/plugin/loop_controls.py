@@ -1,8 +1,11 @@
 """What a user's loop is asked to do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from metagan_rl.agents.plugin.health import Advice
+import numpy as np
+
+from metagan_rl.agents.plugin.health import STATUSES, Advice
 from metagan_rl.controls import RATIOS, Controls
 
 
@@ -56,3 +59,20 @@ class LoopControls:
             advice=advice,
             fallen_back=fallen_back,
         )
+
+
+def scalars(told: LoopControls, proposed: Controls, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What a writer gets at a decision: controls, advice, what the scheduler had proposed, and known signals."""
+    return {
+        "generator_lr": told.generator_lr,
+        "discriminator_lr": told.discriminator_lr,
+        "penalty_weight": told.penalty_weight,
+        "adversarial_weight": told.adversarial_weight,
+        "discriminator_steps": float(told.discriminator_steps),
+        "generator_steps": float(told.generator_steps),
+        "status": float(STATUSES.index(told.advice.status)),
+        "fallen_back": float(told.fallen_back),
+        "proposed/generator_lr": float(proposed.generator_lr[0]),
+        "proposed/discriminator_lr": float(proposed.discriminator_lr[0]),
+        **{f"signals/{name}": float(value[0]) for name, value in signals.items()},
+    }

@@ -73,13 +73,14 @@ class Move:
 
     @torch.no_grad()
     def read(self) -> float:
-        """|change| / |weights before|, NaN if weights were added since; waits for the device."""
+        """|change| / |weights before|; NaN if weights were added since, infinite if some are not finite; waits."""
         now, before = self.rates.parameters(), self._before
         self._before = [weight.clone() for weight in now]
         if len(now) != len(before) or any(a.shape != b.shape for a, b in zip(now, before, strict=True)):
             return math.nan
         change = _norm([a - b for a, b in zip(now, before, strict=True)])
-        return change / max(_norm(before), 1e-12)
+        move = change / max(_norm(before), 1e-12)
+        return move if math.isfinite(move) else math.inf
 
     def state_dict(self) -> list[Tensor]:
         """The weights that moves are measured from."""

@@ -29,6 +29,21 @@ QUALITY_PARTS = {
 """What ``quality=`` may tell, and the signals that need it; a floor is of use with a distance only."""
 
 
+def quality_parts(quality: float | Mapping[str, float]) -> dict[str, float]:
+    """What ``quality=`` tells, a number being the distance.
+
+    Raises:
+        ValueError: no such part, or it is out of range.
+    """
+    given = quality if isinstance(quality, Mapping) else {"distance": quality}
+    parts = {name: float(value) for name, value in given.items()}
+    for name, value in parts.items():
+        least = 0.0 if name in ("precision", "coverage") else 1e-30
+        if name not in QUALITY_PARTS or not least <= value < math.inf:
+            raise ValueError(f"quality {name}={value}; distances must be finite and above 0, shares at least 0")
+    return parts
+
+
 class LoopRun:
     """Turns measurements of one GAN into signals, interval by interval; what was not measured is no signal.
 
