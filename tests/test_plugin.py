@@ -13,14 +13,18 @@ from metagan_rl import GANScheduler
 from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy
 from metagan_rl.agents.plugin.health import PATIENCE
 from metagan_rl.agents.plugin.meter import LoopMeter
+from metagan_rl.agents.plugin.run import QUALITY_PARTS, LoopRun
 from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.scheduler import scheduler_names
+from metagan_rl.agents.scheduler import Situation, scheduler_names
 from metagan_rl.controls import Controls
 from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import InvalidValueError, SchedulerError, UnknownNameError
 from metagan_rl.losses import LOSSES
+from metagan_rl.populations import MixedPopulation
 from metagan_rl.populations.measurements import Recorder
 from metagan_rl.signals import LOOP_SIGNALS, as_matrix, training_signals
+from metagan_rl.tasks import get_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 NEED_QUALITY = ("default", "ucb")
@@ -158,6 +162,28 @@ def test_signals_are_those_of_the_environments():
     ours = training_signals(meter.read()[0], controls)
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=1e-6, err_msg=name)
+
+
+def test_a_run_tells_the_signals_that_an_environment_tells(monkeypatch):
+    seen = []
+    train = MixedPopulation.train
+    monkeypatch.setattr(MixedPopulation, "train", lambda *args: seen.append(train(*args)) or seen[-1])
+    theirs = Runs([get_suite("planar").split("train")[0]], [0], interval_updates=12, horizon=4)
+    ours = LoopRun(48)
+    everyone = np.array([0])
+    ours.monitor.restart(everyone, np.log(theirs.start), theirs.quality.coverage)
+    ours._start = ours._best = ours._distance = theirs.start  # a loop's first quality is not that before training
+    controls = make_scheduler("ttur").propose(Situation(theirs.signals(), theirs.base_controls(), None, None))
+    for interval in range(1, 5):
+        reward = theirs.advance(controls).reward
+        quality = {**vars(theirs.quality), "floor": theirs.floor}
+        told = {name: float(quality[name][0]) for name in QUALITY_PARTS}
+        ours.advance(seen[-1], controls, told, 5 - interval)
+        wanted, got = theirs.signals(), ours.signals(12 * interval, controls)
+        assert set(got) == set(wanted)
+        for name, value in wanted.items():
+            np.testing.assert_array_equal(got[name], value, err_msg=name)
+        np.testing.assert_array_equal(ours.reward, reward)
 
 
 def test_what_is_not_given_is_unknown():
