@@ -579,6 +579,13 @@ def test_a_state_of_another_scheduler_or_run_is_refused_and_changes_nothing():
             scheduler.load_state_dict({name: value for name, value in good.items() if name != key})
         with pytest.raises(InvalidValueError):
             scheduler.load_state_dict({**good, key: "damaged"})
+    for *way, last in (["controls", "list", 1], ["scheduler", "_average"], ["run", "monitor"], ["run", "_best"]):
+        damaged = place = copy.deepcopy(good)
+        for key in way:
+            place = place[key]
+        place[last] = {"object": {"x": 1}}
+        with pytest.raises(InvalidValueError):
+            scheduler.load_state_dict(damaged)
     assert repr(scheduler.state_dict()) == before
 
 

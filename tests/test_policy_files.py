@@ -9,6 +9,7 @@ import torch
 
 from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
 from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
+from metagan_rl.agents.tuned import load_schedule
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.errors import FileFormatError
 from metagan_rl.signals import LOOP_SIGNALS
@@ -123,6 +124,52 @@ def test_weights_that_are_no_numbers_or_of_another_kind(whole, tmp_path):
         weights = {name: change(tensor) for name, tensor in policy.network.state_dict().items()}
         content = safetensors.torch.save(weights, metadata=header)
         assert not read(tmp_path / "damaged.safetensors", content)
+
+
+SCHEDULE = {
+    "generator_lr": [1e-3, 1e-4],
+    "discriminator_lr": [1e-3, 1e-4],
+    "hold": 0.5,
+    "ratio": "1:1",
+    "loss": "hinge",
+    "penalty_weight": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        json.dumps({"kind": "metagan-rl schedule", "schedule": []}),
+        json.dumps({"kind": "another", "schedule": SCHEDULE}),
+        json.dumps({"kind": "metagan-rl schedule", "schedule": SCHEDULE, "metadata": {"gan_updates": float("inf")}}),
+        *(
+            json.dumps({"kind": "metagan-rl schedule", "schedule": {**SCHEDULE, name: value}})
+            for name, value in [
+                ("generator_lr", [1e-3]),
+                ("generator_lr", [1e-3, "fast"]),
+                ("generator_lr", 1e-3),
+                ("discriminator_lr", [1e-3, float("nan")]),
+                ("hold", "half"),
+                ("ratio", ["1:1"]),
+                ("loss", "hing"),
+                ("penalty_weight", -1),
+                ("switch", "late"),
+                ("more", 1),
+            ]
+        ),
+    ],
+)
+def test_schedules_that_were_tampered_with(content, tmp_path):
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps({"kind": "metagan-rl schedule", "schedule": SCHEDULE}))
+    assert load_schedule(path).schedule.loss == "hinge"
+    path.write_text(content)
+    with pytest.raises(FileFormatError):
+        load_schedule(path)
 
 
 def test_a_pickle_is_not_a_policy_file(tmp_path):

@@ -250,13 +250,15 @@ class GANScheduler:
             weights = [list(each) for each in state["moves"]]
             if list(map(len, bases)) != [len(rates.base) for rates in self._rates] or len(weights) not in (0, 2):
                 raise ValueError("not as many groups of weights as the optimizers have")
+            if not all(isinstance(each, Controls) and len(each) == 1 for each in (base, in_force, proposed)):
+                raise ValueError("it holds no controls of one GAN")
             if not isinstance(state["fallen_back"], bool):
                 raise ValueError("fallen_back is neither true nor false")
             quality = dict(state["quality"])
             last_step, fallen_back = int(state["last_step"]), state["fallen_back"]
         except InvalidValueError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except Exception as error:  # whatever a damaged state leads to
             raise InvalidValueError(f"the state is no whole state of a GANScheduler ({error!r})") from None
         self.scheduler, self._run, self._health, self._meter = scheduler, run, health, meter
         self._base, self.proposed, self._quality = base, proposed, quality
