@@ -8,6 +8,8 @@ _HOMES = {
     "SCHEDULERS": "scheduler",
     "make_scheduler": "scheduler",
     "register_scheduler": "scheduler",
+    "GANScheduler": "plugin",
+    "GANSchedulerCallback": "lightning",
     "PolicyScheduler": "policy",
     "PolicyNetwork": "policy",
     "load_policy": "policy",
@@ -20,7 +22,7 @@ _HOMES = {
     "SchedulerPolicy": "recurrent_policy",
     "MemorylessPolicy": "direct_layer",
 }
-__all__ = sorted(_HOMES)
+__all__ = sorted(_HOMES.keys() - {"GANSchedulerCallback"})  # which needs Lightning, an extra
 
 
 def __getattr__(name: str) -> Any:

@@ -71,6 +71,9 @@ class UCB(Scheduler):
     cost = (18 * 12 + 6 * 24) * 3072
     """About 25 settings of it were tried on 12 validation and 24 training tasks of suite ``planar``."""
 
+    needs = ("distance_change",)
+    """What the reward is made of."""
+
     def __init__(self, discount: float = 0.94, width: float = 0.02, step: float = 2.0) -> None:
         if not 0 < discount <= 1 or not width > 0:
             raise InvalidValueError(f"discount is {discount} and width {width}; they must lie in (0, 1] and above 0")

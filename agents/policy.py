@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +15,7 @@ from metagan_rl.agents.scheduler import Scheduler, Situation, register_scheduler
 from metagan_rl.controls import Controls
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.trial import TrialMemory
-from metagan_rl.errors import FileFormatError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.files import write_whole
 from metagan_rl.signals import SIGNALS, as_matrix
 
@@ -50,6 +48,17 @@ class PolicyConfig:
     layers: tuple[int, ...]
     actions: str = "discrete"
     greedy: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = (self.hidden, *self.layers)
+        if not all(
+            type(size) is int and size >= least for size, least in zip(sizes, [0] + len(sizes) * [1], strict=False)
+        ):
+            raise InvalidValueError(f"hidden is {self.hidden!r} and layers {self.layers!r}; they must be whole numbers")
+        if self.actions not in ("discrete", "moves"):
+            raise InvalidValueError(f"actions are {self.actions!r}; those of a policy are 'discrete' or 'moves'")
+        if type(self.trial_memory) is not bool or type(self.greedy) is not bool:
+            raise InvalidValueError(f"trial_memory is {self.trial_memory!r}, greedy {self.greedy!r}; say true or false")
 
 
 class PolicyNetwork(nn.Module):
@@ -97,13 +106,14 @@ class PolicyScheduler(Scheduler):
 
     def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self.config, self.metadata = config, dict(metadata)
-        self.cost = int(self.metadata.get("gan_updates", 0))
+        self.cost, self.needs = int(self.metadata.get("gan_updates", 0)), config.signals
         self.codec = ActionCodec(config.knobs, config.actions, config.control)
         self._which = tuple(SIGNALS[name] for name in config.signals)
         inputs = len(self._which) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
-        self.network = PolicyNetwork(inputs, config, self.codec.choices)
-        self.network.load_state_dict(dict(weights))
-        self.network.eval()
+        with torch.device("meta"):  # no memory for weights that may not fit, whatever size a damaged file claims
+            self.network = PolicyNetwork(inputs, config, self.codec.choices)
+        self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+        self.network.requires_grad_(False).eval()
         self.begin([0])
 
     def begin(self, seeds: Sequence[int]) -> None:
@@ -151,6 +161,8 @@ def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
     Raises:
         OutputError: it cannot be written.
     """
+    import safetensors.torch  # here, as in load_policy, because schedulers that are no files need torch and NumPy alone
+
     header = {"metagan_rl": json.dumps(scheduler.state(), sort_keys=True)}
     write_whole(path, safetensors.torch.save(dict(scheduler.network.state_dict()), metadata=header))
 
@@ -161,6 +173,8 @@ def load_policy(path: str | Path) -> PolicyScheduler:
     Raises:
         FileFormatError: the file is missing, truncated, of another kind or version, or does not fit together.
     """
+    import safetensors
+
     path = Path(path)
     if not path.is_file() and path.name in shipped_policies():
         raise FileFormatError(f"there is no policy file {path}, but a scheduler of that name: --schedulers {path}")
@@ -170,7 +184,7 @@ def load_policy(path: str | Path) -> PolicyScheduler:
         with safetensors.safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
+    except (safetensors.SafetensorError, ValueError, TypeError, OSError, MemoryError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a whole policy file ({error}); train or fetch it again") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise FileFormatError(f"{path} holds weights, but of no metagan-rl policy")
@@ -181,10 +195,10 @@ def load_policy(path: str | Path) -> PolicyScheduler:
         record = header["config"]
         sequences = {name: tuple(record[name]) for name in ("knobs", "signals", "layers")}
         config = PolicyConfig(**{**record, **sequences})
-        if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
-            raise ValueError("weights are not finite")
+        if not all(tensor.is_floating_point() and torch.isfinite(tensor).all() for tensor in weights.values()):
+            raise ValueError("weights are not finite numbers")
         return PolicyScheduler(config, weights, header.get("metadata", {}))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise FileFormatError(f"{path} does not fit together ({error}); train or fetch it again") from None
 
 

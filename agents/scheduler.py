@@ -53,6 +53,8 @@ class Scheduler(ABC):
     sees, is the run."""
     cost: int = 0
     """GAN updates spent once, on tuning or meta-training it, before any run."""
+    needs: tuple[str, ...] = ()
+    """Signals that it cannot do without. Those of a quality metric are not there in every loop (see GANScheduler)."""
 
     def begin(self, seeds: Sequence[int]) -> None:  # noqa: B027  (most schedulers keep nothing)
         """A new set of B runs begins: forget the last one's.

@@ -46,7 +46,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name in ("generator_lr", "discriminator_lr"):
-            if not all(0 < rate < 100 for rate in getattr(self, name)):
+            if len(getattr(self, name)) != 2 or not all(0 < rate < 100 for rate in getattr(self, name)):
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; both rates must lie between 0 and 100")
         if not 0 <= self.hold < 1:
             raise InvalidValueError(f"hold is {self.hold}; it must lie in [0, 1)")
@@ -174,7 +174,7 @@ def load_schedule(path: str | Path) -> Tuned:
         return Tuned(schedule_from(record["schedule"]), record.get("metadata", {}))
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a schedule ({error})") from None
 
 

@@ -1,15 +1,17 @@
 """Actions and what they mean: levels of the agent's knobs, numbers in a box, or single moves, to controls and back."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
 import numpy as np
 
 from metagan_rl.controls import KNOBS, LR_FACTOR, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.losses import LOSSES
 from metagan_rl.signals import KNOWN_LOSSES
+
+if TYPE_CHECKING:
+    import gymnasium as gym
 
 LR_LEVELS = LR_FACTOR ** np.linspace(-1, 1, 9)
 """Multipliers of the base learning rate: 1/30, 1/12.8, 1/5.5, 1/2.3, 1, 2.3, 5.5, 12.8, 30."""
@@ -72,8 +74,10 @@ class ActionCodec:
         self.levels = np.array([sizes[knob] for knob in self.knobs])
 
     @property
-    def space(self) -> gym.Space[Any]:
+    def space(self) -> "gym.Space[Any]":
         """The space of one member's actions."""
+        import gymnasium as gym  # here, because a policy in a user's own loop needs codec but no spaces
+
         if self.kind == "discrete":
             return gym.spaces.MultiDiscrete(self.levels)
         if self.kind == "moves":

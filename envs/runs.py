@@ -20,11 +20,14 @@ from metagan_rl.populations import MixedPopulation
 from metagan_rl.signals import (
     HUGE,
     SIGNAL_SETS,
-    USUAL_BUDGET,
     Signal,
     as_matrix,
+    clock_signals,
     control_signals,
-    training_signals,
+    distance_change,
+    distance_signals,
+    interval_signals,
+    sliced_wasserstein_signal,
 )
 from metagan_rl.tasks.task import Task
 
@@ -166,11 +169,9 @@ class Runs:
         terms = self.reward.terms(before, self.quality.distance, stability, diverged, np.maximum(left, 1), imbalance)
         self.best = np.minimum(self.best, self.quality.distance)
 
-        values = training_signals(measured, controls)
-        for name in ("discriminator_loss", "logit_gap"):
-            values[f"{name}_slope"] = np.clip(values[name], -1, 1) - np.clip(seen.get(name, 0.0), -1, 1)
+        values = interval_signals(measured, controls, seen)
         values["gradient_decline"] = self.monitor.gradient_decline(measured) / 3
-        values["distance_change"] = 2 * np.log(self.quality.distance / before)
+        values["distance_change"] = distance_change(self.quality.distance, before)
         self._signals = {**values, **stability}
         return Outcome(
             reward=np.sum(list(terms.values()), axis=0),
@@ -187,12 +188,9 @@ class Runs:
         return {
             **self._signals,
             **control_signals(self.controls),
-            "progress": self.updates / budget,
-            "budget": np.log10(budget / USUAL_BUDGET),
-            "distance_from_start": np.log(distance / self.start) / 3,
-            "distance_to_floor": np.log(distance / self.floor) / 3,
-            "distance_from_best": np.log(distance / self.best) / 2,
-            "sliced_wasserstein": np.log10(np.maximum(self.quality.sliced_wasserstein, 1e-12)) / 2,
+            **clock_signals(self.updates, budget),
+            **distance_signals(distance, self.start, self.best, self.floor),
+            "sliced_wasserstein": sliced_wasserstein_signal(self.quality.sliced_wasserstein),
             "precision": self.quality.precision,
             "coverage": self.quality.coverage,
         }

@@ -5,6 +5,7 @@ never was. ``LOOP_SIGNALS`` are what any training loop has; ``QUALITY_SIGNALS`` 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,6 +140,42 @@ def training_signals(measured: Measurements, controls: Controls) -> dict[str, np
     }
 
 
+def interval_signals(
+    measured: Measurements, controls: Controls, before: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Signals from one interval, with the slopes; ``before`` are those of the last (empty before the first)."""
+    values = training_signals(measured, controls)
+    for name in ("discriminator_loss", "logit_gap"):
+        values[f"{name}_slope"] = np.clip(values[name], -1, 1) - np.clip(before.get(name, 0.0), -1, 1)
+    return values
+
+
+def clock_signals(updates: np.ndarray, budget: np.ndarray) -> dict[str, np.ndarray]:
+    """Signals that tell how far training is, from updates done and in all, ``[B]`` each."""
+    return {"progress": updates / budget, "budget": np.log10(budget / USUAL_BUDGET)}
+
+
+def distance_signals(
+    distance: np.ndarray, start: np.ndarray, best: np.ndarray, floor: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Signals from a quality distance now, before training, at its best and of real to real points, ``[B]`` each."""
+    return {
+        "distance_from_start": np.log(distance / start) / 3,
+        "distance_to_floor": np.log(distance / floor) / 3,
+        "distance_from_best": np.log(distance / best) / 2,
+    }
+
+
+def distance_change(distance: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The signal ``distance_change``, from the distances now and one interval ago, ``[B]``."""
+    return 2 * np.log(distance / before)
+
+
+def sliced_wasserstein_signal(distance: np.ndarray) -> np.ndarray:
+    """The signal ``sliced_wasserstein``, ``[B]``."""
+    return np.log10(np.maximum(distance, 1e-12)) / 2
+
+
 def _relative(loss: np.ndarray, ideal: np.ndarray) -> np.ndarray:
     return np.log10(np.maximum(loss, 1e-12) / np.where(ideal > 0, ideal, 1.0))
 
@@ -148,5 +185,6 @@ def as_matrix(values: dict[str, np.ndarray], which: tuple[Signal, ...], members:
     matrix = np.zeros((members, len(which)))
     for column, signal in enumerate(which):
         if signal.name in values:
-            matrix[:, column] = np.clip(np.nan_to_num(values[signal.name], nan=0.0), signal.low, signal.high)
-    return matrix.astype(np.float32)
+            matrix[:, column] = values[signal.name]
+    low, high = [signal.low for signal in which], [signal.high for signal in which]
+    return np.clip(np.nan_to_num(matrix, nan=0.0), low, high).astype(np.float32)

@@ -1,6 +1,7 @@
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,12 @@ def _load(name):
 
 
 def test_the_examples_are_those_that_are_tested():
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {"cleanrl_ppo.py", "rllib_ppo.py", "sb3_ppo.py"}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {
+        "cleanrl_ppo.py",
+        "own_loop.py",
+        "rllib_ppo.py",
+        "sb3_ppo.py",
+    }
 
 
 def test_cleanrl_ppo_runs_as_a_script(tmp_path):
@@ -90,3 +96,39 @@ def test_rllib_ppo_runs_as_a_script(tmp_path):
     lines = [line for line in done.stdout.splitlines() if line.startswith("iteration")]
     assert len(lines) == 2
     assert all(np.isfinite(json.loads(line.rsplit(" ", 1)[1])) for line in lines), lines
+
+
+def test_own_loop_runs_and_is_the_plain_loop_under_constant(capsys, monkeypatch):
+    example = _load("own_loop")
+    example.main(["--steps=20", "--scheduler=constant"])
+    scheduled = capsys.readouterr().out
+    assert "of them reached" in scheduled and "1.00e-03 and 1.00e-03" in scheduled
+
+    class Nothing:
+        def __init__(self, *args, **options):
+            self.advice = "ok: no sign of trouble"
+
+        def step(self, **given):
+            return type("Controls", (), {"advice": self.advice})
+
+        def get_last_lr(self):
+            return [1e-3, 1e-3]
+
+    monkeypatch.setattr(example, "GANScheduler", Nothing)
+    example.main(["--steps=20", "--scheduler=constant"])
+    plain = capsys.readouterr().out
+    assert _losses(plain) == _losses(scheduled) and len(_losses(plain)) == 5
+
+
+def _losses(output):
+    return re.findall(r"D's loss ([0-9.]+)", output)
+
+
+def test_the_page_of_the_plug_in_adds_three_lines_and_they_work():
+    page = (ROOT / "docs" / "plug-in.md").read_text(encoding="utf-8")
+    before, after = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    added = [line for line in after.splitlines() if line not in before.splitlines()]
+    assert len(added) == 3 and [line for line in after.splitlines() if line not in added] == before.splitlines()
+    names = {}
+    exec(after, names)
+    assert names["scheduler"].last_step == 200

@@ -29,7 +29,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -150,6 +149,8 @@ def read_features(path: str | Path) -> Features:
     Raises:
         FileFormatError: the file is missing, truncated, of another kind or version, or its weights do not fit.
     """
+    import safetensors  # here, because a user's own loop needs these modules, but no files of features
+
     path = Path(path)
     remedy = "restore it, or make it again with python -m metagan_rl.metrics.train_features"
     if not path.is_file():

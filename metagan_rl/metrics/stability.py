@@ -28,8 +28,9 @@ class StabilityMonitor:
     def gradient_decline(self, measured: Measurements) -> np.ndarray:
         """log10 of G's gradient norm relative to that of its first interval, ``[B]``; remembers the first."""
         gradient = np.log10(np.clip(np.nan_to_num(measured.generator_gradient), 1e-30, 1e30))
-        self._first_gradient = np.where(np.isnan(self._first_gradient), gradient, self._first_gradient)
-        return gradient - self._first_gradient
+        first = np.isnan(self._first_gradient) & ~np.isnan(measured.generator_gradient)
+        self._first_gradient = np.where(first, gradient, self._first_gradient)
+        return np.nan_to_num(gradient - self._first_gradient)  # no decline before there is a first
 
     def restart(self, members: np.ndarray, log_distance: np.ndarray, coverage: np.ndarray) -> None:
         """Forgets some runs and starts them anew from log distance and coverage before any update."""

@@ -1,0 +1,67 @@
+"""Which scheduler a user means, and whether it can work in a loop of one GAN with what is measured there."""
+
+import copy
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from metagan_rl.agents.plugin.run import QUALITY_PARTS
+from metagan_rl.agents.scheduler import Scheduler, make_scheduler
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+
+
+def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, Scheduler]:
+    """A name to show, and the scheduler.
+
+    Args:
+        named: a registered name; the path of a policy (``.safetensors``) or schedule (``.json``); or a scheduler,
+            which is copied.
+
+    Raises:
+        UnknownNameError: there is none of that name; the nearest are offered.
+        FileFormatError: the file is missing, damaged, or of another kind or version.
+    """
+    if isinstance(named, Scheduler):
+        return type(named).__name__, copy.deepcopy(named)
+    if not isinstance(named, (str, os.PathLike)):
+        raise InvalidValueError(f"the scheduler is {named!r}; give a name, a file or a Scheduler")
+    path = Path(named)
+    if path.suffix == ".json":
+        from metagan_rl.agents.tuned import load_schedule
+
+        return path.stem, load_schedule(path)
+    if path.suffix == ".safetensors" or path.is_file():
+        from metagan_rl.agents.policy import load_policy
+
+        return path.stem, load_policy(path)
+    return str(named), make_scheduler(str(named))
+
+
+def check_usable(name: str, scheduler: Scheduler, quality: Iterable[str]) -> None:
+    """Whether it can work with signals of a loop and those parts of ``quality``.
+
+    Raises:
+        UnknownNameError: there is no such part of quality.
+        InvalidValueError: it trains several GANs at once, or needs what is not measured.
+    """
+    parts = set(quality)
+    for part in parts:
+        if part not in QUALITY_PARTS:
+            raise UnknownNameError("part of quality", part, QUALITY_PARTS)
+    if scheduler.members > 1:
+        raise InvalidValueError(
+            f"scheduler {name!r} trains {scheduler.members} GANs side by side, and a loop has one; choose another"
+        )
+    missing = {
+        part: [signal for signal in signals if signal in scheduler.needs]
+        for part, signals in QUALITY_PARTS.items()
+        if part not in parts
+    }
+    lacking = {part: signals for part, signals in missing.items() if signals}
+    if lacking:
+        seen = ", ".join(signal for signals in lacking.values() for signal in signals)
+        raise InvalidValueError(
+            f"scheduler {name!r} needs signals of a quality metric ({seen}); give step quality= with "
+            f"{', '.join(sorted(parts | set(lacking)))} and say so by GANScheduler(..., "
+            f"quality={tuple(sorted(parts | set(lacking)))}), or choose one that sees only what any loop has"
+        )

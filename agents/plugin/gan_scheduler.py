@@ -1,0 +1,378 @@
+"""``GANScheduler``: any scheduler of this package in a user's own PyTorch loop, in the manner of ``torch.optim``."""
+
+import math
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler
+from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
+from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
+from metagan_rl.agents.plugin.memory import fill, fingerprint, pack, state_of, unpack
+from metagan_rl.agents.plugin.meter import LoopMeter
+from metagan_rl.agents.plugin.options import BOUNDS, INTERVALS, LoopOptions
+from metagan_rl.agents.plugin.ranks import Ranks
+from metagan_rl.agents.plugin.rates import Move, Rates
+from metagan_rl.agents.plugin.run import LoopRun, quality_parts
+from metagan_rl.agents.scheduler import Scheduler, Situation
+from metagan_rl.controls import KNOBS, MAX_PENALTY_WEIGHT, RATIOS, Controls
+from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
+from metagan_rl.losses import LOSSES
+
+_KINDS = (float, float, int, int, float)
+"""Of the controls, where they were sent as numbers."""
+MOVES = ("generator_move", "discriminator_move")
+VERSION = 1
+
+
+class GANScheduler:
+    """Sets both learning rates of a GAN, and what else the loop follows, before every interval of steps.
+
+    A step is one round of the loop: ``ratio`` updates of D and of G, however many batches they were accumulated from.
+    Call :meth:`step` once a round, with what there is; between decisions it adds up on the device and waits for
+    nothing. Nothing of the optimizers is patched: only ``lr`` is written, and ``initial_lr`` if it is not there.
+
+    Args:
+        scheduler: name, policy or schedule file, or a :class:`Scheduler` of your own.
+        generator_optimizer, discriminator_optimizer: each with the rates to start from, those of the first group for
+            recipes that are absolute; all groups keep their ratios.
+        total_steps: rounds of the whole run.
+        interval: rounds between decisions; by default a sixty-fourth of the run.
+        loss, ratio, penalty_weight: what the loop uses by itself, as in ``LOSSES`` and ``RATIOS``.
+        knobs: what may be changed. Beyond the two rates only what the loop follows in what :meth:`step` returns:
+            ``"ratio"``, ``"loss"``, ``"penalty_weight"``, and in mode ``"discriminator"`` ``"adversarial_weight"``.
+        mode: ``"both"``; ``"discriminator"``: nothing of G but the adversarial weight; ``"log"``: nothing, only advise.
+        bounds: of the multipliers of both rates (and of the adversarial weight).
+        quality: parts of ``quality=`` that step will be given, out of ``QUALITY_PARTS``.
+        safeguard: from the first decision at which the run is worse than its own past on (see ``health``), the rates
+            and all else are the user's constants, until :meth:`rearm`.
+        margin: by what factor quality may be worse than its best.
+        measure_moves: how far weights go, for which a copy of them is kept; by default if the scheduler sees it.
+        seed: of a scheduler that draws at random.
+        writer: with ``add_scalar``, as TensorBoard's ``SummaryWriter``.
+        strict: raise where we would otherwise warn of what was given, or of a scheduler that raised.
+        process_group: of ``torch.distributed``; every process of it makes a scheduler and steps it as often.
+
+    Raises:
+        UnknownNameError: there is no such scheduler, loss, ratio, knob, mode or part of quality.
+        InvalidValueError: a value is out of range, or the scheduler cannot work with what is measured.
+        SchedulerError: a scheduler of your own raised at once.
+        FileFormatError: the file is missing, damaged, or of another kind or version.
+    """
+
+    def __init__(
+        self,
+        scheduler: "str | os.PathLike[str] | Scheduler",
+        generator_optimizer: Any,
+        discriminator_optimizer: Any,
+        *,
+        total_steps: int,
+        interval: int | None = None,
+        loss: str = "non-saturating",
+        ratio: str = "1:1",
+        penalty_weight: float = 0.0,
+        knobs: Sequence[str] = ("generator_lr", "discriminator_lr"),
+        mode: str = "both",
+        bounds: tuple[float, float] = BOUNDS,
+        quality: Sequence[str] = (),
+        safeguard: bool = True,
+        margin: float = 1.5,
+        measure_moves: bool | None = None,
+        seed: int = 0,
+        writer: Any = None,
+        strict: bool = False,
+        process_group: Any = None,
+    ) -> None:
+        self.options = LoopOptions(
+            total_steps=total_steps,
+            interval=_default_interval(total_steps) if interval is None else interval,
+            penalty_weight=penalty_weight,
+            knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
+            mode=mode,
+            bounds=bounds,
+            quality=(quality,) if isinstance(quality, str) else tuple(quality),
+            margin=margin,
+        )
+        if generator_optimizer is discriminator_optimizer:
+            raise InvalidValueError("one optimizer is given for both networks; give each its own")
+        self.name, self.scheduler = chosen_scheduler(scheduler)
+        check_usable(self.name, self.scheduler, self.options.quality)
+        self.safeguard, self.strict, self.writer = safeguard, strict, writer
+        self._rates = (
+            Rates(generator_optimizer, "generator_optimizer", mode == "both"),
+            Rates(discriminator_optimizer, "discriminator_optimizer", mode != "log"),
+        )
+        self._ranks = Ranks(process_group, self._rates[0].parameters()[0].device)
+        # Penalty weights beyond the range of controls, as of large images, are told in units that fit
+        self._penalty_unit = max(1.0, penalty_weight / MAX_PENALTY_WEIGHT)
+        one, place = np.ones(1), np.zeros(1, dtype=np.int64)
+        self._base = Controls(
+            one, one, place + RATIOS.index(ratio), place + LOSSES.index(loss), one * penalty_weight / self._penalty_unit
+        )
+        self._cycle = sum(RATIOS[ratio])
+        moves = any(name in self.scheduler.needs for name in MOVES) if measure_moves is None else measure_moves
+        self._moves = [Move(rates) for rates in self._rates] if moves and self._ranks.decides else []
+        self._meter = LoopMeter(LOSSES[loss].boundary)
+        self._run = LoopRun(total_steps * self._cycle)
+        self._health = Health(LOSSES[loss].ideal == 0, margin)
+        self._identity = {
+            "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
+            "total_steps": total_steps, "interval": self.options.interval, "mode": mode,
+            "knobs": list(self.options.knobs),
+        }  # fmt: skip
+        self.last_step = 0
+        self.proposed: Controls = self._base
+        """What the scheduler would have set, whatever mode, knobs and bounds leave of it."""
+        self._in_force, self._fallen_back = self._base, False
+        self._quality: dict[str, float] = {}
+        self._warned: set[str] = set()
+        self.scheduler.begin([seed])
+        self._decide(Advice())
+
+    @property
+    def controls(self) -> LoopControls:
+        """What holds now."""
+        return self._controls
+
+    def step(
+        self,
+        *,
+        real_logits: Any = None,
+        fake_logits: Any = None,
+        discriminator_loss: Any = None,
+        generator_loss: Any = None,
+        quality: "float | Mapping[str, float] | None" = None,
+        generator_gradient_norm: Any = None,
+        discriminator_gradient_norm: Any = None,
+    ) -> LoopControls:
+        """One more round of the loop is done. All that is given is optional, and used without being kept.
+
+        Args:
+            real_logits: D's outputs on a real batch, of any shape; a list of them for several discriminators.
+            fake_logits: the same on a generated batch.
+            discriminator_loss: D's adversarial loss without penalty, not scaled for mixed precision; a list of them for
+                several discriminators (they are averaged).
+            generator_loss: G's, likewise, without other terms.
+            quality: a distance (lower is better), or the parts of ``QUALITY_PARTS``; the last of an interval counts.
+            generator_gradient_norm: before clipping, not scaled.
+            discriminator_gradient_norm: likewise.
+
+        Returns:
+            What holds until the next step.
+
+        Raises:
+            MetaGANError: only if strict: something cannot be used, or the scheduler failed.
+        """
+        self.last_step += 1
+        scalars = {
+            "discriminator_loss": discriminator_loss,
+            "generator_loss": generator_loss,
+            "generator_gradient": generator_gradient_norm,
+            "discriminator_gradient": discriminator_gradient_norm,
+        }
+        with torch.no_grad():
+            try:
+                if real_logits is not None and fake_logits is not None:
+                    self._meter.logits(real_logits, fake_logits)
+                elif real_logits is not None or fake_logits is not None:
+                    raise ValueError("real_logits and fake_logits are of use only together")
+                for name, value in scalars.items():
+                    if value is not None:
+                        self._meter.scalar(name, value)
+                if quality is not None:
+                    self._quality |= quality_parts(quality)
+            except Exception as error:  # anything may be given, and this is a user's run
+                self._complain(f"step was given what cannot be used, and leaves it out: {error}")
+            if self.last_step > self.options.total_steps:
+                self._complain(
+                    f"more than total_steps={self.options.total_steps} steps; the last controls stay. Is step called "
+                    "more than once a round?"
+                )
+            elif self.last_step % self.options.interval == 0:
+                self._decide(self._take_in())
+        return self._controls
+
+    def get_last_lr(self) -> list[float]:
+        """The learning rate of each group, G's first and then D's."""
+        return [rate for rates in self._rates for rate in rates.now()]
+
+    def rearm(self) -> None:
+        """Lets the scheduler decide again after the safeguard has fallen back, for instance after a roll-back."""
+        self._fallen_back = False
+        self._health = Health(self._health.critic, self._health.margin)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is needed to go on exactly, in the middle of an interval too; plain data and tensors."""
+        return {
+            "version": VERSION,
+            "identity": dict(self._identity),
+            "last_step": self.last_step,
+            "base_rates": [list(rates.base) for rates in self._rates],
+            "advice": dict(vars(self._controls.advice)),
+            "fallen_back": self._fallen_back,
+            "quality": dict(self._quality),
+            "controls": pack([self._base, self._in_force, self.proposed], "controls"),
+            "scheduler": state_of(self.scheduler),
+            "run": state_of(self._run),
+            "health": self._health.state_dict(),
+            "meter": self._meter.state_dict(),
+            "moves": [move.state_dict() for move in self._moves],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state, and writes the learning rates that held then.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of another scheduler or run; nothing has changed then.
+        """
+        try:
+            if state["version"] != VERSION:
+                raise InvalidValueError(f"the state is of version {state['version']}; this one reads {VERSION}")
+            for name, value in self._identity.items():
+                if state["identity"][name] != value:
+                    raise InvalidValueError(
+                        f"the state is of another run: {name} was {state['identity'][name]!r} and is {value!r}"
+                    )
+            _, scheduler = chosen_scheduler(self.scheduler)
+            run = LoopRun(1)
+            fill(scheduler, state["scheduler"])
+            fill(run, state["run"])
+            base, in_force, proposed = unpack(state["controls"], None)
+            advice = Advice(**state["advice"])
+            health, meter = Health(self._health.critic, self._health.margin), LoopMeter(self._meter.boundary)
+            health.load_state_dict(state["health"])
+            meter.load_state_dict(state["meter"])
+            bases = [[float(rate) for rate in each] for each in state["base_rates"]]
+            weights = [list(each) for each in state["moves"]]
+            if list(map(len, bases)) != [len(rates.base) for rates in self._rates] or len(weights) not in (0, 2):
+                raise ValueError("not as many groups of weights as the optimizers have")
+            if not all(isinstance(each, Controls) and len(each) == 1 for each in (base, in_force, proposed)):
+                raise ValueError("it holds no controls of one GAN")
+            if not isinstance(state["fallen_back"], bool):
+                raise ValueError("fallen_back is neither true nor false")
+            quality = dict(state["quality"])
+            last_step, fallen_back = int(state["last_step"]), state["fallen_back"]
+        except InvalidValueError:
+            raise
+        except Exception as error:  # whatever a damaged state leads to
+            raise InvalidValueError(f"the state is no whole state of a GANScheduler ({error!r})") from None
+        self.scheduler, self._run, self._health, self._meter = scheduler, run, health, meter
+        self._base, self.proposed, self._quality = base, proposed, quality
+        self.last_step, self._fallen_back = last_step, fallen_back
+        for move, before in zip(self._moves, weights, strict=False):
+            move.load_state_dict(before)
+        for rates, rate in zip(self._rates, bases, strict=True):
+            rates.resume(rate)
+        self._put_in_force(in_force, advice)
+
+    def _take_in(self) -> Advice:
+        """What the interval that is over tells; where the first process decides, the others learn it from that."""
+        if not self._ranks.decides:
+            self._meter.clear()
+            return Advice("ok", "decided by the first process")
+        measured, told = self._meter.read()
+        told |= {"quality": self._quality["distance"]} if "distance" in self._quality else {}
+        for move, name in zip(self._moves, MOVES, strict=False):
+            how_far = move.read()
+            setattr(measured, name, np.array([how_far]))
+            told["bad"] = 1.0 if math.isinf(how_far) else told["bad"]
+        lacking = [part for part in self.options.quality if part not in self._quality]
+        if lacking and self.scheduler.needs:
+            self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
+        left = max(1.0, (self.options.total_steps - self.last_step) / self.options.interval + 1)
+        self._run.advance(measured, self._in_force, self._quality, left)
+        self._quality = {}
+        signals = {name: float(value[0]) for name, value in self._run.known.items()}
+        advice, worse = self._health.judge(self.last_step, signals, told)
+        if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
+            self._fallen_back = True
+            warnings.warn(f"step {self.last_step}: {advice}; from here on your own constants hold", stacklevel=4)
+        return advice
+
+    def _decide(self, advice: Advice) -> None:
+        """Asks for the controls of the next interval, and puts what may be changed into force."""
+        failed: MetaGANError | None = None
+        if self._ranks.decides and not self._fallen_back and self.last_step < self.options.total_steps:
+            rates = np.array([[self._rates[0].base[0], self._rates[1].base[0]]])
+            signals = self._run.signals(self.last_step * self._cycle, self._in_force)
+            try:
+                with torch.autocast("cpu", enabled=False), np.errstate(all="ignore"):
+                    situation = Situation(signals, self._base, self._in_force, self._run.reward, rates)
+                    proposed = self.scheduler.step(situation)
+                if not isinstance(proposed, Controls) or len(proposed) != 1:
+                    raise InvalidValueError(f"it gave {proposed!r}, which is no Controls of one run")
+                self.proposed = proposed
+            except Exception as error:  # a user's scheduler may raise anything, and this is a user's run
+                failed = SchedulerError(f"scheduler {self.name} failed at step {self.last_step}: {error}")
+                self._fallen_back = True
+                advice = Advice(advice.status, f"{failed}; your own constants hold", advice.roll_back_to)
+        elif self._fallen_back:
+            advice = Advice(advice.status, f"{advice.message}; your own constants hold", advice.roll_back_to)
+        wanted = self._base if self._fallen_back else self._allowed(self.proposed)
+        roll_back = -1.0 if advice.roll_back_to is None else float(advice.roll_back_to)
+        numbers = [float(getattr(wanted, knob)[0]) for knob in KNOBS]
+        numbers = self._ranks.follow([*numbers, STATUSES.index(advice.status), roll_back, self._fallen_back])
+        if self._ranks.several:
+            wanted = Controls(*(np.array([kind(value)]) for kind, value in zip(_KINDS, numbers, strict=False)))
+            status, roll_back, fallen = numbers[len(KNOBS) :]
+            advice = Advice(STATUSES[int(status)], advice.message, None if roll_back < 0 else int(roll_back))
+            self._fallen_back = bool(fallen)
+        self._put_in_force(wanted, advice)
+        self._write()
+        if failed is not None and self.last_step == 0:
+            raise failed
+        if failed is not None:
+            self._complain(str(failed), failed)
+
+    def _allowed(self, proposed: Controls) -> Controls:
+        """The base with those knobs changed that may be, rates within bounds."""
+        changes = {knob: getattr(proposed, knob) for knob in KNOBS if self.options.may_change(knob)}
+        if self.options.mode == "discriminator" and self.options.may_change("adversarial_weight"):
+            changes["generator_lr"] = proposed.generator_lr  # told as this control: both are how strongly D moves G
+        for knob in ("generator_lr", "discriminator_lr"):
+            if knob in changes:
+                changes[knob] = np.clip(changes[knob], *self.options.bounds)
+        return self._base.replace(**changes)
+
+    def _put_in_force(self, controls: Controls, advice: Advice) -> None:
+        self._in_force = controls
+        self._controls = LoopControls.of(
+            controls,
+            advice,
+            fallen_back=self._fallen_back,
+            penalty_unit=self._penalty_unit,
+            one_sided=self.options.mode == "discriminator",
+        )
+        changed = []
+        if self.options.mode == "both":
+            changed.append(self._rates[0].set(self._controls.generator_lr))
+        if self.options.mode != "log":
+            changed.append(self._rates[1].set(self._controls.discriminator_lr))
+        if any(changed):
+            self._complain("something else changes the learning rates too; use one scheduler at a time")
+
+    def _write(self) -> None:
+        if self.writer is None or not self._ranks.decides:
+            return
+        try:
+            for name, value in scalars(self._controls, self.proposed, self._run.known).items():
+                self.writer.add_scalar(f"gan_scheduler/{name}", value, self.last_step)
+        except Exception as error:  # a full disk must not end a user's run
+            self._complain(f"the writer failed: {error}")
+
+    def _complain(self, message: str, error: MetaGANError | None = None) -> None:
+        """Warns once of a kind; raises if strict."""
+        if self.strict:
+            raise error or InvalidValueError(message)
+        kind = message.split(":")[0]
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def _default_interval(total_steps: int) -> int:
+    return max(1, round(total_steps / INTERVALS)) if isinstance(total_steps, int) else 1

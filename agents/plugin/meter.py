@@ -1,0 +1,140 @@
+"""What a user's loop tells, added up where it is: nothing is read back, and nothing waits, before a decision.
+
+The averages are those of ``metagan_rl.populations.measurements.Recorder``, over the calls of one interval.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metagan_rl.populations.measurements import Measurements
+
+SCALARS = ("discriminator_loss", "generator_loss", "generator_gradient", "discriminator_gradient")
+LOGITS = (
+    "real_logit", "fake_logit", "real_variance", "fake_variance", "real_accuracy", "fake_accuracy", "pair_accuracy",
+)  # fmt: skip
+MUST_BE_FINITE = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
+"""Gradient norms need not be: a step that GradScaler leaves out has infinite ones, and harms nothing."""
+
+
+class LoopMeter:
+    """Means of what was given since the last :meth:`read`; batches that are not finite count, but are left out.
+
+    Args:
+        boundary: logit at which the discriminator is undecided.
+    """
+
+    def __init__(self, boundary: float) -> None:
+        self.boundary = boundary
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._sums: dict[str, list[Any]] = {}
+
+    def logits(self, real: Any, fake: Any) -> None:
+        """Notes D's logits on a real and on a generated batch, of any shape; or lists, one for each discriminator.
+
+        Raises:
+            ValueError: there are none, or another number of real than of generated ones.
+        """
+        reals, fakes = list(_tensors(real)), list(_tensors(fake))
+        if len(reals) != len(fakes) or not reals:
+            raise ValueError(f"real_logits of {len(reals)} discriminators, and fake_logits of {len(fakes)}")
+        each = [_statistics(r, f.to(r.device), self.boundary) for r, f in zip(reals, fakes, strict=True)]
+        values = each[0] if len(each) == 1 else torch.stack([one.to(each[0].device) for one in each]).mean(dim=0)
+        finite = values.isfinite() & values[:2].isfinite().all()
+        self._add("logits", torch.where(finite, values, 0.0), finite.to(values.dtype))
+
+    def scalar(self, name: str, value: Any) -> None:
+        """Notes a loss or a gradient norm: a number, a tensor, or one for each discriminator, which are averaged."""
+        if isinstance(value, (int, float)):
+            finite = math.isfinite(value)
+            self._add(name, float(value) if finite else 0.0, float(finite))
+            return
+        each = [_real(tensor).mean() for tensor in _tensors(value)]
+        if not each:
+            raise ValueError(f"{name} is an empty list")
+        mean = each[0] if len(each) == 1 else torch.stack([one.to(each[0].device) for one in each]).mean()
+        is_finite = mean.isfinite()
+        self._add(name, torch.where(is_finite, mean, 0.0), is_finite.to(mean.dtype))
+
+    def read(self) -> tuple[Measurements, dict[str, float]]:
+        """The interval's measurements (of one GAN), and what else is known; waits for the device, and begins anew.
+
+        Returns:
+            Measurements, NaN where nothing finite was given; and ``bad``, the largest share of calls whose losses or
+            logits were not finite, and ``spread``, log10 of the deviation of generated logits relative to real ones.
+        """
+        means, bad = {name: math.nan for name in (*SCALARS, *LOGITS)}, [0.0]
+        for name, (total, count, calls) in self._sums.items():
+            names = LOGITS if name == "logits" else (name,)
+            pair = torch.stack([total.reshape(-1), count.reshape(-1)]) if isinstance(total, Tensor) else None
+            totals, counts = pair.tolist() if pair is not None else ([total], [count])
+            for key, one, finite in zip(names, totals, counts, strict=True):
+                means[key] = one / finite if finite else math.nan
+                if key in MUST_BE_FINITE:
+                    bad.append(1 - finite / calls)
+        self.clear()
+        real_variance, fake_variance = means.pop("real_variance"), means.pop("fake_variance")
+        measured = Measurements.empty(1)
+        for name, mean in means.items():
+            setattr(measured, name, np.array([mean]))
+        measured.logit_deviation = np.sqrt(np.array([(real_variance + fake_variance) / 2]))
+        spread = math.log10(max(fake_variance, 1e-30) / max(real_variance, 1e-30)) / 2
+        return measured, {"bad": max(bad), "spread": spread}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added up so far."""
+        return {name: [_on_host(total), _on_host(count), calls] for name, (total, count, calls) in self._sums.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from there."""
+        self._sums = {name: list(values) for name, values in state.items()}
+
+    def _add(self, name: str, value: Any, finite: Any) -> None:
+        if name not in self._sums:
+            self._sums[name] = [value, finite, 1]
+            return
+        total, count, calls = self._sums[name]
+        if isinstance(total, Tensor) and isinstance(value, Tensor) and total.device != value.device:
+            total, count = total.to(value.device), count.to(value.device)
+        # Not in place: what is made within inference_mode could not be changed outside of it
+        self._sums[name] = [total + value, count + finite, calls + 1]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors in a value: itself, or those of a list, however nested (scales of several discriminators)."""
+    if isinstance(value, Tensor):
+        if value.numel():
+            yield value.detach()
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for each in value:
+            yield from _tensors(each)
+    else:
+        yield from _tensors(torch.as_tensor(value))
+
+
+def _real(tensor: Tensor) -> Tensor:
+    """In double precision, because the squares of an exploding critic's logits overflow single; MPS has none."""
+    if tensor.is_complex():
+        raise ValueError("complex numbers")
+    return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
+
+
+def _statistics(real: Tensor, fake: Tensor, boundary: float) -> Tensor:
+    """``LOGITS`` of one batch, ``[7]``. Of unequal batches the longer is cut: pairs need partners."""
+    count = min(real.numel(), fake.numel())
+    real, fake = _real(real.reshape(-1)[:count]), _real(fake.reshape(-1)[:count])
+    variance, mean = torch.var_mean(torch.stack([real, fake]), dim=1, correction=0)
+    unbiased = count / (count - 1) if count > 1 else math.nan
+    right = torch.stack([real > boundary, fake < boundary, real > fake])
+    return torch.cat([mean, variance * unbiased, right.mean(dim=1, dtype=mean.dtype)])
+
+
+def _on_host(value: Any) -> Any:
+    return value.cpu() if isinstance(value, Tensor) else value

@@ -1,0 +1,60 @@
+"""What a user sets of a :class:`GANScheduler`, checked."""
+
+import math
+from dataclasses import dataclass
+
+from metagan_rl.controls import KNOBS, LR_FACTOR
+from metagan_rl.envs.actions import SIDES
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+
+BOUNDS = (1 / LR_FACTOR, 10.0)
+"""Of the multipliers of a user's rates. Downwards all that schedulers may: decays end there, and slow can be mended.
+Upwards a third of it: too fast cannot, and no task that was ever measured here began more than 10 times too low."""
+INTERVALS = 64
+"""Decisions in a run by default: as many as policies are trained with."""
+MODES = ("both", "discriminator", "log")
+LOOP_KNOBS = (*KNOBS, "adversarial_weight")
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """Options of a run; their meaning is told by :class:`GANScheduler`.
+
+    Raises:
+        UnknownNameError: there is no such mode or knob.
+        InvalidValueError: a value is out of range.
+    """
+
+    total_steps: int
+    interval: int
+    penalty_weight: float
+    knobs: tuple[str, ...]
+    mode: str
+    bounds: tuple[float, float]
+    quality: tuple[str, ...]
+    margin: float
+
+    def __post_init__(self) -> None:
+        for name in ("total_steps", "interval"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        low, high = self.bounds if len(self.bounds) == 2 else (math.nan, math.nan)
+        if not 1 / LR_FACTOR <= low <= 1 <= high <= LR_FACTOR:
+            raise InvalidValueError(f"bounds are {self.bounds}; they must lie in [1/30, 1] and [1, 30]")
+        if not 0 <= self.penalty_weight < math.inf:
+            raise InvalidValueError(f"penalty_weight is {self.penalty_weight}; it must be 0 or more, and finite")
+        if not 1 < self.margin < math.inf:
+            raise InvalidValueError(f"margin is {self.margin}; it must be above 1, and finite")
+        if self.mode not in MODES:
+            raise UnknownNameError("mode", self.mode, MODES)
+        for knob in self.knobs:
+            if knob not in LOOP_KNOBS:
+                raise UnknownNameError("knob", knob, LOOP_KNOBS)
+
+    def may_change(self, knob: str) -> bool:
+        """Whether a control, or the adversarial weight, is not left at the user's own."""
+        if self.mode == "log" or knob not in self.knobs:
+            return False
+        one_sided = self.mode == "discriminator"
+        return knob in (*SIDES["discriminator"], "adversarial_weight") if one_sided else knob in KNOBS

@@ -1,0 +1,98 @@
+"""Learning rates and weights of a user's optimizer: read, written and measured, nothing of it patched."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metagan_rl.errors import InvalidValueError
+
+
+class Rates:
+    """The learning rates of one optimizer, all of whose groups keep their ratios.
+
+    Args:
+        optimizer: anything with ``param_groups``, as those of torch have; wrappers of other libraries too.
+        name: in messages.
+        write: whether rates are ever written; if not, nothing of the optimizer is touched.
+
+    Raises:
+        InvalidValueError: it is no optimizer, or its first group has no positive learning rate.
+    """
+
+    def __init__(self, optimizer: Any, name: str, write: bool) -> None:
+        groups = getattr(optimizer, "param_groups", None)
+        if not isinstance(groups, list) or not groups or not all("lr" in group for group in groups):
+            raise InvalidValueError(f"{name} is {type(optimizer).__name__}, which has no param_groups with lr")
+        self.optimizer, self.name = optimizer, name
+        if write:
+            for group in groups:
+                rate = group["lr"]
+                group.setdefault("initial_lr", rate.clone() if isinstance(rate, Tensor) else rate)
+        self.base = [float(group.get("initial_lr", group["lr"])) for group in groups]
+        if not (math.isfinite(self.base[0]) and self.base[0] > 0):
+            raise InvalidValueError(f"{name} has a learning rate of {self.base[0]}; the first must be above 0")
+        self._written: list[float] | None = None
+
+    def set(self, multiplier: float) -> bool:
+        """Sets every group's rate to its base times the multiplier; whether someone else had changed one."""
+        changed = self._written is not None and self.now() != self._written
+        for group, base in zip(self.optimizer.param_groups, self.base, strict=False):
+            rate = base * multiplier
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # in place: compiled and captured steps read this tensor
+            else:
+                group["lr"] = rate
+        self._written = self.now()
+        return changed
+
+    def resume(self, base: list[float]) -> None:
+        """Goes on from other base rates, those of a run that is continued."""
+        self.base, self._written = base, None
+
+    def now(self) -> list[float]:
+        """The rate of each group."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def parameters(self) -> list[Tensor]:
+        """All weights that the optimizer moves."""
+        return [weight.detach() for group in self.optimizer.param_groups for weight in group["params"]]
+
+
+class Move:
+    """How far an optimizer's weights went since it was last asked; keeps a copy of them.
+
+    Args:
+        rates: of the optimizer.
+    """
+
+    def __init__(self, rates: Rates) -> None:
+        self.rates = rates
+        self._before = [weight.clone() for weight in rates.parameters()]
+
+    @torch.no_grad()
+    def read(self) -> float:
+        """|change| / |weights before|; NaN if weights were added since, infinite if some are not finite; waits."""
+        now, before = self.rates.parameters(), self._before
+        self._before = [weight.clone() for weight in now]
+        if len(now) != len(before) or any(a.shape != b.shape for a, b in zip(now, before, strict=True)):
+            return math.nan
+        change = _norm([a - b for a, b in zip(now, before, strict=True)])
+        move = change / max(_norm(before), 1e-12)
+        return move if math.isfinite(move) else math.inf
+
+    def state_dict(self) -> list[Tensor]:
+        """The weights that moves are measured from."""
+        return [weight.cpu() for weight in self._before]
+
+    def load_state_dict(self, state: list[Tensor]) -> None:
+        """Measures from those."""
+        current = self.rates.parameters()
+        if len(state) == len(current):
+            self._before = [old.to(weight.device) for old, weight in zip(state, current, strict=True)]
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    each = torch._foreach_norm(tensors)
+    return math.sqrt(sum(float(one) ** 2 for one in torch.stack([norm.float().cpu() for norm in each])))

@@ -1,0 +1,788 @@
+import copy
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from metagan_rl import GANScheduler
+from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy
+from metagan_rl.agents.plugin.health import PATIENCE
+from metagan_rl.agents.plugin.meter import LoopMeter
+from metagan_rl.agents.plugin.run import QUALITY_PARTS, LoopRun
+from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
+from metagan_rl.agents.scheduler import Situation, scheduler_names
+from metagan_rl.controls import Controls
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.runs import Runs
+from metagan_rl.errors import InvalidValueError, SchedulerError, UnknownNameError
+from metagan_rl.losses import LOSSES
+from metagan_rl.populations import MixedPopulation
+from metagan_rl.populations.measurements import Recorder
+from metagan_rl.signals import LOOP_SIGNALS, as_matrix, training_signals
+from metagan_rl.tasks import get_suite
+
+ROOT = Path(__file__).resolve().parent.parent
+NEED_QUALITY = ("default", "ucb")
+ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt")]
+
+
+class Loop:
+    """A tiny GAN with real optimizers, and what its loop hands to a scheduler."""
+
+    def __init__(self, optimizer=torch.optim.Adam, seed=0, **options):
+        torch.manual_seed(seed)
+        self.generator = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+        self.discriminator = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+        self.g = optimizer(self.generator.parameters(), lr=1e-2, **options)
+        self.d = optimizer(self.discriminator.parameters(), lr=2e-2, **options)
+        self.random = torch.Generator().manual_seed(seed)
+        self.loss = LOSSES["non-saturating"]
+
+    def round(self):
+        real = torch.randn(16, 2, generator=self.random) + 1
+        noise = torch.randn(16, 2, generator=self.random)
+        real_logits, fake_logits = self.discriminator(real), self.discriminator(self.generator(noise).detach())
+        discriminator_loss = self.loss.discriminator(real_logits.T, fake_logits.T).mean()
+        self.d.zero_grad()
+        discriminator_loss.backward()
+        self.d.step()
+        generator_loss = self.loss.generator(None, self.discriminator(self.generator(noise)).T).mean()
+        self.g.zero_grad()
+        generator_loss.backward()
+        self.g.step()
+        return {
+            "real_logits": real_logits,
+            "fake_logits": fake_logits,
+            "discriminator_loss": discriminator_loss,
+            "generator_loss": generator_loss,
+        }
+
+    def scheduler(self, name="gap-aware", **options):
+        return GANScheduler(name, self.g, self.d, **{"total_steps": 12, "interval": 2, **options})
+
+
+def logits(mean, spread=1.0, count=32):
+    return mean + spread * torch.linspace(-1, 1, count)
+
+
+def policy(signals=tuple(signal.name for signal in LOOP_SIGNALS), seed=0, **options):
+    config = PolicyConfig(**{
+        "knobs": ("generator_lr", "discriminator_lr", "penalty_weight"), "control": "both", "signals": signals,
+        "trial_memory": True, "hidden": 8, "layers": (8,), **options,
+    })  # fmt: skip
+    torch.manual_seed(seed)
+    codec = ActionCodec(config.knobs, config.actions, config.control)
+    inputs = len(signals) + (len(codec.knobs) + 2 if config.trial_memory else 0)
+    return PolicyScheduler(config, PolicyNetwork(inputs, config, codec.choices).state_dict(), {"made": "by a test"})
+
+
+# The contract of torch.optim.lr_scheduler
+
+
+def test_rates_are_written_at_once_and_after_every_interval():
+    loop = Loop()
+    scheduler = loop.scheduler("cosine", total_steps=4, interval=2)
+    assert scheduler.get_last_lr() == [1e-2, 2e-2]
+    scheduler.step()
+    assert scheduler.get_last_lr() == [1e-2, 2e-2]
+    controls = scheduler.step()
+    assert controls.generator_lr == pytest.approx(0.5)
+    assert loop.g.param_groups[0]["lr"] == pytest.approx(5e-3) and loop.d.param_groups[0]["lr"] == pytest.approx(1e-2)
+    assert Loop().scheduler("warm-up").get_last_lr() == pytest.approx([1e-2 / 30, 2e-2 / 30])
+
+
+def test_groups_keep_their_ratios_and_nothing_of_the_optimizer_is_patched():
+    loop = Loop()
+    loop.g.add_param_group({"params": [nn.Parameter(torch.zeros(2))], "lr": 1e-3})
+    before = set(vars(loop.g)), loop.g.step.__func__
+    loop.scheduler("ttur")
+    assert [group["lr"] for group in loop.g.param_groups] == pytest.approx([5e-3, 5e-4])
+    assert [group["initial_lr"] for group in loop.g.param_groups] == [1e-2, 1e-3]
+    assert (set(vars(loop.g)), loop.g.step.__func__) == before
+
+
+def test_an_initial_rate_that_is_there_already_is_the_base():
+    loop = Loop()
+    loop.g.param_groups[0]["initial_lr"] = 1.0
+    assert loop.scheduler("constant").get_last_lr()[0] == 1.0
+
+
+def test_rates_that_are_tensors_are_filled_in_place():
+    loop = Loop()
+    rate = torch.tensor(1e-2)
+    loop.g.param_groups[0]["lr"] = rate
+    loop.scheduler("ttur")
+    assert loop.g.param_groups[0]["lr"] is rate and float(rate) == pytest.approx(5e-3)
+    assert float(loop.g.param_groups[0]["initial_lr"]) == pytest.approx(1e-2)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])
+def test_other_optimizers_do_as_well(optimizer):
+    loop = Loop(optimizer)
+    scheduler = loop.scheduler("ttur")
+    for _ in range(4):
+        scheduler.step(**loop.round())
+    assert scheduler.get_last_lr() == pytest.approx([5e-3, 4e-2])
+
+
+def test_rates_stay_within_bounds():
+    class Wild(Scheduler):
+        def propose(self, situation):
+            return situation.base.replace(generator_lr=np.array([30.0]), discriminator_lr=np.array([1 / 30]))
+
+    assert Loop().scheduler(Wild()).get_last_lr() == pytest.approx([0.1, 2e-2 / 30])
+    assert Loop().scheduler(Wild(), bounds=(0.5, 2)).get_last_lr() == pytest.approx([2e-2, 1e-2])
+
+
+# Signals
+
+
+def test_signals_are_those_of_the_environments():
+    torch.manual_seed(0)
+    updates, batch = 4, 6
+    recorder = Recorder(torch.zeros(1, 1), torch.tensor([[True], [False]] * 2), batch)
+    meter = LoopMeter(0.0)
+    for update in range(0, updates, 2):
+        real, fake, loss = torch.randn(1, batch) + 1, torch.randn(1, batch), torch.rand(2)
+        recorder.discriminator(update, None, real, fake, loss[:1], torch.full((1, 1), 3.0))
+        recorder.generator(update + 1, None, loss[1:], torch.full((1, 1), 2.0))
+        meter.logits(real[0], fake[0].reshape(2, 3))
+        meter.scalar("discriminator_loss", loss[0])
+        meter.scalar("generator_loss", float(loss[1]))
+        meter.scalar("discriminator_gradient", torch.tensor([3.0]))
+        meter.scalar("generator_gradient", 2)
+    controls = Controls.base([type("Base", (), {"ratio": "1:1", "loss": "non-saturating", "penalty_weight": 0.0})])
+    move = torch.full((1,), float("nan"))
+    theirs = training_signals(recorder.measurements(move, move, torch.zeros(1)), controls)
+    ours = training_signals(meter.read()[0], controls)
+    for name, value in theirs.items():
+        np.testing.assert_allclose(ours[name], value, rtol=1e-6, err_msg=name)
+
+
+def test_a_run_tells_the_signals_that_an_environment_tells(monkeypatch):
+    seen = []
+    train = MixedPopulation.train
+    monkeypatch.setattr(MixedPopulation, "train", lambda *args: seen.append(train(*args)) or seen[-1])
+    theirs = Runs([get_suite("planar").split("train")[0]], [0], interval_updates=12, horizon=4)
+    ours = LoopRun(48)
+    everyone = np.array([0])
+    ours.monitor.restart(everyone, np.log(theirs.start), theirs.quality.coverage)
+    ours._start = ours._best = ours._distance = theirs.start  # a loop's first quality is not that before training
+    controls = make_scheduler("ttur").propose(Situation(theirs.signals(), theirs.base_controls(), None, None))
+    for interval in range(1, 5):
+        reward = theirs.advance(controls).reward
+        quality = {**vars(theirs.quality), "floor": theirs.floor}
+        told = {name: float(quality[name][0]) for name in QUALITY_PARTS}
+        ours.advance(seen[-1], controls, told, 5 - interval)
+        wanted, got = theirs.signals(), ours.signals(12 * interval, controls)
+        assert set(got) == set(wanted)
+        for name, value in wanted.items():
+            np.testing.assert_array_equal(got[name], value, err_msg=name)
+        np.testing.assert_array_equal(ours.reward, reward)
+
+
+def test_what_is_not_given_is_unknown():
+    loop = Loop()
+    scheduler = loop.scheduler("constant")
+    for _ in range(2):
+        scheduler.step(discriminator_loss=torch.tensor(1.0))
+    known = scheduler._run.known
+    assert set(known) == {"discriminator_loss", "discriminator_loss_slope"}
+    assert not np.isnan(as_matrix(scheduler._run.signals(2, scheduler._in_force), LOOP_SIGNALS, 1)).any()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_and_shape_of_logits(loss):
+    loop = Loop()
+    scheduler = loop.scheduler(policy(), loss=loss, strict=True)
+    shapes = [(16,), (16, 1), (4, 1, 3, 3), (1,), ()]  # the last two have no deviation
+    for shape in [*shapes, shapes[1]]:
+        scheduler.step(real_logits=torch.randn(shape), fake_logits=torch.randn(shape).bfloat16())
+    assert "pair_accuracy" in scheduler._run.known
+    assert scheduler.controls.loss == loss
+
+
+def test_a_batch_that_is_not_finite_is_left_out_and_counted():
+    with_nan, without = LoopMeter(0.0), LoopMeter(0.0)
+    for meter in (with_nan, without):
+        meter.logits(logits(1.0), logits(0.0))
+        meter.scalar("discriminator_loss", torch.tensor(1.0))
+    with_nan.logits(torch.cat([logits(1.0), torch.tensor([float("nan")])]), logits(0.0, count=33))
+    with_nan.scalar("discriminator_loss", torch.tensor(float("inf")))
+    (measured, told), (expected, _) = with_nan.read(), without.read()
+    for name, value in vars(expected).items():
+        np.testing.assert_array_equal(getattr(measured, name), value, err_msg=name)
+    assert told["bad"] == 0.5
+
+
+def test_several_discriminators_are_averaged():
+    meter = LoopMeter(0.0)
+    scales = [logits(1.0), logits(3.0, count=8).reshape(2, 1, 2, 2)]
+    meter.logits(scales, [logits(-1.0), logits(-1.0, count=6)])
+    meter.scalar("discriminator_loss", [torch.tensor(1.0), 2.0])
+    measured, _ = meter.read()
+    assert measured.real_logit[0] == pytest.approx((1 + float(scales[1].flatten()[:6].mean())) / 2)
+    assert measured.discriminator_loss[0] == 1.5
+
+
+def test_policies_without_quality_signals_are_driven_and_moves_measured_if_seen():
+    loop = Loop()
+    scheduler = loop.scheduler(policy(), knobs=("generator_lr", "discriminator_lr", "penalty_weight"))
+    for _ in range(6):
+        scheduler.step(**loop.round(), generator_gradient_norm=1.0, discriminator_gradient_norm=torch.tensor(2.0))
+    known = scheduler._run.known
+    assert {signal.name for signal in LOOP_SIGNALS} <= set(scheduler._run.signals(6, scheduler._in_force))
+    assert -1 < known["generator_move"][0] < 1
+    assert scheduler.controls.penalty_weight == float(scheduler.proposed.penalty_weight[0])
+    assert not loop.scheduler(policy(signals=("progress", "logit_gap")))._moves
+
+
+def test_quality_gives_its_signals_and_a_reward():
+    loop = Loop()
+    parts = ("distance", "floor", "precision", "coverage", "sliced_wasserstein")
+    for name in NEED_QUALITY:
+        scheduler = loop.scheduler(name, quality=parts)
+        for step in range(4):
+            told = {
+                "distance": 1 / (1 + step),
+                "floor": 0.1,
+                "precision": 0.5,
+                "coverage": 0.5,
+                "sliced_wasserstein": 1,
+            }
+            scheduler.step(**loop.round(), quality=told)
+        assert scheduler._run.reward[0] == pytest.approx(np.log(2.0), abs=0.02)
+        assert scheduler._run.known["distance_from_start"][0] == pytest.approx(np.log(0.5) / 3)
+
+
+# Which schedulers can work
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_every_scheduler_by_name_that_needs_no_quality(name):
+    loop = Loop()
+    scheduler = loop.scheduler(name, knobs=("generator_lr", "discriminator_lr", "ratio", "loss", "penalty_weight"))
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a random scheduler may well make it worse
+        for _ in range(12):
+            controls = scheduler.step(**loop.round())
+            seen.append((controls.generator_lr, controls.discriminator_lr))
+    assert np.isfinite(seen).all() and np.all(np.array(seen) <= 10) and np.all(np.array(seen) >= 1 / 30 - 1e-9)
+
+
+def test_tuned_schedules_get_the_absolute_rates():
+    scheduler = Loop().scheduler("tuned-constant", bounds=(1 / 30, 30))
+    wanted = make_scheduler("tuned-constant").schedule
+    assert scheduler.get_last_lr() == pytest.approx([wanted.generator_lr[0], wanted.discriminator_lr[0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "error", "words"),
+    [
+        ("pbt", {}, InvalidValueError, "8 GANs side by side"),
+        ("default", {}, InvalidValueError, r"quality metric .*coverage.*quality=\("),
+        ("default", {"quality": ("distance",)}, InvalidValueError, "distance_to_floor"),
+        ("ucb", {}, InvalidValueError, "distance_change"),
+        ("gap-awar", {}, UnknownNameError, "gap-aware"),
+        ("constant", {"loss": "hing"}, UnknownNameError, "hinge"),
+        ("constant", {"ratio": "4:1"}, UnknownNameError, "ratio"),
+        ("constant", {"mode": "on"}, UnknownNameError, "mode"),
+        ("constant", {"knobs": ("lr",)}, UnknownNameError, "knob"),
+        ("constant", {"quality": ("fid",)}, UnknownNameError, "quality"),
+        ("constant", {"total_steps": 0}, InvalidValueError, "total_steps is 0"),
+        ("constant", {"interval": 1.5}, InvalidValueError, "interval is 1.5"),
+        ("constant", {"bounds": (2, 3)}, InvalidValueError, "bounds"),
+        (3, {}, InvalidValueError, "give a name"),
+    ],
+)
+def test_what_cannot_work_is_refused_when_it_is_made(name, options, error, words):
+    with pytest.raises(error, match=words):
+        Loop().scheduler(name, **options)
+
+
+def test_optimizers_that_are_none_are_refused():
+    loop = Loop()
+    with pytest.raises(InvalidValueError, match="its own"):
+        GANScheduler("constant", loop.g, loop.g, total_steps=1)
+    with pytest.raises(InvalidValueError, match="no param_groups"):
+        GANScheduler("constant", loop.generator, loop.d, total_steps=1)
+    loop.g.param_groups[0]["lr"] = 0.0
+    with pytest.raises(InvalidValueError, match="above 0"):
+        loop.scheduler("constant")
+
+
+# Modes, knobs
+
+
+def test_log_mode_changes_nothing():
+    loop = Loop()
+    before = copy.deepcopy(loop.g.state_dict()), copy.deepcopy(loop.d.state_dict())
+    scheduler = loop.scheduler("ttur", mode="log")
+    controls = scheduler.step()
+    controls = scheduler.step(real_logits=logits(1.0), fake_logits=logits(0.0))
+    assert (loop.g.state_dict(), loop.d.state_dict()) == before
+    assert (controls.generator_lr, controls.discriminator_lr) == (1.0, 1.0)
+    assert scheduler.proposed.discriminator_lr[0] == 2.0
+
+
+def test_discriminator_mode_leaves_the_generator_alone():
+    loop = Loop()
+    knobs = ("discriminator_lr", "generator_lr", "adversarial_weight", "ratio")
+    scheduler = loop.scheduler("ttur", mode="discriminator", knobs=knobs)
+    assert scheduler.get_last_lr() == pytest.approx([1e-2, 4e-2]) and "initial_lr" not in loop.g.param_groups[0]
+    assert scheduler.controls.adversarial_weight == 0.5 and scheduler.controls.generator_lr == 1.0
+    assert Loop().scheduler("ttur", mode="discriminator").controls.adversarial_weight == 1.0
+
+
+def test_only_what_the_loop_follows_is_changed_and_told():
+    controls = Loop().scheduler("wgan-gp").controls
+    assert (controls.discriminator_steps, controls.loss, controls.penalty_weight) == (1, "non-saturating", 0.0)
+    controls = Loop().scheduler("wgan-gp", knobs=("ratio", "penalty_weight", "loss")).controls
+    assert (controls.discriminator_steps, controls.loss, controls.penalty_weight) == (5, "wgan", 0.1)
+
+
+def test_penalty_weights_beyond_the_range_of_controls_are_kept():
+    scheduler = Loop().scheduler("ada", penalty_weight=150.0, knobs=("penalty_weight",))
+    assert scheduler.controls.penalty_weight == pytest.approx(150)
+
+
+# Health, safeguard
+
+
+def feed(scheduler, intervals, **given):
+    for _ in range(intervals * scheduler.options.interval):
+        controls = scheduler.step(**given)
+    return controls
+
+
+def healthy(scheduler, intervals=12):
+    return feed(scheduler, intervals, real_logits=logits(0.1), fake_logits=logits(0.0).flip(0), discriminator_loss=1.3)
+
+
+def long(name="ttur", loop=None, **options):
+    return (loop or Loop()).scheduler(name, total_steps=100, **options)
+
+
+def test_divergence_is_told_and_the_users_constants_return():
+    scheduler = long()
+    assert healthy(scheduler).advice.status == "ok"
+    with pytest.warns(UserWarning, match="your own constants hold"):
+        controls = feed(scheduler, 1, discriminator_loss=float("nan"), generator_loss=torch.tensor(float("inf")))
+    assert controls.advice.status == "diverged" and controls.advice.roll_back_to == 24 and controls.fallen_back
+    assert scheduler.get_last_lr() == [1e-2, 2e-2]
+    assert healthy(scheduler, 1).fallen_back
+    scheduler.rearm()
+    assert not healthy(scheduler, 1).fallen_back and scheduler.get_last_lr() == pytest.approx([5e-3, 4e-2])
+
+
+def test_weights_that_are_not_finite_are_told_if_they_are_measured():
+    loop = Loop()
+    scheduler = long(loop=loop, measure_moves=True)
+    healthy(scheduler, 1)
+    with torch.no_grad():
+        loop.generator[0].weight[0, 0] = float("nan")
+    with pytest.warns(UserWarning, match="diverged"):
+        assert healthy(scheduler, 1).advice.status == "diverged"
+
+
+def test_a_skipped_step_of_mixed_precision_is_no_divergence():
+    scheduler = long(strict=True)
+    for step in range(20):
+        inf = float("inf") if step == 5 else 1.0
+        controls = scheduler.step(generator_gradient_norm=inf, discriminator_gradient_norm=torch.tensor(inf))
+        assert controls.advice.status == "ok"
+    assert scheduler._run.known["gradient_ratio"][0] == 0
+
+
+def test_saturation_is_told_and_falls_back_only_if_it_was_better_once():
+    apart = {"real_logits": logits(5.0), "fake_logits": logits(-5.0)}
+    from_the_start = long()
+    controls = feed(from_the_start, PATIENCE, **apart)
+    assert controls.advice.status == "saturated" and not controls.fallen_back
+    scheduler = long()
+    healthy(scheduler)
+    assert feed(scheduler, PATIENCE - 1, **apart).advice.status == "ok"
+    with pytest.warns(UserWarning, match="saturated"):
+        assert feed(scheduler, 1, **apart).fallen_back
+    assert feed(long(loss="wgan"), 5, **apart).advice.status != "saturated"
+
+
+def test_a_loss_alone_tells_saturation_too():
+    assert feed(long(), PATIENCE, discriminator_loss=0.01).advice.status == "saturated"
+
+
+def test_samples_that_are_all_alike_are_told():
+    scheduler = long()
+    healthy(scheduler)
+    alike = {"real_logits": logits(0.1), "fake_logits": logits(0.1, spread=0.01)}
+    with pytest.warns(UserWarning, match="all alike"):
+        controls = feed(scheduler, PATIENCE, **alike)
+    assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 24
+
+
+def test_networks_that_chase_each_other_are_told():
+    scheduler = long()
+    right, wrong = ((logits(gap), logits(-gap).flip(0)) for gap in (0.4, -0.6))
+    for interval in range(22):
+        real, fake = wrong if interval in (0, 1, 2, 3, 12, 18, 19) else right
+        assert feed(scheduler, 1, real_logits=real, fake_logits=fake).advice.status == "ok"
+        if interval == 18:
+            break
+    with pytest.warns(UserWarning, match="wrongly in 3 of the last 10"):
+        controls = feed(scheduler, 2, real_logits=wrong[0], fake_logits=wrong[1])
+    assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 36
+
+
+def test_quality_that_gets_worse_is_told_by_the_stated_margin():
+    scheduler = long(quality=("distance",), margin=2.0)
+    feed(scheduler, 2, quality=1.0)
+    assert feed(scheduler, 5, quality=1.9).advice.status == "ok"
+    with pytest.warns(UserWarning, match="2.5 times its best"):
+        assert feed(scheduler, PATIENCE, quality=2.5).advice.status == "collapsing"
+
+
+def test_without_safeguard_there_is_only_advice():
+    scheduler = long(safeguard=False)
+    controls = feed(scheduler, 1, discriminator_loss=float("nan"))
+    assert controls.advice.status == "diverged" and not controls.fallen_back and controls.discriminator_lr == 2.0
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"real_logits": torch.ones(3)},
+        {"real_logits": "many", "fake_logits": torch.ones(3)},
+        {"real_logits": torch.zeros(0), "fake_logits": torch.zeros(0)},
+        {"real_logits": [torch.ones(3)], "fake_logits": [torch.ones(3)] * 2},
+        {"real_logits": torch.ones(3, dtype=torch.complex64), "fake_logits": torch.ones(3)},
+        {"discriminator_loss": "low"},
+        {"generator_loss": []},
+        {"quality": -1.0},
+        {"quality": {"fid": 3.0}},
+        {"quality": float("nan")},
+    ],
+)
+def test_what_cannot_be_used_is_left_out_with_one_warning_or_an_error_if_strict(given):
+    scheduler = long()
+    with pytest.warns(RuntimeWarning, match="step was given") as caught:
+        for _ in range(4):
+            scheduler.step(**given)
+    assert len(caught) == 1 and scheduler.controls.advice.status == "ok"
+    with pytest.raises(InvalidValueError, match="step was given"):
+        long(strict=True).step(**given)
+
+
+def test_more_steps_than_there_are_keep_the_last_controls():
+    scheduler = Loop().scheduler("cosine", total_steps=4)
+    feed(scheduler, 2)
+    last = scheduler.get_last_lr()
+    with pytest.warns(RuntimeWarning, match="once a round"):
+        scheduler.step()
+    assert scheduler.get_last_lr() == last
+    with pytest.raises(InvalidValueError, match="total_steps=1 "):
+        feed(Loop().scheduler("cosine", total_steps=1, strict=True), 2)
+
+
+def test_a_scheduler_that_fails_gives_the_run_back():
+    class Failing(Scheduler):
+        def propose(self, situation):
+            if situation.progress[0] > 0:
+                raise ZeroDivisionError("by a test")
+            return situation.base.replace(generator_lr=np.array([2.0]))
+
+    class FailingAtOnce(Scheduler):
+        def propose(self, situation):
+            return situation.signals["nothing"]
+
+    scheduler = Loop().scheduler(Failing())
+    with pytest.warns(RuntimeWarning, match="by a test"):
+        controls = feed(scheduler, 1)
+    assert controls.fallen_back and scheduler.get_last_lr() == [1e-2, 2e-2] and "by a test" in controls.advice.message
+    assert feed(scheduler, 1).advice.message.endswith("; your own constants hold")
+    with pytest.raises(SchedulerError, match="failed at step 0"):
+        Loop().scheduler(FailingAtOnce())
+    with pytest.raises(SchedulerError, match="by a test"):
+        feed(Loop().scheduler(Failing(), strict=True), 1)
+
+
+def test_someone_else_who_changes_the_rates_is_noticed():
+    loop = Loop()
+    scheduler = loop.scheduler("constant")
+    other = torch.optim.lr_scheduler.ConstantLR(loop.g, factor=0.5)
+    del other
+    with pytest.warns(RuntimeWarning, match="something else"):
+        feed(scheduler, 1)
+
+
+# Resuming
+
+
+@pytest.mark.parametrize("stop", [0, 4, 5])
+@pytest.mark.parametrize("name", [*ALONE, "policy", "moves", "ucb", "default"])
+def test_a_run_that_is_resumed_goes_on_exactly(name, stop, tmp_path):
+    made = {"policy": policy(), "moves": policy(actions="moves", hidden=0)}.get(name, name)
+    knobs = ("generator_lr", "discriminator_lr", "penalty_weight")
+    parts = ("distance", "floor", "precision", "coverage", "sliced_wasserstein") if name in NEED_QUALITY else ()
+    options = {"knobs": knobs, "seed": 3, "quality": parts, "safeguard": False}
+
+    def go_on(loop, scheduler, steps):
+        for step in steps:
+            quality = {part: 1 / (1 + step) for part in parts} or None
+            controls = scheduler.step(**loop.round(), generator_gradient_norm=1.0, quality=quality)
+            yield controls, scheduler._run.known
+
+    loop = Loop()
+    scheduler = loop.scheduler(made, **options)
+    seen = list(go_on(loop, scheduler, range(stop)))
+    state = {"loop": loop, "scheduler": scheduler.state_dict(), "g": loop.g.state_dict(), "d": loop.d.state_dict()}
+    torch.save({key: value for key, value in state.items() if key != "loop"}, tmp_path / "state.pt")
+    resumed = copy.deepcopy(loop)
+    seen += list(go_on(loop, scheduler, range(stop, 12)))
+
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)
+    for optimizer, own in ((resumed.g, "g"), (resumed.d, "d")):
+        optimizer.param_groups[0].pop("initial_lr")
+        optimizer.param_groups[0]["lr"] = 1e-2 if own == "g" else 2e-2  # as a new process would make it
+    again = resumed.scheduler(made, **{**options, "seed": 9})
+    resumed.g.load_state_dict(kept["g"])
+    resumed.d.load_state_dict(kept["d"])
+    again.load_state_dict(kept["scheduler"])
+    assert list(go_on(resumed, again, range(stop, 12))) == seen[stop:]
+
+
+def test_a_state_of_another_scheduler_or_run_is_refused_and_changes_nothing():
+    scheduler = Loop().scheduler("gap-aware")
+    healthy(scheduler, 2)
+    before = repr(scheduler.state_dict())
+    for other in (
+        Loop().scheduler("plateau"),
+        Loop().scheduler("gap-aware", total_steps=13),
+        Loop().scheduler("gap-aware", loss="hinge"),
+        Loop().scheduler("gap-aware", mode="log"),
+    ):
+        with pytest.raises(InvalidValueError, match="state is of another"):
+            scheduler.load_state_dict(other.state_dict())
+    good = scheduler.state_dict()
+    with pytest.raises(InvalidValueError, match="state is of another"):
+        Loop().scheduler(policy(seed=1)).load_state_dict(Loop().scheduler(policy(seed=2)).state_dict())
+    for key in good:
+        with pytest.raises(InvalidValueError):
+            scheduler.load_state_dict({name: value for name, value in good.items() if name != key})
+        with pytest.raises(InvalidValueError):
+            scheduler.load_state_dict({**good, key: "damaged"})
+    for *way, last in (["controls", "list", 1], ["scheduler", "_average"], ["run", "monitor"], ["run", "_best"]):
+        damaged = place = copy.deepcopy(good)
+        for key in way:
+            place = place[key]
+        place[last] = {"object": {"x": 1}}
+        with pytest.raises(InvalidValueError):
+            scheduler.load_state_dict(damaged)
+    assert repr(scheduler.state_dict()) == before
+
+
+def test_a_scheduler_whose_state_is_unknown_says_so():
+    class Odd(Scheduler):
+        def begin(self, seeds):
+            self.seen = {1, 2}
+
+        def propose(self, situation):
+            return situation.base
+
+    with pytest.raises(InvalidValueError, match=r"Odd.seen is a set"):
+        Loop().scheduler(Odd()).state_dict()
+
+
+# Around the loop
+
+
+def test_gradient_scaling_and_autocast():
+    loop = Loop()
+    scaler = torch.amp.GradScaler("cpu")
+    scheduler = loop.scheduler(policy(), total_steps=8, strict=True)
+    for step in range(8):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            real, fake = loop.discriminator(torch.randn(16, 2)), loop.discriminator(torch.randn(16, 2))
+            loss = torch.nn.functional.softplus(-real).mean() + torch.nn.functional.softplus(fake).mean()
+            loop.d.zero_grad()
+            scaler.scale(loss * (float("inf") if step == 3 else 1)).backward()
+            scaler.step(loop.d)  # the fourth is left out
+            scaler.update()
+            controls = scheduler.step(real_logits=real, fake_logits=fake, discriminator_loss=loss)
+    assert controls.advice.status == "ok" and "pair_accuracy" in scheduler._run.known
+
+
+def test_schedulers_decide_in_full_precision_whatever_the_loop_uses():
+    class Watching(Scheduler):
+        def propose(self, situation):
+            self.mixed = torch.is_autocast_enabled("cpu")
+            return situation.base
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scheduler = Loop().scheduler(Watching())
+        assert torch.is_autocast_enabled("cpu") and not scheduler.scheduler.mixed
+
+
+def test_gradient_accumulation_is_one_step_a_round():
+    loop = Loop()
+    scheduler = loop.scheduler("constant", interval=1)
+    loop.d.zero_grad()
+    reals, fakes = [], []
+    for _ in range(4):
+        reals.append(loop.discriminator(torch.randn(4, 2)))
+        fakes.append(loop.discriminator(torch.randn(4, 2)))
+        (fakes[-1].mean() - reals[-1].mean()).backward()
+    loop.d.step()
+    scheduler.step(real_logits=torch.cat(reals), fake_logits=torch.cat(fakes))
+    assert scheduler.last_step == 1 and "logit_gap" in scheduler._run.known
+
+
+def test_compiled_networks_and_inference_mode():
+    loop = Loop()
+    compiled = torch.compile(loop.discriminator, backend="eager")
+    scheduler = loop.scheduler("gap-aware", strict=True)
+    for step in range(4):
+        with torch.inference_mode(step % 2 == 0):
+            scheduler.step(real_logits=compiled(torch.randn(8, 2)), fake_logits=compiled(torch.randn(8, 2)))
+    assert "pair_accuracy" in scheduler._run.known
+
+
+def test_nothing_is_kept_of_what_is_given():
+    import gc
+    import weakref
+
+    scheduler = Loop().scheduler("constant", interval=4)
+    given = torch.randn(8, requires_grad=True) * 2
+    held = weakref.ref(given)
+    scheduler.step(real_logits=given, fake_logits=given, discriminator_loss=given.mean())
+    del given
+    gc.collect()
+    assert held() is None
+
+
+def test_nothing_is_read_back_between_decisions():
+    """Reading a meta tensor back fails, as there is nothing in it: what works on them never waits for a device."""
+    scheduler = Loop().scheduler("constant", interval=3, strict=True)
+    there = torch.ones(8, 1, device="meta")
+    for _ in range(2):
+        scheduler.step(
+            real_logits=there, fake_logits=there, discriminator_loss=there.mean(), generator_loss=there.mean()
+        )
+    with pytest.raises((RuntimeError, NotImplementedError)):
+        scheduler.step(real_logits=there, fake_logits=there)
+
+
+def test_quality_that_is_announced_and_missing_is_noticed():
+    scheduler = Loop().scheduler("ucb", quality=("distance",))
+    with pytest.warns(RuntimeWarning, match="without: distance") as caught:
+        feed(scheduler, 3, discriminator_loss=1.3)
+    assert len(caught) == 1
+
+
+def test_a_writer_that_fails_does_not_end_the_run():
+    class Full:
+        def add_scalar(self, name, value, step):
+            raise OSError("no space left")
+
+    with pytest.warns(RuntimeWarning, match="no space left"):
+        scheduler = Loop().scheduler("ttur", writer=Full())
+    assert feed(scheduler, 1).discriminator_lr == 2.0
+
+
+def test_tensorboard_takes_it(tmp_path):
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(tmp_path) as writer:
+        feed(Loop().scheduler("cosine", writer=writer), 2, discriminator_loss=torch.tensor(1.3))
+    assert list(tmp_path.glob("events*"))
+
+
+def test_the_writer_gets_controls_advice_and_signals():
+    class Writer(list):
+        def add_scalar(self, name, value, step):
+            self.append((name, value, step))
+
+    writer = Writer()
+    scheduler = Loop().scheduler("ttur", writer=writer)
+    feed(scheduler, 1, real_logits=logits(1.0), fake_logits=logits(0.0))
+    assert ("gan_scheduler/discriminator_lr", 2.0, 0) in writer and ("gan_scheduler/status", 0, 2) in writer
+    assert "gan_scheduler/signals/pair_accuracy" in {name for name, _, step in writer if step == 2}
+
+
+WORKER = """
+import sys, torch, torch.distributed as dist, numpy as np
+rank = int(sys.argv[1])
+dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
+from metagan_rl import GANScheduler
+networks = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+g, d = (torch.optim.Adam(network.parameters(), 1e-2) for network in networks)
+scheduler = GANScheduler("random", g, d, total_steps=8, interval=2, seed=rank)
+rates = [scheduler.get_last_lr()]
+for step in range(8):
+    scheduler.step(discriminator_loss=1.0 if rank else float("nan") if step > 5 else 1.3)
+    rates.append(scheduler.get_last_lr())
+print(rates, scheduler.controls.advice.status, scheduler.controls.advice.roll_back_to, scheduler.controls.fallen_back)
+dist.destroy_process_group()
+"""
+
+
+def test_all_processes_follow_the_first(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", WORKER]
+    workers = [
+        subprocess.Popen([*command, str(rank), f"file://{tmp_path}/meet"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+        for rank in range(2)
+    ]
+    outputs = [worker.communicate(timeout=100) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0] and outputs[0][0].rstrip().endswith("diverged 6 True")
+
+
+# Importing
+
+
+def test_the_plug_in_needs_torch_and_numpy_only():
+    code = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("gymnasium", "stable_baselines3", "sb3_contrib", "scipy", "sklearn", "safetensors", "tensorboard",
+                    "tyro", "rich", "jinja2", "matplotlib"):
+            raise ImportError(name + " is refused by a test")
+import torch
+g, d = (torch.optim.Adam(torch.nn.Linear(2, 2).parameters(), 1e-2) for _ in range(2))
+sys.meta_path.insert(0, Refuse())
+from metagan_rl import GANScheduler
+GANScheduler("cosine", g, d, total_steps=4).step()
+assert "gymnasium" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_environments_are_known_whichever_is_imported_first():
+    code = """
+import metagan_rl, sys
+from importlib.util import find_spec
+assert find_spec("gymnasium") is not None and "gymnasium" not in sys.modules
+import gymnasium
+assert "MetaGAN/Planar-v0" in gymnasium.registry
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_policy_file_is_found_by_its_path(tmp_path):
+    save_policy(tmp_path / "mine.safetensors", policy())
+    loop = Loop()
+    assert loop.scheduler(tmp_path / "mine.safetensors").name == "mine"
+    assert loop.scheduler(str(tmp_path / "mine.safetensors")).proposed.generator_lr == pytest.approx(
+        loop.scheduler(policy()).proposed.generator_lr
+    )

@@ -1,0 +1,188 @@
+"""Policy files that are damaged or tampered with: refused with one line, or read; no code of theirs is run."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+
+from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
+from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
+from metagan_rl.agents.tuned import load_schedule
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.errors import FileFormatError
+from metagan_rl.signals import LOOP_SIGNALS
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    signals = tuple(signal.name for signal in LOOP_SIGNALS)
+    config = PolicyConfig(("generator_lr", "ratio"), "both", signals, True, 4, (3,))
+    torch.manual_seed(0)
+    codec = ActionCodec(config.knobs, config.actions, config.control)
+    network = PolicyNetwork(len(signals) + 4, config, codec.choices)
+    path = tmp_path_factory.mktemp("policies") / "policy.safetensors"
+    save_policy(path, PolicyScheduler(config, network.state_dict(), {"gan_updates": 3}))
+    return path.read_bytes()
+
+
+def read(path, content):
+    """Whether it could be read; anything but a FileFormatError is the test's failure."""
+    path.write_bytes(content)
+    try:
+        load_policy(path)
+    except FileFormatError as error:
+        assert "\n" not in str(error) or len(str(error)) < 2000
+        return False
+    return True
+
+
+def rebuilt(whole, change):
+    """The file with its header's own part changed."""
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    record = json.loads(header["__metadata__"]["metagan_rl"])
+    header["__metadata__"]["metagan_rl"] = change(record)
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + whole[8 + length :]
+
+
+def test_a_whole_file_is_read(whole, tmp_path):
+    assert read(tmp_path / "policy.safetensors", whole)
+    assert read(tmp_path / "policy.safetensors", rebuilt(whole, json.dumps))
+
+
+def test_flipped_bytes(whole, tmp_path):
+    rng = np.random.default_rng(0)
+    (length,) = struct.unpack("<Q", whole[:8])
+    for _ in range(400):
+        damaged = bytearray(whole)
+        for place in rng.integers(8 + length if rng.uniform() < 0.9 else len(whole), size=rng.integers(1, 4)):
+            damaged[place] ^= 1 << int(rng.integers(8))
+        read(tmp_path / "policy.safetensors", bytes(damaged))
+
+
+def test_truncations(whole, tmp_path):
+    rng = np.random.default_rng(1)
+    for length in (0, 1, 7, 8, 9, len(whole) - 1, *rng.integers(len(whole), size=100)):
+        assert not read(tmp_path / "policy.safetensors", whole[:length])
+
+
+CONFIG_VALUES = {
+    "hidden": [-1, 10**9, 10**30, 1.5, "4", None, True, [4], {}],
+    "layers": [[10**9], [-3], ["3"], [[3]], 3, "33", None, [0], [1e400], []],
+    "knobs": [[], ["lr"], [["generator_lr"]], "ratio", None, 7, {"generator_lr": 1}],
+    "signals": [[], ["progress"], ["nothing"], [["progress"]], [None], None, "progress"],
+    "control": ["neither", None, ["both"], 3],
+    "actions": ["wild", None, ["discrete"], "continuous"],
+    "trial_memory": ["yes", None, False, 1],
+    "greedy": ["yes", None, 1],
+    "more": [1],
+}
+
+
+@pytest.mark.parametrize("name", CONFIG_VALUES)
+def test_a_configuration_that_was_tampered_with(name, whole, tmp_path):
+    for value in CONFIG_VALUES[name]:
+        change = lambda record, value=value: json.dumps({**record, "config": {**record["config"], name: value}})  # noqa: E731
+        assert not read(tmp_path / "policy.safetensors", rebuilt(whole, change)), value
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: "not JSON",
+        lambda record: "[" * 100_000,
+        lambda record: json.dumps([record]),
+        lambda record: json.dumps({**record, "version": 99}),
+        lambda record: json.dumps({**record, "version": None}),
+        lambda record: json.dumps({**record, "version": [1]}),
+        lambda record: json.dumps({**record, "format": "another"}),
+        lambda record: json.dumps({**record, "config": None}),
+        lambda record: json.dumps({**record, "metadata": 3}),
+        lambda record: json.dumps({**record, "metadata": {"gan_updates": float("inf")}}),
+        lambda record: json.dumps({**record, "metadata": {"gan_updates": "many"}}),
+        lambda record: json.dumps({**record, "metadata": {"gan_updates": [1]}}),
+    ],
+)
+def test_a_header_that_was_tampered_with(change, whole, tmp_path):
+    assert not read(tmp_path / "policy.safetensors", rebuilt(whole, change))
+
+
+def test_weights_that_are_no_numbers_or_of_another_kind(whole, tmp_path):
+    import safetensors.torch
+
+    policy = load_policy(_written(tmp_path, whole))
+    header = {"metagan_rl": json.dumps(policy.state())}
+    for change in (
+        lambda w: w * float("nan"),
+        lambda w: w.long(),
+        lambda w: w.to(torch.complex64),
+        lambda w: w[..., :0],
+    ):
+        weights = {name: change(tensor) for name, tensor in policy.network.state_dict().items()}
+        content = safetensors.torch.save(weights, metadata=header)
+        assert not read(tmp_path / "damaged.safetensors", content)
+
+
+SCHEDULE = {
+    "generator_lr": [1e-3, 1e-4],
+    "discriminator_lr": [1e-3, 1e-4],
+    "hold": 0.5,
+    "ratio": "1:1",
+    "loss": "hinge",
+    "penalty_weight": 0.1,
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        json.dumps({"kind": "metagan-rl schedule", "schedule": []}),
+        json.dumps({"kind": "another", "schedule": SCHEDULE}),
+        json.dumps({"kind": "metagan-rl schedule", "schedule": SCHEDULE, "metadata": {"gan_updates": float("inf")}}),
+        *(
+            json.dumps({"kind": "metagan-rl schedule", "schedule": {**SCHEDULE, name: value}})
+            for name, value in [
+                ("generator_lr", [1e-3]),
+                ("generator_lr", [1e-3, "fast"]),
+                ("generator_lr", 1e-3),
+                ("discriminator_lr", [1e-3, float("nan")]),
+                ("hold", "half"),
+                ("ratio", ["1:1"]),
+                ("loss", "hing"),
+                ("penalty_weight", -1),
+                ("switch", "late"),
+                ("more", 1),
+            ]
+        ),
+    ],
+)
+def test_schedules_that_were_tampered_with(content, tmp_path):
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps({"kind": "metagan-rl schedule", "schedule": SCHEDULE}))
+    assert load_schedule(path).schedule.loss == "hinge"
+    path.write_text(content)
+    with pytest.raises(FileFormatError):
+        load_schedule(path)
+
+
+def test_a_pickle_is_not_a_policy_file(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save(Evil(), tmp_path / "evil.safetensors")
+    with pytest.raises(FileFormatError):
+        load_policy(tmp_path / "evil.safetensors")
+    assert not (tmp_path / "ran").exists()
+
+
+def _written(folder, content):
+    (folder / "whole.safetensors").write_bytes(content)
+    return folder / "whole.safetensors"
