@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -202,6 +200,8 @@ def write_tensors(
     path: str | os.PathLike[str], kind: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
     """Writes tensors with a JSON record, and a digest of both that tells a changed file."""
+    import safetensors.torch  # here, because populations import this file, and need torch and NumPy alone
+
     head = {"format": kind, "version": VERSION, "record": dict(record), "sha256": _digest(record, tensors)}
     ready = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
     write_whole(path, safetensors.torch.save(ready, metadata={"metagan_rl": json.dumps(head, sort_keys=True)}))
@@ -213,6 +213,8 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
     Raises:
         FileFormatError: the file is missing, truncated, changed, or of another kind or version.
     """
+    import safetensors
+
     path = Path(path)
     if not path.is_file():
         raise FileFormatError(f"there is no {kind} file {path}; metagan-rl meta-init writes one")
