@@ -17,11 +17,12 @@ from metagan_rl import __version__
 from metagan_rl.agents import load_policy, make_scheduler
 from metagan_rl.agents.policy import shipped_policies, shipped_policy
 from metagan_rl.agents.scheduler import scheduler_names
+from metagan_rl.agents.tuned import FOLDER as SCHEDULES
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.cells import Batch, key, run_batch
 from metagan_rl.experiments.records import read_rows
-from metagan_rl.experiments.references import ORACLE, load_references
+from metagan_rl.experiments.references import ORACLE, load_references, references_file
 from metagan_rl.experiments.samples import RESERVED, SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.meta_init import load_meta_init
@@ -231,10 +232,12 @@ def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror or error}; what is there stays usable") from error
 
 
-def _policy_files(config: BenchmarkConfig) -> list[tuple[str, Path]]:
-    """All policies that take part: those given as files and those that come with the package."""
+def _files_behind(config: BenchmarkConfig) -> list[tuple[str, Path]]:
+    """Files that schedulers are made of, by name: policies, tuned schedules, the oracle's references."""
     shipped = [(name, shipped_policy(name)) for name in config.schedulers if name in shipped_policies()]
-    return [*shipped, *((name, Path(path)) for name, path in config.policies)]
+    tuned = [(name, SCHEDULES / f"{name}.json") for name in config.schedulers if (SCHEDULES / f"{name}.json").exists()]
+    found = [(ORACLE, references_file(config.suite, config.split))] if ORACLE in config.schedulers else []
+    return [*shipped, *tuned, *found, *((name, Path(path)) for name, path in config.policies)]
 
 
 def _file_digest(path: str | Path) -> str:
@@ -250,7 +253,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             "interval_updates": config.interval_updates,
             "tasks": config.tasks,
             "version": __version__,
-            "policies": {name: _file_digest(path) for name, path in _policy_files(config)},
+            "policies": {name: _file_digest(path) for name, path in _files_behind(config)},
             "initial_weights": _file_digest(config.initial_weights) if config.initial_weights else None,
         }
         for config in configs

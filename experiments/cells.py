@@ -179,7 +179,7 @@ def _results(runs: Runs, trace: Trace, scheduler: Scheduler, searched: int) -> I
             "diverged": bool(diverged[member]),
             **{name: np.mean([values[member] for values in trace.stability[name]]) for name in STABILITY_TERMS},
             "updates": updates,
-            "extra_updates": (scheduler.members - 1 + searched) * updates,  # of the run's other GANs
+            "extra_updates": (scheduler.members - 1 + searched) * updates,  # beside the run's own
             "tuning_updates": scheduler.cost,  # spent once, for all runs
             "version": __version__,
             "error": None,

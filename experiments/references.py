@@ -37,7 +37,7 @@ class Room:
 
     Attributes:
         untuned: distance of the median random constant, positive.
-        oracle: distance of the best schedule that random search found on this task, on seeds it was not chosen by.
+        oracle: distance of the best schedule that was found for this task, on seeds it was not chosen by.
     """
 
     untuned: float
@@ -90,6 +90,11 @@ def share_of_room(distance: float, room: Room) -> float:
     return float(np.log(room.untuned / distance) / np.log(room.untuned / room.oracle))
 
 
+def references_file(suite: str, split: str, folder: str | Path | None = None) -> Path:
+    """Where a split's references are, if it has any."""
+    return Path(FOLDER if folder is None else folder) / f"{suite}-{split}.json"
+
+
 def load_references(suite: str, split: str, folder: str | Path | None = None) -> References:
     """Reads what was measured on a split.
 
@@ -104,7 +109,7 @@ def load_references(suite: str, split: str, folder: str | Path | None = None) ->
     Raises:
         FileFormatError: the file is damaged or of another kind, or was measured on other tasks.
     """
-    path = Path(FOLDER if folder is None else folder) / f"{suite}-{split}.json"
+    path = references_file(suite, split, folder)
     if suite not in SUITES or not path.is_file():
         return References(suite, split)
     try:

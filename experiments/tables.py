@@ -204,7 +204,7 @@ def what_ranking_shows(ranking: Ranking) -> str:
     if ranking.scored:
         told = (
             "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
-            "oracle): 0 is the median random constant, 1 the best schedule that random search on that very task found. "
+            "oracle): 0 is the median random constant, 1 the best schedule that was found for that very task. "
             "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one "
             "seed a task), the second what other tasks of the same kind would give. Optimality gap: mean of 1 - score, "
             f"the score cut off at -1 and 1. Scores are of {ranking.scored} of {ranking.tasks} tasks"

@@ -321,6 +321,10 @@ def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, mon
     for curve in curves:
         if curve["scheduler"] == "oracle":
             assert curve["loss"][0] == found.schedules[curve["task"]].loss
+    path = tmp_path / "short-test.json"
+    path.write_text(path.read_text().replace('"trials": 4', '"trials": 5'))
+    with pytest.raises(FileFormatError, match="never mixed"):  # another search may have found other schedules
+        run_benchmark(BenchmarkConfig(short_suite, "test", ("oracle",), seeds=2), tmp_path / "out", workers=0)
 
 
 def test_fewer_tasks_are_the_first_of_each_family_and_tag():
