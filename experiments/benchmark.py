@@ -1,7 +1,8 @@
 """The benchmark: every scheduler on the same tasks with the same GAN seeds, one row for each run.
 
-A cell is (task, seed, scheduler). Cells of one scheduler and one seed are run together, as one population, in batches
-that depend on the chosen tasks alone; so rows are the same whoever else is compared, and rows can be added later.
+A cell is (task, seed, scheduler). Cells of one scheduler on tasks of one shape are run together, as one population: some
+tasks with a block of seeds. Batches depend on the chosen tasks and seeds alone; so rows are the same whoever else is
+compared, and rows can be added later.
 """
 
 import hashlib
@@ -26,11 +27,14 @@ from metagan_rl.experiments.references import ORACLE, load_references, reference
 from metagan_rl.experiments.samples import RESERVED, SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.meta_init import load_meta_init
+from metagan_rl.populations.population import Shape
 from metagan_rl.tasks import Task, get_suite
 
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
 BATCH = 32
-"""GANs trained together: as many tasks, or fewer of a scheduler that has several GANs for each."""
+"""GANs trained together at most: as many cells, or fewer of a scheduler that has several GANs for each."""
+SEEDS_AT_ONCE = 16
+"""Seeds of a batch at most, where there are few tasks of a shape."""
 TIERS = ("planar", "planar-mixed", "tabular", "digits")
 """Suites whose test splits make up a whole comparison: new parameters and held-out families, shifted conditions, real
 tables, real images."""
@@ -152,8 +156,8 @@ def run_benchmark(
         _write_config(configs, out, command)
         done = _done(out / ROWS)
         batches = [batch for config in configs for batch in _batches(config) if not batch.keys <= done]
-        batches.sort(key=lambda batch: batch.seed)  # a benchmark cut short has whole seeds
-        total = sum(len(batch.tasks) for batch in batches)
+        batches.sort(key=lambda batch: batch.cells[0][1])  # a benchmark cut short has whole seeds
+        total = sum(len(batch.cells) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, (rows, curves, samples) in crew.run(batches):
             _append(out / CURVES, (curve for curve in curves if key(curve) not in done))
@@ -174,29 +178,29 @@ def _batches(config: BenchmarkConfig) -> Iterator[Batch]:
     at_once |= {name: max(1, BATCH // count) for name, count in members.items()}
     found = load_references(config.suite, config.split).schedules
     initial = None if config.initial_weights is None else Path(config.initial_weights).read_bytes()
-    for seed in range(config.seeds):
-        for scheduler, policy in named:
-            own = [task for task in tasks if scheduler != ORACLE or task.name in found]
-            for budget in dict.fromkeys(task.budget for task in own):
-                for some in _parts([task.name for task in own if task.budget == budget], at_once[scheduler]):
-                    wanted = sampled if seed == 0 else ()
-                    yield Batch(
-                        config.suite,
-                        config.split,
-                        some,
-                        seed,
-                        scheduler,
-                        policy,
-                        config.interval_updates,
-                        wanted,
-                        initial,
-                    )
+    for scheduler, policy in named:
+        own = [task for task in tasks if scheduler != ORACLE or task.name in found]
+        for cells in _together(own, config.seeds, at_once[scheduler]):
+            yield Batch(
+                config.suite, config.split, cells, scheduler, policy, config.interval_updates, sampled, initial
+            )
 
 
-def _parts(names: Sequence[str], at_once: int) -> Iterator[tuple[str, ...]]:
-    """Names in batches of so many at most."""
-    for start in range(0, len(names), at_once):
-        yield tuple(names[start : start + at_once])
+def _together(tasks: Sequence[Task], seeds: int, at_once: int) -> Iterator[tuple[tuple[str, int], ...]]:
+    """Cells in groups of so many at most: tasks of one shape and budget, each with the same block of seeds.
+
+    Blocks are powers of two and start at their multiples, so that more seeds are more blocks.
+    """
+    groups: dict[tuple[Shape, int], list[str]] = {}
+    for task in tasks:
+        groups.setdefault((Shape.of(task), task.budget), []).append(task.name)
+    for names in groups.values():
+        room = min(SEEDS_AT_ONCE, max(1, at_once // len(names)))
+        block = 1 << (room.bit_length() - 1)
+        for first in range(0, seeds, block):
+            for start in range(0, len(names), at_once):
+                some = names[start : start + at_once]
+                yield tuple((name, seed) for seed in range(first, min(first + block, seeds)) for name in some)
 
 
 def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:

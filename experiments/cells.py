@@ -1,6 +1,6 @@
 """Cells of the benchmark: what one worker runs at a time, and the rows it comes to.
 
-A cell is (task, seed, scheduler). Cells of one scheduler and one seed are run together, as one population.
+A cell is (task, seed, scheduler). Cells of one scheduler are run together, as one population.
 """
 
 import hashlib
@@ -34,15 +34,15 @@ Result = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Batch:
-    """What one worker runs at a time.
+    """What one worker runs at a time: cells of one scheduler.
 
+    ``cells`` are name of task and seed of each; of those of the first seed on tasks in ``sampled``, points are kept.
     ``policy`` and ``initial_weights`` are contents of files: these may not be where it is run.
     """
 
     suite: str
     split: str
-    tasks: tuple[str, ...]
-    seed: int
+    cells: tuple[tuple[str, int], ...]
     scheduler: str
     policy: bytes | None
     interval_updates: int
@@ -52,7 +52,7 @@ class Batch:
     @property
     def keys(self) -> set[tuple[Any, ...]]:
         """Of its cells, as :func:`key` gives those of their rows."""
-        return {(self.suite, self.split, task, self.seed, self.scheduler) for task in self.tasks}
+        return {(self.suite, self.split, task, seed, self.scheduler) for task, seed in self.cells}
 
     @property
     def searched(self) -> int:
@@ -60,13 +60,14 @@ class Batch:
         return load_references(self.suite, self.split).runs if self.scheduler == ORACLE else 0
 
     def __str__(self) -> str:
-        return f"{self.scheduler}, seed {self.seed}, on {self.suite}-{self.split}: {', '.join(self.tasks)}"
+        tasks, seeds = (", ".join(map(str, dict.fromkeys(names))) for names in zip(*self.cells, strict=True))
+        return f"{self.scheduler} on {self.suite}-{self.split}: {tasks}; seeds {seeds}"
 
     def make_scheduler(self) -> Scheduler:
-        """The scheduler; the oracle is as many schedules as there are tasks."""
+        """The scheduler; the oracle is as many schedules as there are cells."""
         if self.scheduler == ORACLE:
             schedules = load_references(self.suite, self.split).schedules
-            return Candidates([schedules[name] for name in self.tasks])
+            return Candidates([schedules[name] for name, _ in self.cells])
         if self.policy is None:
             return make_scheduler(self.scheduler)
         with _as_file(self.policy) as path:
@@ -107,21 +108,21 @@ def key(row: dict[str, Any]) -> tuple[Any, ...]:
 def run_batch(batch: Batch) -> Result:
     """Runs the cells of a batch; a scheduler that misbehaves gives rows that say so."""
     split = get_suite(batch.suite).split(batch.split)
-    tasks = [split[name] for name in batch.tasks]
+    tasks = [split[name] for name, _ in batch.cells]
+    seeds = [gan_seed(task, seed) for task, (_, seed) in zip(tasks, batch.cells, strict=True)]
     scheduler = batch.make_scheduler()
-    seeds = [gan_seed(task, batch.seed) for task in tasks]
     started = time.monotonic()
     keys = [
-        {
-            "suite": batch.suite,
-            "split": batch.split,
-            "task": task.name,
-            "seed": batch.seed,
-            "scheduler": batch.scheduler,
-        }
-        for task in tasks
+        {"suite": batch.suite, "split": batch.split, "task": name, "seed": seed, "scheduler": batch.scheduler}
+        for name, seed in batch.cells
     ]
-    keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, batch.sampled)
+    members = scheduler.members
+    sampled = {
+        name: range(place * members, (place + 1) * members)
+        for place, (name, seed) in enumerate(batch.cells)
+        if seed == 0 and name in batch.sampled and tasks[place].networks.kind != "dirac"
+    }
+    keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, sampled)
     try:
         runs, trace = drive(
             scheduler,

@@ -9,7 +9,7 @@ Beside them lie, for each task, real points under the name ``real`` and the upda
 import io
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +42,11 @@ class SampleKeeper:
 
     Args:
         suite, split, scheduler: of the runs.
-        wanted: names of the tasks whose points are kept.
+        wanted: names of the tasks whose points are kept, each with the places of its GANs among the runs.
     """
 
-    def __init__(self, suite: str, split: str, scheduler: str, wanted: Collection[str]) -> None:
-        self._suite, self._split, self._scheduler, self._wanted = suite, split, scheduler, frozenset(wanted)
+    def __init__(self, suite: str, split: str, scheduler: str, wanted: Mapping[str, Sequence[int]]) -> None:
+        self._suite, self._split, self._scheduler, self._wanted = suite, split, scheduler, wanted
         self._updates: list[int] = []
         self._tasks: dict[str, Task] = {}
         self._points: dict[str, list[np.ndarray]] = {}
@@ -58,13 +58,8 @@ class SampleKeeper:
         if interval not in {int(np.ceil(share * horizon)) for share in MOMENTS}:
             return
         self._updates.append(interval * runs.interval_updates)
-        best: dict[str, int] = {}
-        for member, task in enumerate(runs.tasks):
-            if task.name in self._wanted and task.networks.kind != "dirac":
-                first = best.setdefault(task.name, member)
-                if runs.quality.distance[member] < runs.quality.distance[first]:
-                    best[task.name] = member
-        for name, member in best.items():
+        for name, members in self._wanted.items():
+            member = min(members, key=lambda place: float(runs.quality.distance[place]))
             task = self._tasks.setdefault(name, runs.tasks[member])
             points = generated(runs.population, [member])[0][: _kept(task.dim)]
             self._points.setdefault(name, []).append(_small(points.numpy(force=True)))

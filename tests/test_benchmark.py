@@ -189,7 +189,7 @@ def test_tasks_of_different_budgets_each_get_their_own(tmp_path):
 def test_rows_tell_what_a_run_cost_besides_its_own_updates(short_suite, tmp_path):
     names = ("constant", "pbt", "tuned-constant", "default")
     config = BenchmarkConfig(short_suite, "test", names, seeds=1)
-    batches = {name: [len(each.tasks) for each in _batches(config) if each.scheduler == name] for name in names}
+    batches = {name: [len(each.cells) for each in _batches(config) if each.scheduler == name] for name in names}
     assert batches["constant"] == [4] and batches["pbt"] == [4]
     out = run_benchmark(replace(config, tasks=1), tmp_path, workers=0)
     rows = {(row["scheduler"], row["task"]): row for row in _rows(out)}
@@ -203,11 +203,31 @@ def test_rows_tell_what_a_run_cost_besides_its_own_updates(short_suite, tmp_path
         assert sum(name.endswith("|pbt") for name in samples.files) == 2
 
 
-def test_schedulers_with_many_gans_a_run_get_fewer_tasks_at_a_time(short_suite, monkeypatch):
+def test_schedulers_with_many_gans_a_run_get_fewer_cells_at_a_time(short_suite, monkeypatch):
     monkeypatch.setattr(benchmark, "BATCH", 16)
     config = BenchmarkConfig(short_suite, "test", ("constant", "pbt"), seeds=1)
-    sizes = {(each.scheduler, len(each.tasks)) for each in _batches(config)}
+    sizes = {(each.scheduler, len(each.cells)) for each in _batches(config)}
     assert sizes == {("constant", 4), ("pbt", 2)}
+
+
+def test_a_batch_holds_few_tasks_with_many_seeds_and_each_cell_once(short_suite):
+    for seeds, tasks in ((1, None), (3, None), (11, 1), (40, 1), (5, 2)):
+        config = BenchmarkConfig(short_suite, "test", ("constant",), seeds=seeds, tasks=tasks)
+        batches = [each.cells for each in _batches(config)]
+        cells = [cell for batch in batches for cell in batch]
+        names = [task.name for task in config.chosen_tasks()]
+        assert sorted(cells) == sorted((name, seed) for name in names for seed in range(seeds))
+        assert max(map(len, batches)) <= benchmark.BATCH
+        more = [each.cells for each in _batches(replace(config, seeds=2 * seeds))]
+        for batch in batches:  # more seeds are more batches, but for a block that was cut off
+            assert batch in more or any(set(batch) < set(other) for other in more)
+
+
+def test_a_run_is_the_same_with_other_seeds_in_its_batch(short_suite, tmp_path):
+    both = run_benchmark(BenchmarkConfig(short_suite, "test", ("constant",), seeds=2), tmp_path / "both", workers=0)
+    one = run_benchmark(BenchmarkConfig(short_suite, "test", ("constant",), seeds=1), tmp_path / "one", workers=0)
+    first = {row["task"]: row["distance"] for row in _rows(both) if row["seed"] == 0}
+    assert {row["task"]: row["distance"] for row in _rows(one)} == pytest.approx(first, rel=0.05)
 
 
 def test_a_policy_never_takes_a_schedulers_name(short_suite, tmp_path):
@@ -284,7 +304,7 @@ def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
     from metagan_rl.tasks import get_suite
 
     task = get_suite(short_suite).split("test")["ring/2"]
-    keeper = SampleKeeper("short", "test", "constant", ["ring/2"])
+    keeper = SampleKeeper("short", "test", "constant", {"ring/2": range(3)})
     seen = []
 
     def watch(interval, runs):
