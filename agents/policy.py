@@ -1,7 +1,7 @@
 """Policy files: a trained scheduler as safetensors weights with JSON metadata, run with torch alone."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -222,8 +222,28 @@ def shipped_policy(name: str = "default") -> Path:
 
 
 def default_policy() -> PolicyScheduler:
-    """The learned schedule that comes with the package; see the model card beside its file."""
+    """Recurrent PPO trained over 20 million GAN updates: the learned schedule that comes with the package."""
     return load_policy(shipped_policy())
 
 
+COMPARED = {
+    "recurrent-ppo": "Recurrent PPO (RL\N{SUPERSCRIPT TWO}) trained with no more updates than tuned-constant took.",
+    "ppo": "PPO without memory, trained as recurrent-ppo is.",
+    "dqn": "A value-based agent that moves one control by one level at a time, trained as recurrent-ppo is.",
+    "autoloss": "The step ratio alone, learned from AutoLoss's few signals as recurrent-ppo is.",
+    "fsco": "Recurrent PPO rewarded as FSCO is: only for losses of D and G that are equal.",
+}
+"""What policies that ship to be compared with are; the model card beside their files tells the sources."""
+
+
+def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
+    def make() -> PolicyScheduler:
+        return load_policy(shipped_policy(name))
+
+    make.__doc__ = what
+    return make
+
+
 register_scheduler("default", default_policy)
+for _name, _what in COMPARED.items():
+    register_scheduler(_name, _compared(_name, _what))

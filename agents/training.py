@@ -22,7 +22,7 @@ from stable_baselines3.common.logger import configure
 
 from metagan_rl import __version__
 from metagan_rl.agents.algorithms import ALGORITHMS
-from metagan_rl.agents.policy import PolicyScheduler, save_policy
+from metagan_rl.agents.policy import PolicyScheduler, load_policy, save_policy
 from metagan_rl.agents.rollout_log import RolloutLog
 from metagan_rl.agents.train_config import TrainConfig
 from metagan_rl.agents.validation import Validation
@@ -114,11 +114,19 @@ class TrainingRun:
                     if record["validation/distance"] < self.best:
                         self.best = record["validation/distance"]
                         save_policy(self.out / POLICY, self.scheduler())
+                    else:
+                        self._add_cost()
                 bar.update(TaskID(0), total=self.iteration * self.steps / self.done())
                 record["time/minutes"] = self.seconds / 60
                 self._write(record, logger)
                 show(self._line(record))
         return self.out / POLICY
+
+    def _add_cost(self) -> None:
+        """Tells the best policy so far what all of training cost by now, and not only the way to it."""
+        best = load_policy(self.out / POLICY)
+        best.metadata["gan_updates"] = self.iteration * self.updates_per_iteration()
+        save_policy(self.out / POLICY, best)
 
     def _validates(self) -> bool:
         return self.over() or self.iteration % self.config.validate_every == 0

@@ -1,8 +1,8 @@
 """The benchmark: every scheduler on the same tasks with the same GAN seeds, one row for each run.
 
-A cell is (task, seed, scheduler). Cells of one scheduler on tasks of one shape are run together, as one population: some
-tasks with a block of seeds. Batches depend on the chosen tasks and seeds alone; so rows are the same whoever else is
-compared, and rows can be added later.
+A cell is (task, seed, scheduler). Cells of one scheduler on tasks of one shape are run together, as one population: a
+few tasks with a block of seeds each. Batches depend on the chosen tasks and seeds alone; so rows are the same whoever
+else is compared, and rows can be added later.
 """
 
 import hashlib
@@ -181,9 +181,7 @@ def _batches(config: BenchmarkConfig) -> Iterator[Batch]:
     for scheduler, policy in named:
         own = [task for task in tasks if scheduler != ORACLE or task.name in found]
         for cells in _together(own, config.seeds, at_once[scheduler]):
-            yield Batch(
-                config.suite, config.split, cells, scheduler, policy, config.interval_updates, sampled, initial
-            )
+            yield Batch(config.suite, config.split, cells, scheduler, policy, config.interval_updates, sampled, initial)
 
 
 def _together(tasks: Sequence[Task], seeds: int, at_once: int) -> Iterator[tuple[tuple[str, int], ...]]:

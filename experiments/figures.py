@@ -44,13 +44,30 @@ DARK = {
 """What stands for each colour on a dark page: of the schedulers, then of text, axes and grids."""
 
 
+MOST_LINES = 10
+"""Schedulers that can be told apart in one picture; of more, only the leading ones get a colour."""
+
+
 @dataclass(frozen=True)
 class Line:
-    """How one scheduler is drawn, in all pictures: colour as ``#rrggbb``, dashes in line widths, width in points."""
+    """How one scheduler is drawn, in all pictures.
+
+    Attributes:
+        colour: as ``#rrggbb``.
+        dashes: in line widths.
+        width: in points.
+        band: opacity of its band; 0 for none.
+        quiet: one of the many that only show where others lie.
+    """
 
     colour: str
     dashes: tuple[float, ...] = ()
     width: float = 1.5
+    band: float = 0.0
+    quiet: bool = False
+
+
+QUIET = Line("#bdbdbd", width=0.8, quiet=True)
 
 
 @dataclass(frozen=True)
@@ -63,17 +80,31 @@ class Band:
     high: np.ndarray
 
 
-def lines_for(schedulers: Sequence[str]) -> dict[str, Line]:
-    """One colour and dash for each scheduler; unknown names (policies) get a solid, strong line."""
+def lines_for(schedulers: Sequence[str], leading: Sequence[str] = ()) -> dict[str, Line]:
+    """One colour and dash for each scheduler; unknown names (policies) get a solid, strong line.
+
+    Args:
+        schedulers: their names.
+        leading: those that get a colour of their own first.
+    """
     lines: dict[str, Line] = {}
-    unknown = [name for name in schedulers if name not in KNOWN_COLOURS]
+    ordered = dict.fromkeys([*(name for name in leading if name in schedulers), *schedulers])
+    unknown = [name for name in ordered if name not in KNOWN_COLOURS]
     for place, name in enumerate(unknown):
         colour = OTHER_COLOURS[place % len(OTHER_COLOURS)]
-        lines[name] = Line(colour, DASHES[(place // len(OTHER_COLOURS)) % len(DASHES)], width=2.2)
+        lines[name] = Line(colour, DASHES[(place // len(OTHER_COLOURS)) % len(DASHES)], width=2.2, band=0.13)
     for place, (name, colour) in enumerate(KNOWN_COLOURS.items()):
         if name in schedulers:
-            lines[name] = Line(colour, DASHES[place % len(DASHES)])
+            lines[name] = Line(colour, DASHES[place % len(DASHES)], band=0.13 if name == "constant" else 0.0)
     return lines
+
+
+def quieted(lines: Mapping[str, Line], leading: Sequence[str]) -> dict[str, Line]:
+    """All lines if they are few; else those of ``constant`` and of the leading schedulers, the others in grey."""
+    if len(lines) <= MOST_LINES:
+        return dict(lines)
+    kept = list(dict.fromkeys(["constant", *(name for name in leading if name in lines)]))[: MOST_LINES - 1]
+    return {name: line if name in kept else QUIET for name, line in lines.items()}
 
 
 def new_figure(width: float, height: float, **options: Any) -> "Figure":
@@ -136,7 +167,7 @@ def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line
         figure = new_figure(4.3, 3.3)
         axes = figure.add_subplot()
         for name, band in curves.items():
-            draw_line(axes, band, lines[name], 0.13 if name == "constant" or name not in KNOWN_COLOURS else 0.0)
+            draw_line(axes, band, lines[name], lines[name].band)
         seen = np.concatenate([band.middle for band in curves.values()])
         start = max(float(band.middle[0]) for band in curves.values())
         log_axis(axes, float(np.nanmin(seen)) / 1.25, min(float(np.nanmax(seen)) * 1.1, 1.8 * start))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metagan_rl.envs.render import DIM, INK, log_axis
-from metagan_rl.experiments.figures import KNOWN_COLOURS, Band, Line, draw_line, inline_svg, new_figure, style
+from metagan_rl.experiments.figures import Band, Line, draw_line, inline_svg, new_figure, style
 from metagan_rl.experiments.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -155,9 +155,9 @@ def panels_figure(
         seen = np.concatenate([band.middle for bands in panels.values() for band in bands.values()])
         for axes, (tier, bands) in zip(every, panels.items(), strict=True):
             for name in sorted(bands, key=lambda name: lines[name].width):
-                draw_line(axes, bands[name], lines[name], 0.0 if name in KNOWN_COLOURS else 0.13)
+                draw_line(axes, bands[name], lines[name], lines[name].band)
                 at = first_below(bands[name], level.get(tier, float("nan")))
-                if at is not None:
+                if at is not None and not lines[name].quiet:
                     axes.plot(at, level[tier], marker="o", markersize=4, color=lines[name].colour, zorder=4)
             if tier in level:
                 axes.axhline(level[tier], color=INK, linewidth=0.8, linestyle=":")
@@ -181,7 +181,7 @@ def profile_figure(key: str, bands: Mapping[str, Band], lines: Mapping[str, Line
                 fontsize=7.5, color=DIM,
             )  # fmt: skip
         for name in sorted(bands, key=lambda name: lines[name].width):
-            draw_line(axes, bands[name], lines[name], 0.0 if name in KNOWN_COLOURS else 0.15)
+            draw_line(axes, bands[name], lines[name], lines[name].band)
         band = next(iter(bands.values()))
         axes.set(xlabel="score \N{GREEK SMALL LETTER TAU}", ylabel="share of runs above \N{GREEK SMALL LETTER TAU}")
         axes.set(xlim=(band.x[0], band.x[-1]), ylim=(0, 1.01), yticks=[0, 0.5, 1], yticklabels=["0", "50 %", "100 %"])

@@ -79,12 +79,15 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     groups, reference = summarise(rows, schedulers), reference_of(schedulers)
     known = _references(config, references)
     ranking = rank(rows, known)
-    lines = figures.lines_for(schedulers)
-    panels, cards, choices = _curve_figures(rows, curves, schedulers, lines)
+    leading = [*_policies(config), *(standing.scheduler for standing in ranking.standings)]
+    all_lines = figures.lines_for(schedulers, leading)
+    lines = figures.quieted(all_lines, leading)
+    panels = _quality_panels(rows, curves, lines)
+    cards, choices = _schedule_cards(curves, schedulers, all_lines)
     promised = promises.promises(rows, list(curves.values()), ranking, known, lines)
     profile = promises.profile(rows, known, lines)
     commands = [str(line) for line in config.get("commands") or ["metagan_rl.experiments.run_benchmark"]]
-    pages, left_out = task_pages(directory / SAMPLES, rows, curves, schedulers, lines, commands)
+    pages, left_out = task_pages(directory / SAMPLES, rows, curves, schedulers, all_lines, commands)
     pair = default_pair(groups, reference, pages)
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     page = (
@@ -101,15 +104,16 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
             kinds=_kinds(schedulers, config),
             reference=reference,
             lines=lines,
+            all_lines=all_lines,
             panels=panels,
             cards=cards,
             choices=choices,
             colours={"ratio": figures.RATIO_COLOURS, "loss": figures.LOSS_COLOURS},
             dark=figures.DARK,
-            training=_training_figures(training, lines, schedulers),
+            training=_training_figures(training, all_lines, schedulers),
             pages=pages,
             pair=pair,
-            data=script_data(pages, schedulers, lines, choices, pair),
+            data=script_data(pages, schedulers, all_lines, choices, pair),
             left_out=left_out,
             stability=STABILITY,
             runs=sum(entry.runs for group in groups for entry in group.entries),
@@ -136,13 +140,10 @@ def _references(config: Mapping[str, Any], folder: str | Path) -> list[Reference
     ]
 
 
-def _curve_figures(
-    rows: Sequence[dict[str, Any]],
-    curves: Mapping[tuple[Any, ...], dict[str, Any]],
-    schedulers: Sequence[str],
-    lines: Mapping[str, figures.Line],
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]], dict[str, list[str]]]:
-    """Quality panels by title, schedule cards by scheduler, and the names of ratios and losses for their legends."""
+def _quality_panels(
+    rows: Sequence[dict[str, Any]], curves: Mapping[tuple[Any, ...], dict[str, Any]], lines: Mapping[str, figures.Line]
+) -> list[tuple[str, str]]:
+    """Quality over the run, a picture for each group of tasks: title and SVG."""
     latest = {key: curve for key, curve in curves.items() if curve["generator_lr"]}
     panels = []
     for place, ((suite, split, tag), members) in enumerate(group_rows(rows).items()):
@@ -154,20 +155,32 @@ def _curve_figures(
             ordered = {name: bands[name] for name in sorted(bands, key=lambda name: lines[name].width)}
             svg = figures.quality_panel(f"quality{place}", ordered, lines, label)
             panels.append((f"{suite}, {split} split: {tag}", svg))
-    choices = choices_in(latest.values())
+    return panels
+
+
+def _schedule_cards(
+    curves: Mapping[tuple[Any, ...], dict[str, Any]], schedulers: Sequence[str], lines: Mapping[str, figures.Line]
+) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
+    """What each scheduler chose, name and SVG; and the names of ratios and losses for their legends."""
+    latest = [curve for curve in curves.values() if curve["generator_lr"]]
+    choices = choices_in(latest)
     cards = []
     for place, name in enumerate(sorted(schedulers, key=lambda name: name in figures.KNOWN_COLOURS)):  # policies first
-        own = [curve for curve in latest.values() if curve["scheduler"] == name]
+        own = [curve for curve in latest if curve["scheduler"] == name]
         if own:
             cards.append((name, figures.schedule_card(f"schedule{place}", *schedule_of(own, choices), lines[name])))
-    return panels, cards, choices
+    return cards, choices
+
+
+def _policies(config: Mapping[str, Any]) -> list[str]:
+    """Names of the policy files that were compared."""
+    return list(dict.fromkeys(name for each in config.get("configs", ()) for name, _ in each.get("policies", ())))
 
 
 def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, str]:
     """What sort of scheduler each is: the module it comes from says; policies are learned, others a user's own."""
     known = scheduler_names()
-    policies = {name for each in config.get("configs", ()) for name, _ in each.get("policies", ())}
-    kinds = dict.fromkeys(policies, "learned") | {ORACLE: "reference"}
+    kinds = dict.fromkeys(_policies(config), "learned") | {ORACLE: "reference"}
     for name in schedulers:
         module = getattr(SCHEDULERS[name], "__module__", "") if name in known else ""
         kinds.setdefault(name, KINDS.get(module.removeprefix("metagan_rl.agents."), "own"))

@@ -29,6 +29,7 @@ from metagan_rl.agents import (
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.agents.training import _resumed
+from metagan_rl.agents.validation import Validation
 from metagan_rl.envs.sharded import WorkerError
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.populations import Population
@@ -161,6 +162,18 @@ def test_training_writes_a_policy_curves_and_a_checkpoint(tmp_path):
     assert {"rollout/return", "controls/generator_lr_log10", "time/updates_per_second"} <= set(records[0])
     assert any(name.startswith("families/") for name in records[0])
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
+
+
+def test_a_policy_tells_what_all_of_its_training_cost_also_when_an_early_one_was_best(tmp_path, monkeypatch):
+    distances = iter([0.5, 0.7, 0.9])
+    others = dict.fromkeys(("validation/distance_constant", "validation/distance_random"), 1.0)
+    measured = lambda self, scheduler: {"validation/distance": next(distances), **others}  # noqa: E731
+    monkeypatch.setattr(Validation, "measure", measured)
+    records = []
+    policy = load_policy(train(replace(TINY, validate_every=1), tmp_path, show=records.append))
+    assert policy.metadata["iterations"] == 1 < len(records) - 1
+    lines = (tmp_path / "progress.jsonl").read_text().splitlines()
+    assert policy.cost == json.loads(lines[-1])["gan_updates"] > json.loads(lines[0])["gan_updates"]
 
 
 def test_a_resumed_run_goes_on_exactly(tmp_path):

@@ -14,7 +14,7 @@ import pytest
 
 from metagan_rl.agents.tuned import tuned_constant
 from metagan_rl.experiments import promises as pr
-from metagan_rl.experiments.figures import Band, lines_for
+from metagan_rl.experiments.figures import MOST_LINES, QUIET, Band, lines_for, quieted
 from metagan_rl.experiments.promise_figures import first_below, spread_out
 from metagan_rl.experiments.ranking import Ranking, gradient_vanished, modes_lost, rank
 from metagan_rl.experiments.references import References, Room
@@ -255,6 +255,19 @@ def test_odd_benchmarks_are_drawn(data: Data) -> None:
             assert "<b>" not in promise.svg
     assert "学习" in (some[1].svg or "") and "$x_1$" in (some[1].svg or "")
     assert "extra" not in some[0].caption
+
+
+def test_of_many_schedulers_only_the_leading_ones_and_the_constant_get_a_colour() -> None:
+    names = ["constant", *(f"policy {place}" for place in range(20))]
+    leading = [f"policy {place}" for place in (7, 3, 19, 0, 1, 2, 4, 5, 6, 8)]
+    lines = quieted(lines_for(names, leading), leading)
+    assert list(lines) == sorted(names, key=list(lines).index) and set(lines) == set(names)
+    coloured = {name for name, line in lines.items() if line != QUIET}
+    assert coloured == {"constant", *leading[: MOST_LINES - 2]}
+    drawn = [(lines[name].colour, lines[name].dashes) for name in coloured]
+    assert len(set(drawn)) == len(drawn) and lines["policy 7"].dashes == ()
+    few = lines_for(names[:5])
+    assert quieted(few, []) == few
 
 
 def test_the_csv_holds_every_number(data: Data, ranking: Ranking) -> None:
