@@ -9,6 +9,7 @@ from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.envs.registration import ENVIRONMENTS
 from metagan_rl.envs.reward import REWARDS
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.meta_init import load_meta_init
 from metagan_rl.runtime import find_device
 from metagan_rl.signals import SIGNAL_SETS
 
@@ -33,6 +34,8 @@ class TrainConfig:
         knobs: controls the agent sets.
         signals: ``"all"``, ``"loop"`` or ``"autoloss"``.
         reward: ``"quality"`` gained, or ``"balance"``: FSCO's, which only wants the losses of G and D to be equal.
+        initial_weights: meta-initialisation file that all GANs start from; ``None``: each from fresh weights. The run
+            keeps a copy.
         trial_runs: runs in a trial (RL²).
         hidden: units of the LSTM, where there is one, and of the layers; actor and critic have their own.
         learning_rate: of PPO agents, decayed to a fifth.
@@ -62,6 +65,7 @@ class TrainConfig:
     knobs: tuple[str, ...] = KNOBS
     signals: str = "all"
     reward: str = "quality"
+    initial_weights: str | None = None
     trial_runs: int = 1
     hidden: int = 64
     learning_rate: float = 2.5e-3
@@ -106,6 +110,8 @@ class TrainConfig:
         find_device(self.device)
         if self.signals not in SIGNAL_SETS:
             raise UnknownNameError("set of signals", self.signals, SIGNAL_SETS)
+        if self.initial_weights is not None:
+            load_meta_init(self.initial_weights)
         if self.suite not in ENVIRONMENTS.values():
             raise UnknownNameError("suite", self.suite, ENVIRONMENTS.values())
 

@@ -6,6 +6,7 @@ stopped goes on exactly as if it had not been.
 
 import contextlib
 import functools
+import hashlib
 import io
 import json
 import math
@@ -32,6 +33,8 @@ from metagan_rl.files import make_directory, write_whole
 from metagan_rl.tasks import get_suite
 
 CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
+INITIAL = "initial_weights.safetensors"
+"""The run's copy of the meta-initialisation that its GANs start from."""
 
 
 def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: Callable[[str], None] = print) -> Path:
@@ -80,6 +83,7 @@ class TrainingRun:
             signals=config.signals,
             trial_runs=config.trial_runs if kind.trial_memory else None,
             reward=config.reward,
+            initial_weights=config.initial_weights,
             device=config.device,
         )
         try:
@@ -155,9 +159,13 @@ class TrainingRun:
 
     def scheduler(self) -> PolicyScheduler:
         """The agent as it is, as a scheduler."""
+        training = asdict(self.config)
+        if self.config.initial_weights is not None:  # what it is, not where it lay
+            content = Path(self.config.initial_weights).read_bytes()
+            training["initial_weights"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
         metadata = {
             "metagan_rl": __version__,
-            "training": asdict(self.config),
+            "training": training,
             "iterations": self.iteration,
             "gan_updates": self.iteration * self.updates_per_iteration(),
         }
@@ -230,6 +238,9 @@ def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
         raise InvalidValueError(f"{out} already holds a run; continue it with --resume {out}, or choose another --out")
     run = TrainingRun(config, out)
     try:
+        if config.initial_weights is not None:
+            write_whole(out / INITIAL, Path(config.initial_weights).read_bytes())
+            run.config = config = replace(config, initial_weights=str(out / INITIAL))
         _write_config(config, out)  # only now: a configuration that cannot be run leaves no run behind
     except BaseException:
         run.env.close()
@@ -239,6 +250,7 @@ def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
 
 def _write_config(config: TrainConfig, out: Path) -> None:
     record = {"kind": "metagan-rl train", "version": __version__, **asdict(config)}
+    record["initial_weights"] = config.initial_weights and INITIAL
     write_whole(out / CONFIG, json.dumps(record, indent=2) + "\n")
 
 
@@ -249,7 +261,8 @@ def _resumed(wanted: TrainConfig, out: Path) -> TrainingRun:
         if record.pop("kind") != "metagan-rl train":
             raise ValueError("it is of another kind")
         record.pop("version")
-        config = TrainConfig(**{**record, "knobs": tuple(record["knobs"])})
+        initial = str(out / INITIAL) if record.get("initial_weights") else None
+        config = TrainConfig(**{**record, "knobs": tuple(record["knobs"]), "initial_weights": initial})
     except OSError:
         raise FileFormatError(f"{out} is not a training run: it has no {CONFIG}; metagan-rl train makes one") from None
     except (ValueError, KeyError, TypeError) as error:

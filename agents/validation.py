@@ -31,6 +31,7 @@ class Validation:
             "interval_updates": config.interval_updates,
             "horizon": config.horizon,
             "device": config.device,
+            "initial_weights": config.initial_weights,
         }
         self._references: dict[str, float] = {}
 

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import multiprocessing
 import os
@@ -32,6 +33,7 @@ from metagan_rl.agents.training import _resumed
 from metagan_rl.agents.validation import Validation
 from metagan_rl.envs.sharded import WorkerError
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, save_meta_init
 from metagan_rl.populations import Population
 from metagan_rl.tasks import get_suite
 from metagan_rl.testing import ConformanceError, check_scheduler
@@ -174,6 +176,25 @@ def test_a_policy_tells_what_all_of_its_training_cost_also_when_an_early_one_was
     assert policy.metadata["iterations"] == 1 < len(records) - 1
     lines = (tmp_path / "progress.jsonl").read_text().splitlines()
     assert policy.cost == json.loads(lines[-1])["gan_updates"] > json.loads(lines[0])["gan_updates"]
+
+
+def test_training_from_initial_weights_keeps_a_copy_of_them(tmp_path):
+    task = get_suite("planar").split("train")[0]
+    weights = tmp_path / "weights.safetensors"
+    save_meta_init(weights, MetaGenerator.of(task, seed=1), MetaDiscriminator.of(task, seed=1))
+    config = replace(TINY, initial_weights=str(weights))
+    policy = load_policy(train(config, tmp_path / "run", show=lambda line: None))
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert policy.metadata["training"]["initial_weights"] == f"sha256:{digest}"
+    weights.unlink()
+    train(TrainConfig(updates=2 * TINY.updates), tmp_path / "run", resume=True, show=lambda line: None)
+    records = [json.loads(line) for line in (tmp_path / "run" / "progress.jsonl").read_text().splitlines()]
+    train(replace(TINY, updates=2 * TINY.updates), tmp_path / "fresh", show=lambda line: None)
+    others = [json.loads(line) for line in (tmp_path / "fresh" / "progress.jsonl").read_text().splitlines()]
+    assert len(records) == len(others) == 6
+    assert all(one["rollout/distance"] != other["rollout/distance"] for one, other in zip(records, others, strict=True))
+    with pytest.raises(FileFormatError, match=r"there is no .* file .*weights\.safetensors"):
+        replace(TINY, initial_weights=str(weights))
 
 
 def test_a_resumed_run_goes_on_exactly(tmp_path):

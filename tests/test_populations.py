@@ -645,10 +645,12 @@ def test_seeds_and_controls_must_be_one_for_each_member(make: Any) -> None:
 
 @pytest.mark.parametrize("make", [Population, MixedPopulation])
 @pytest.mark.parametrize("updates", [0, -12, 13, 30])
-def test_interval_must_be_a_multiple_of_twelve(make: Any, updates: int) -> None:
-    population = make([ring()], [0])
-    with pytest.raises(InvalidValueError, match=f"{updates} updates"):
-        population.train(controls(1), updates)
+def test_an_interval_must_hold_whole_cycles_of_all_ratios(make: Any, updates: int) -> None:
+    population = make([ring(), ring()], [0, 1])
+    mixed = controls(2).replace(ratio=np.array([RATIOS.index("1:1"), RATIOS.index("3:1")]))
+    with pytest.raises(InvalidValueError, match=rf"{updates} updates.*multiple of 4, and 12"):
+        population.train(mixed, updates)
+    population.train(mixed, 4)
 
 
 @pytest.mark.parametrize(

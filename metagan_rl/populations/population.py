@@ -1,5 +1,6 @@
 """A population: B GANs of one shape, each with its own task, rates, loss and random stream, trained in lockstep."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -150,7 +151,8 @@ class Population:
 
         Args:
             controls: for the B members.
-            updates: gradient steps of each member, D and G together; a multiple of 12.
+            updates: gradient steps of each member, D and G together; a whole number of every member's cycle, as any
+                multiple of 12 is.
 
         Returns:
             What was measured; NaN for members that had diverged before.
@@ -160,8 +162,12 @@ class Population:
         """
         if len(controls) != len(self):
             raise InvalidValueError(f"controls for {len(controls)} members, but the population has {len(self)}")
-        if updates < CYCLE or updates % CYCLE:
-            raise InvalidValueError(f"an interval of {updates} updates; it must be a multiple of {CYCLE}")
+        cycle = math.lcm(*(sum(list(RATIOS.values())[place]) for place in np.unique(controls.ratio)))
+        if updates < cycle or updates % cycle:
+            raise InvalidValueError(
+                f"an interval of {updates} updates; with these ratios it must be a multiple of {cycle}, and {CYCLE} "
+                "suits them all"
+            )
         return self._train(controls, updates)
 
     def _train(self, controls: Controls, updates: int) -> Measurements:

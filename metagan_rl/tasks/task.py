@@ -129,6 +129,11 @@ class Task:
         base: hyper-parameters of an unscheduled run.
         budget: updates of one run, D and G together.
         seed: fixes the drawn data, never the training run.
+        shots: rows the GAN trains on, the first of those it would have, at least 1; ``None`` for all. What it is
+            measured against and how data are standardised stay as they are with all rows.
+
+    Raises:
+        InvalidValueError: ``shots`` is out of range.
     """
 
     name: str
@@ -140,6 +145,11 @@ class Task:
     base: Base = Base()
     budget: int = 3072
     seed: int = 0
+    shots: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.shots is not None and (not isinstance(self.shots, int) or self.shots < 1):
+            raise InvalidValueError(f"shots is {self.shots!r}; it must be a whole number of at least 1, or None")
 
     def data(self) -> "TaskData":
         """The data of the task, drawn once and kept.
@@ -262,7 +272,7 @@ class _Key:
     def __init__(self, task: Task) -> None:
         self.task = task
         self.family = FAMILIES[task.family]  # kept, so that a family registered anew under a name is another key
-        self.identity = (task.family, id(self.family), repr(sorted(task.parameters.items())), task.seed)
+        self.identity = (task.family, id(self.family), repr(sorted(task.parameters.items())), task.seed, task.shots)
 
     def __hash__(self) -> int:
         return hash(self.identity)
@@ -286,6 +296,9 @@ def _draw(key: _Key) -> TaskData:
         held_out = shuffled[half:]
         train, reward, report = shuffled[:half], held_out[:REWARD_POINTS], held_out[:REPORT_POINTS]
     mean, scale = _moments(train, family.standardise, task)
+    if task.shots is not None and task.shots > len(train):
+        raise DataError(f"task {task.name!r} has {len(train)} rows to train on, fewer than its {task.shots} shots")
+    train = train[: task.shots]
     modes = family.modes(task.parameters)
 
     def ready(points: np.ndarray) -> torch.Tensor:

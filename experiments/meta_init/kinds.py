@@ -1,0 +1,84 @@
+"""What starting weights are learned for, and which new tasks they are tried on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from metagan_rl.agents.tuned import tuned_constant
+from metagan_rl.experiments.oracle import in_turns
+from metagan_rl.registry import Registry
+from metagan_rl.tasks import Split, Task, get_suite
+
+LEARNED_DIGITS, CHOOSING_DIGIT, NEW_DIGITS = range(7), 7, (8, 9)
+SHOTS = (4, 32, None)
+"""Images of a new digit that its GAN gets; ``None`` for all, about 90."""
+CHOOSING_TASKS = 24
+"""Planar validation tasks that rates are chosen on."""
+NEW_TASKS = 15
+"""Planar tasks to adapt to, three of each held-out family."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data.
+
+    Attributes:
+        name: of the kind.
+        learned: tasks that starting weights are learned on.
+        choosing: tasks that the methods' rates are chosen on.
+        new: tasks to adapt to, for a seed of the study.
+        updates: GAN updates that each method may spend.
+    """
+
+    name: str
+    learned: Split
+    choosing: tuple[Task, ...]
+    new: Callable[[int], tuple[Task, ...]]
+    updates: int
+
+
+def adapted(task: Task, factor: float = 1.0) -> Task:
+    """The task as GANs adapt to it: by the rates of ``tuned-constant`` or a part of them, judged by the last generator.
+
+    These rates were tuned for fresh weights; from learned ones smaller steps may be better. An averaged generator would
+    hide what the first updates do.
+    """
+    schedule = tuned_constant().schedule
+    return task.with_base(
+        generator_lr=factor * schedule.generator_lr[0],
+        discriminator_lr=factor * schedule.discriminator_lr[0],
+        ratio=schedule.ratio,
+        loss=schedule.loss,
+        penalty_weight=schedule.penalty_weight,
+        ema_decay=0.0,
+    )
+
+
+KINDS: Registry[Callable[[], Kind]] = Registry("kind of data")
+
+
+@KINDS("planar")
+def planar() -> Kind:
+    """Families of the plane: learned on the six of training, new are test tasks of five others."""
+    suite = get_suite("planar")
+    others = in_turns([task for task in suite.split("test") if task.tag == "held-out-family"])
+    held_out = tuple(others[:NEW_TASKS])
+    val = suite.split("val")
+    choosing = tuple(val[place * len(val) // CHOOSING_TASKS] for place in range(CHOOSING_TASKS))
+    return Kind("planar", suite.split("train"), choosing, lambda seed: held_out, updates=200_000)
+
+
+@KINDS("digits")
+def digits() -> Kind:
+    """Single digits of 8x8 grey values: learned on 0 to 6, chosen on 7; new are 8 and 9, from 4, 32 or all images."""
+    model = get_suite("digits").split("train")[0]
+
+    def digit(number: int, seed: int = 0, shots: int | None = None) -> Task:
+        name = f"digits/{number}" + ("" if shots is None else f"/{shots}-shot")
+        return replace(model, name=name, parameters={"classes": [number]}, seed=seed, shots=shots)
+
+    def new(seed: int) -> tuple[Task, ...]:
+        return tuple(digit(number, seed, shots) for number in NEW_DIGITS for shots in SHOTS)
+
+    learned = Split("digits", "train", tuple(digit(number) for number in LEARNED_DIGITS))
+    choosing = tuple(digit(CHOOSING_DIGIT, seed, shots) for seed in (0, 1) for shots in SHOTS)
+    return Kind("digits", learned, choosing, new, updates=60_000)

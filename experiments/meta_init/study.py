@@ -1,0 +1,225 @@
+"""The study's cells, and the loop that runs those that are missing.
+
+A cell is a method with its settings and a seed, on one kind of data: starting weights are learned, GANs of new tasks
+adapt from them, and their rows are kept. The rates of every method are chosen first, on other tasks and another seed,
+with a part of the updates.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from metagan_rl import __version__
+from metagan_rl.experiments.backends import Workers
+from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, geometric, measure
+from metagan_rl.experiments.meta_init.kinds import KINDS, Kind, adapted
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, MetaInit, load_meta_init, save_meta_init
+from metagan_rl.meta_init.command import DEFAULTS, METHODS
+from metagan_rl.meta_init.loop import meta_train
+from metagan_rl.meta_init.settings import MetaSettings
+from metagan_rl.tasks import Task
+
+FRESH = "fresh"
+STARTS = (FRESH, "joint", "reptile", "fomaml", "maml")
+"""Where GANs may start: at fresh weights, or at those that a method learned."""
+GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
+    FRESH: {},
+    "joint": {"inner_lr": (1e-4, 3e-4, 1e-3, 3e-3)},
+    "reptile": {"inner_lr": (1e-3, 3e-3), "outer_lr": (0.3, 1.0)},
+    "fomaml": {"inner_lr": (0.02, 0.1), "outer_lr": (3e-4, 2e-3)},
+    "maml": {"inner_lr": (0.02, 0.1), "outer_lr": (3e-4, 2e-3)},
+}
+"""Rates that are tried, four settings of each method; nothing can be chosen for fresh weights but how they adapt."""
+CHOOSING_SEED, CHOOSING_SHARE = 1000, 0.25
+"""Seed of the choice, and the part of the updates that is spent on it."""
+CHOOSING_MOMENTS = (10, 100)
+"""Updates of adaptation at which distances are compared: soon, and later."""
+FACTORS = (1.0, 0.3, 0.1)
+"""Parts of ``tuned-constant``'s rates that are tried for adapting."""
+CHOICES, ROWS, WEIGHTS = "choosing.jsonl", "rows.jsonl", "weights"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method with its settings and a seed, on one kind of data.
+
+    Attributes:
+        kind: name in ``KINDS``.
+        start: one of ``STARTS``.
+        seed: of learning and of the GANs.
+        settings: rates of learning, as in :class:`MetaSettings`.
+        adaptation: factor of the rates of adapting; when choosing, all of ``FACTORS`` are tried.
+        choosing: on the tasks that rates are chosen on, with a part of the updates.
+        scale: factor of the updates, for trying the study out.
+    """
+
+    kind: str
+    start: str
+    seed: int
+    settings: Mapping[str, float] = field(default_factory=dict)
+    adaptation: float = 1.0
+    choosing: bool = False
+    scale: float = 1.0
+
+    def key(self) -> tuple[Any, ...]:
+        """What tells its rows from others."""
+        return self.kind, self.start, self.seed, tuple(sorted(self.settings.items()))
+
+    def name(self) -> str:
+        """Of its file of weights."""
+        return f"{self.kind}-{self.start}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rows of a cell, and its weights as the content of a file, if it has any."""
+
+    rows: list[dict[str, Any]]
+    weights: bytes | None
+
+
+def run_cell(cell: Cell) -> Result:
+    """Learns starting weights, and lets GANs of new tasks adapt from them."""
+    kind = KINDS[cell.kind]()
+    start = None if cell.start == FRESH else learn(kind, cell)
+    tasks = kind.choosing if cell.choosing else kind.new(cell.seed)
+    moments = CHOOSING_MOMENTS if cell.choosing else MOMENTS
+    seeds = [100_000 * (cell.seed + 1) + place for place in range(len(tasks))]
+    rows = [
+        {**_names(cell), "adaptation": factor, **_describe(task), "updates": moment, **row}
+        for factor in (FACTORS if cell.choosing else (cell.adaptation,))
+        for moment, population in adapt(start, [adapted(task, factor) for task in tasks], seeds, moments)
+        for task, row in zip(tasks, measure(population), strict=True)
+    ]
+    if start is None:
+        return Result(rows, None)
+    spent = {"meta_updates": start.metadata["gan_updates"], "skipped": start.metadata["skipped"]}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        save_meta_init(path, start.generator, start.discriminator, start.metadata)
+        return Result([{**row, **spent} for row in rows], path.read_bytes())
+
+
+def learn(kind: Kind, cell: Cell) -> MetaInit:
+    """The starting weights of a cell."""
+    updates = kind.updates * cell.scale * (CHOOSING_SHARE if cell.choosing else 1.0)
+    chosen = MetaSettings.of(
+        cell.start, outer_steps=1, **{**DEFAULTS[cell.start], **cell.settings}, seed=cell.seed, **_common(kind)
+    )
+    steps = max(1, round(updates / chosen.updates_per_step))
+    method = METHODS[cell.start](MetaSettings(**{**asdict(chosen), "outer_steps": steps}))
+    task = kind.learned[0]
+    fresh = MetaInit(MetaGenerator.of(task, seed=cell.seed), MetaDiscriminator.of(task, seed=cell.seed))
+    return meta_train(method, fresh, kind.learned)
+
+
+def _common(kind: Kind) -> dict[str, Any]:
+    """Loss and penalty of learning: those of adapting."""
+    base = adapted(kind.choosing[0]).base
+    return {"loss": base.loss, "penalty_weight": base.penalty_weight}
+
+
+def run_study(
+    out: str | Path,
+    *,
+    kinds: Iterable[str] = ("planar", "digits"),
+    seeds: int = 5,
+    workers: int | None = None,
+    scale: float = 1.0,
+    show: Callable[[str], None] = print,
+) -> Path:
+    """Chooses rates, and runs every cell that ``out`` does not hold yet.
+
+    Args:
+        out: directory for ``choosing.jsonl``, ``rows.jsonl`` and ``weights``.
+        kinds: names of kinds of data.
+        seeds: of each method.
+        workers: cells run at once; by default one for each core; 0 runs all in this process.
+        scale: factor of all updates of learning.
+        show: gets a line for each cell.
+
+    Returns:
+        The directory.
+    """
+    out = make_directory(out)
+    make_directory(out / WEIGHTS)
+    with Workers(run_cell, workers=workers) as crew:
+        candidates = [
+            Cell(kind, start, CHOOSING_SEED, dict(zip(grid, values, strict=True)), choosing=True, scale=scale)
+            for kind in kinds
+            for start, grid in GRIDS.items()
+            for values in product(*grid.values())
+        ]
+        _run(crew, candidates, out / CHOICES, None, show)
+        best = chosen_settings(read(out / CHOICES))
+        cells = [
+            Cell(kind, start, seed, *best[kind, start], scale=scale)
+            for seed in range(seeds)
+            for kind in kinds
+            for start in STARTS
+        ]
+        _run(crew, cells, out / ROWS, out / WEIGHTS, show)
+    return out
+
+
+def _run(
+    crew: "Workers[Cell, Result]",
+    cells: list[Cell],
+    path: Path,
+    weights: Path | None,
+    show: Callable[[str], None],
+) -> None:
+    done = {Cell(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in read(path)}
+    missing = [cell for cell in cells if cell.key() not in done]
+    started = time.monotonic()
+    for number, (cell, result) in enumerate(crew.run(missing), start=1):
+        if weights is not None and result.weights is not None:
+            write_whole(weights / f"{cell.name()}.safetensors", result.weights)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in result.rows)
+        last = [row for row in result.rows if row["updates"] == result.rows[-1]["updates"]]
+        show(
+            f"{number}/{len(missing)} in {time.monotonic() - started:.0f} s: {cell.name()} {dict(cell.settings)}, "
+            f"distance {geometric(last):.3f} after {last[0]['updates']} updates"
+        )
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Whole lines of a file of rows; none if there is no file."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:  # the study was stopped in the middle of a line
+        write_whole(path, whole)
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def chosen_settings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[dict[str, float], float]]:
+    """For each kind of data and start: the settings and the factor of adapting with the lowest distance."""
+    tried: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        by_settings = tried.setdefault((row["kind"], row["start"]), {})
+        by_settings.setdefault(json.dumps([row["settings"], row["adaptation"]]), []).append(dict(row))
+    best = {key: min(some, key=lambda settings: geometric(some[settings])) for key, some in tried.items()}
+    return {key: tuple(json.loads(settings)) for key, settings in best.items()}
+
+
+def weights_of(out: Path, kind: str, start: str, seed: int) -> MetaInit:
+    """Starting weights that the study learned."""
+    return load_meta_init(out / WEIGHTS / f"{Cell(kind, start, seed).name()}.safetensors")
+
+
+def _names(cell: Cell) -> dict[str, Any]:
+    names = {"kind": cell.kind, "start": cell.start, "seed": cell.seed, "settings": dict(cell.settings)}
+    return {**names, "version": __version__}
+
+
+def _describe(task: Task) -> dict[str, Any]:
+    return {"task": task.name, "family": task.family, "shots": task.shots}

@@ -1,0 +1,134 @@
+"""From the study's rows to tables."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.experiments.meta_init.adapting import MOMENTS
+from metagan_rl.experiments.meta_init.study import FRESH, STARTS
+from metagan_rl.experiments.statistics import Cell, Estimate, geometric_mean, paired_ratio
+
+SHOWN = (0, 1, 5, 10, 50, 200, 1000)
+"""Moments in the tables."""
+FAST = 10
+"""Updates after which a start is held against fresh weights."""
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows of one kind of data, with the same number of training images.
+
+    Attributes:
+        title: readable.
+        distances: by start, by moment, by cell (task and seed).
+        repetition: mean by start at the last moment; ``None`` where it is not measured.
+    """
+
+    title: str
+    distances: Mapping[str, Mapping[int, Mapping[Cell, float]]]
+    repetition: Mapping[str, float | None]
+
+    def curve(self, start: str) -> dict[int, Estimate]:
+        """Geometric mean distance at every moment, with its interval over tasks."""
+        rng = np.random.default_rng(0)
+        return {moment: geometric_mean(cells, rng) for moment, cells in self.distances[start].items()}
+
+    def worth(self, start: str, after: int = FAST) -> float:
+        """Updates from fresh weights that come to the same distance as ``after`` updates from a start.
+
+        Linear between moments in distance's logarithm; infinite where fresh weights never get there.
+        """
+        level = np.log(self.curve(start)[after].value)
+        fresh = {moment: np.log(estimate.value) for moment, estimate in self.curve(FRESH).items()}
+        moments, values = np.array(sorted(fresh)), np.array([fresh[moment] for moment in sorted(fresh)])
+        reached = np.flatnonzero(values <= level)
+        if not len(reached):
+            return float("inf")
+        place = int(reached[0])
+        if place == 0:
+            return 0.0
+        before, behind = values[place - 1], values[place]
+        return float(moments[place - 1] + (before - level) / (before - behind) * (moments[place] - moments[place - 1]))
+
+
+def panels(rows: Iterable[Row]) -> list[Panel]:
+    """The rows by kind of data and number of shots; few shots first."""
+    groups: dict[tuple[str, int | None], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["kind"], row["shots"]), []).append(row)
+    return [_panel(kind, shots, groups[kind, shots]) for kind, shots in sorted(groups, key=_order)]
+
+
+def _order(key: tuple[str, int | None]) -> tuple[bool, float]:
+    return key[0] != "planar", float("inf") if key[1] is None else key[1]
+
+
+def _panel(kind: str, shots: int | None, rows: Sequence[Row]) -> Panel:
+    starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
+    distances: dict[str, dict[int, dict[Cell, float]]] = {start: {moment: {} for moment in MOMENTS} for start in starts}
+    last: dict[str, list[float]] = {start: [] for start in starts}
+    for row in rows:
+        distances[row["start"]][row["updates"]][row["task"], row["seed"]] = row["distance"]
+        if row["updates"] == MOMENTS[-1] and row["repetition"] is not None:
+            last[row["start"]].append(row["repetition"])
+    tasks, seeds = len({row["task"] for row in rows}), len({row["seed"] for row in rows})
+    what = "families never seen" if kind == "planar" else "digits never seen"
+    some = "" if shots is None and kind == "planar" else ", all images" if shots is None else f", {shots} images"
+    return Panel(
+        f"{kind}: {what}{some} ({tasks} tasks, {seeds} seed{'s' * (seeds > 1)})",
+        distances,
+        {start: float(np.mean(values)) if values else None for start, values in last.items()},
+    )
+
+
+def as_markdown(
+    some: Sequence[Panel], settings: Mapping[tuple[str, str], tuple[Mapping[str, float], float]], command: str
+) -> str:
+    """``summary.md``."""
+    lines = [
+        "# Starting weights: how fast GANs of new tasks learn from them",
+        "",
+        f"Made by `{command}`.",
+        "",
+        "Geometric mean distance (lower is better) after so many updates of both networks, by the rates of "
+        "`tuned-constant` or a part of them (below), with 95 % intervals over tasks. *Worth*: updates that fresh "
+        f"weights need for the same distance as {FAST} from this start. *Ratio*: of the distances after "
+        f"{FAST} updates to those from fresh weights, the same tasks and seeds.",
+    ]
+    for panel in some:
+        lines += ["", f"## {panel.title}", ""]
+        lines += ["| start | " + " | ".join(f"{moment:,}" for moment in SHOWN) + f" | worth | ratio at {FAST} |"]
+        lines += ["|---|" + "---|" * (len(SHOWN) + 2)]
+        for start in panel.distances:
+            curve = panel.curve(start)
+            cells = [_brief(curve[moment]) for moment in SHOWN]
+            lines += [f"| {start} | " + " | ".join([*cells, *_against_fresh(panel, start)]) + " |"]
+        if any(value is not None for value in panel.repetition.values()):
+            told = ", ".join(f"{name} {value:.2f}" for name, value in panel.repetition.items() if value is not None)
+            lines += [
+                "",
+                f"Repetition after {MOMENTS[-1]:,} updates (1: copies of training images; 0: as new as held-back "
+                f"images; below: far from all): {told}.",
+            ]
+    lines += ["", "## Rates", "", "Chosen on other tasks, of learning with a quarter of the updates:", ""]
+    for (kind, start), (values, factor) in settings.items():
+        rates = [*(f"{name} {value:g}" for name, value in values.items()), f"adapted by {factor:g} of `tuned-constant`"]
+        lines.append(f"* {kind}, {start}: " + ", ".join(rates))
+    return "\n".join(lines) + "\n"
+
+
+def _against_fresh(panel: Panel, start: str) -> list[str]:
+    if start == FRESH or FRESH not in panel.distances:
+        return ["", ""]
+    worth = panel.worth(start)
+    most = f">{MOMENTS[-1]:,}"
+    ratio = paired_ratio(panel.distances[start][FAST], panel.distances[FRESH][FAST], np.random.default_rng(0))
+    return [most if np.isinf(worth) else f"{worth:.0f}", _brief(ratio)]
+
+
+def _brief(estimate: Estimate) -> str:
+    text = f"{estimate.value:.3g}"
+    return text if np.isnan(estimate.low) else f"{text} [{estimate.low:.3g}, {estimate.high:.3g}]"

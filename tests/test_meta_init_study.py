@@ -1,0 +1,118 @@
+"""The study of meta-initialisation: what it measures, what it chooses, and that it goes on where it was stopped."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from metagan_rl.controls import Controls
+from metagan_rl.errors import DataError, InvalidValueError
+from metagan_rl.experiments.meta_init import study
+from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, repetition
+from metagan_rl.experiments.meta_init.kinds import KINDS, adapted
+from metagan_rl.experiments.meta_init.tables import as_markdown, panels
+from metagan_rl.populations import MixedPopulation
+
+
+def row(start, updates, distance, task="rose/1", seed=0, **more):
+    names = {"kind": "planar", "start": start, "task": task, "seed": seed, "shots": None, "updates": updates}
+    return {**names, "distance": distance, "repetition": None, "settings": {}, "adaptation": 1.0, **more}
+
+
+def fresh_curve(values, start="fresh"):
+    return [row(start, moment, value, task) for moment, value in zip(MOMENTS, values, strict=True) for task in "ab"]
+
+
+def test_the_tasks_to_adapt_to_are_of_families_and_digits_that_nothing_was_learned_or_chosen_on():
+    planar, digits = KINDS["planar"](), KINDS["digits"]()
+    assert not {task.family for task in planar.new(0)} & {task.family for task in (*planar.learned, *planar.choosing)}
+    digit = [{tuple(task.parameters["classes"]) for task in some} for some in (digits.learned, digits.choosing)]
+    new = {tuple(task.parameters["classes"]) for task in digits.new(0)}
+    assert not new & digit[0] and not new & digit[1] and not digit[0] & digit[1]
+    assert [len(task.data().train) for task in digits.new(0)][:2] == [4, 32]
+    assert adapted(digits.new(0)[0], 0.1).base.generator_lr == pytest.approx(
+        0.1 * adapted(digits.new(0)[0]).base.generator_lr
+    )
+
+
+def test_few_shots_are_the_first_rows_and_everything_else_stays():
+    few, many = KINDS["digits"]().new(3)[0], KINDS["digits"]().new(3)[2]
+    assert torch.equal(few.data().train, many.data().train[:4])
+    assert torch.equal(few.data().report_reference, many.data().report_reference)
+    assert (few.data().mean == many.data().mean).all()
+    with pytest.raises(InvalidValueError, match="shots is 0"):
+        type(few).from_dict({**few.to_dict(), "shots": 0})
+    with pytest.raises(DataError, match="fewer than its 5000 shots"):
+        type(few).from_dict({**few.to_dict(), "shots": 5000}).data()
+
+
+def test_adapting_stops_after_single_updates_and_goes_on():
+    tasks = [adapted(task) for task in KINDS["planar"]().new(0)[:2]]
+    weights = [
+        population.sample([torch.zeros(1, 8)] * 2, [0, 1], average=False)
+        for _, population in adapt(None, tasks, [0, 1])
+        if not population.diverged.any()
+    ][:4]
+    assert len({str(points) for points in weights}) == 4
+    with pytest.raises(InvalidValueError, match=r"an interval of 3 updates; with these ratios .* multiple of 2"):
+        MixedPopulation(tasks, [0, 1]).train(Controls.base([task.base for task in tasks]), 3)
+
+
+def test_copies_of_the_training_points_are_told_from_new_ones():
+    task = KINDS["digits"]().new(0)[1]
+    data = task.data()
+    assert repetition(data.train, task) == pytest.approx(1.0, abs=1e-3)
+    assert repetition(data.report_reference, task) == pytest.approx(0.0, abs=1e-6)
+    assert repetition(data.train + 10, task) < 0
+    assert repetition(data.train * float("nan"), task) == float("-inf")
+
+
+def test_what_a_start_is_worth_is_read_from_the_curve_of_fresh_weights():
+    values = [2 * 0.8**place for place in range(len(MOMENTS))]
+    [panel] = panels([*fresh_curve(values), *fresh_curve([values[5]] * len(MOMENTS), "reptile")])
+    assert panel.worth("reptile") == pytest.approx(MOMENTS[5])
+    [panel] = panels([*fresh_curve(values), *fresh_curve([np.sqrt(values[5] * values[6])] * len(MOMENTS), "maml")])
+    assert panel.worth("maml") == pytest.approx((MOMENTS[5] + MOMENTS[6]) / 2)
+    [panel] = panels([*fresh_curve(values), *fresh_curve([0.01] * len(MOMENTS), "maml")])
+    assert panel.worth("maml") == float("inf")
+    text = as_markdown([panel], {("planar", "maml"): ({"inner_lr": 0.1}, 0.3)}, "make study")
+    assert "| maml | 0.01" in text and ">1,000" in text and "`make study`" in text
+    assert "* planar, maml: inner_lr 0.1, adapted by 0.3" in text
+
+
+def test_the_settings_of_the_lowest_distance_are_chosen():
+    rows = [
+        row("joint", 10, distance, settings={"inner_lr": rate}, adaptation=factor)
+        for rate, factor, distance in ((0.1, 1.0, 0.9), (0.1, 0.3, 0.5), (0.2, 1.0, 0.6))
+    ]
+    assert study.chosen_settings(rows) == {("planar", "joint"): ({"inner_lr": 0.1}, 0.3)}
+
+
+def test_a_stopped_study_goes_on_and_leaves_all_it_needs(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "GRIDS", {"fresh": {}, "reptile": {"inner_lr": (1e-3, 3e-3)}})
+    monkeypatch.setattr(study, "STARTS", ("fresh", "reptile"))
+    monkeypatch.setattr(study, "MOMENTS", (0, 1))
+    monkeypatch.setattr(study, "CHOOSING_MOMENTS", (1,))
+    lines = []
+
+    def stop(line):
+        lines.append(line)
+        if len(lines) == 2:
+            raise KeyboardInterrupt
+
+    options = {"kinds": ["digits"], "seeds": 1, "workers": 0, "scale": 0.01}
+    with pytest.raises(KeyboardInterrupt):
+        study.run_study(tmp_path, show=stop, **options)
+    with (tmp_path / "choosing.jsonl").open("a") as file:
+        file.write('{"half a line')
+    study.run_study(tmp_path, show=lines.append, **options)
+    assert len(lines) == 5  # three to choose, of which two were there, and two cells
+    rows = study.read(tmp_path / "rows.jsonl")
+    assert {(each["start"], each["updates"]) for each in rows} == {
+        (start, moment) for start in ("fresh", "reptile") for moment in (0, 1)
+    }
+    assert all(each["meta_updates"] > 0 for each in rows if each["start"] == "reptile")
+    assert study.weights_of(tmp_path, "digits", "reptile", 0).metadata["settings"]["seed"] == 0
+    study.run_study(tmp_path, show=lines.append, **options)
+    assert len(lines) == 5 and json.dumps(rows) == json.dumps(study.read(tmp_path / "rows.jsonl"))
