@@ -76,7 +76,7 @@ def test_what_a_start_is_worth_is_read_from_the_curve_of_fresh_weights():
     assert panel.worth("maml") == pytest.approx((MOMENTS[5] + MOMENTS[6]) / 2)
     [panel] = panels([*fresh_curve(values), *fresh_curve([0.01] * len(MOMENTS), "maml")])
     assert panel.worth("maml") == float("inf")
-    text = as_markdown([panel], {("planar", "maml"): ({"inner_lr": 0.1}, 0.3)}, "make study")
+    text = as_markdown([panel], {}, {("planar", "maml"): ({"inner_lr": 0.1}, 0.3)}, "make study")
     assert "| maml | 0.01" in text and ">1,000" in text and "`make study`" in text
     assert "* planar, maml: inner_lr 0.1, adapted by 0.3" in text
 

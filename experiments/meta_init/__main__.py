@@ -1,5 +1,6 @@
 """Runs the study: ``python -m metagan_rl.experiments.meta_init --out DIR``; run again, it goes on where it was."""
 
+import functools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ import tyro
 
 from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.meta_init import pictures
+from metagan_rl.experiments.meta_init.combining import combinations, run_combinations
 from metagan_rl.experiments.meta_init.study import CHOICES, ROWS, chosen_settings, read, run_study
 from metagan_rl.experiments.meta_init.tables import as_markdown, panels
 from metagan_rl.files import write_whole
@@ -26,6 +28,8 @@ class Options:
     """Of each method."""
     scale: float = 1.0
     """Factor of the updates of learning; less than 1 for a try."""
+    combine: bool = True
+    """Combine starting weights with schedules as well."""
     workers: int | None = None
     """Cells run at once; by default one for each core; 0 runs all in this process."""
 
@@ -33,7 +37,8 @@ class Options:
 def write_tables(out: Path, command: str) -> Path:
     """``summary.md`` and the pictures of the rows there are."""
     shown = panels(read(out / ROWS))
-    write_whole(out / "summary.md", as_markdown(shown, chosen_settings(read(out / CHOICES)), command))
+    chosen = chosen_settings(read(out / CHOICES))
+    write_whole(out / "summary.md", as_markdown(shown, combinations(out), chosen, command))
     pictures.curves(shown, out / "curves.png")
     for kind in dict.fromkeys(row["kind"] for row in read(out / ROWS)):
         pictures.samples(out, kind, out / f"samples-{kind}.png")
@@ -47,6 +52,7 @@ def main() -> None:
     command = f"python -m metagan_rl.experiments.meta_init --seeds {options.seeds}"
     if options.scale != 1.0:
         command += f" --scale {options.scale:g}"
+    show = functools.partial(print, flush=True)
     try:
         run_study(
             options.out,
@@ -54,8 +60,10 @@ def main() -> None:
             seeds=options.seeds,
             workers=options.workers,
             scale=options.scale,
-            show=lambda line: print(line, flush=True),
+            show=show,
         )
+        if options.combine:
+            run_combinations(options.out, seeds=options.seeds, workers=options.workers, scale=options.scale, show=show)
         print(write_tables(options.out, command))
     except MetaGANError as error:
         sys.exit(f"error: {error}")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.experiments.meta_init.adapting import MOMENTS
+from metagan_rl.experiments.meta_init.combining import Combination
 from metagan_rl.experiments.meta_init.study import FRESH, STARTS
 from metagan_rl.experiments.statistics import Cell, Estimate, geometric_mean, paired_ratio
 
@@ -85,7 +86,10 @@ def _panel(kind: str, shots: int | None, rows: Sequence[Row]) -> Panel:
 
 
 def as_markdown(
-    some: Sequence[Panel], settings: Mapping[tuple[str, str], tuple[Mapping[str, float], float]], command: str
+    some: Sequence[Panel],
+    combinations: Mapping[str, Sequence[Combination]],
+    settings: Mapping[tuple[str, str], tuple[Mapping[str, float], float]],
+    command: str,
 ) -> str:
     """``summary.md``."""
     lines = [
@@ -113,6 +117,11 @@ def as_markdown(
                 f"Repetition after {MOMENTS[-1]:,} updates (1: copies of training images; 0: as new as held-back "
                 f"images; below: far from all): {told}.",
             ]
+    for tag, combined in combinations.items():
+        lines += ["", f"## Weights and schedules together: {tag}", "", "| | distance at the end | ratio to the first |"]
+        lines += ["|---|---|---|"]
+        for each in combined:
+            lines.append(f"| {each.name} | {_brief(each.distance)} | {_brief(each.ratio) if each.ratio else ''} |")
     lines += ["", "## Rates", "", "Chosen on other tasks, of learning with a quarter of the updates:", ""]
     for (kind, start), (values, factor) in settings.items():
         rates = [*(f"{name} {value:g}" for name, value in values.items()), f"adapted by {factor:g} of `tuned-constant`"]
