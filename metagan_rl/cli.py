@@ -75,6 +75,8 @@ class Benchmark:
     """Split of the suite: train, val or test. Choose on val, look at test once, at the end."""
     schedulers: str = "constant,linear,cosine,ttur,random"
     """Names, with commas between them (metagan-rl list schedulers), or all of them: all."""
+    without: str = ""
+    """Names to leave out of these, such as pbt, which trains eight GANs a run."""
     policy: tuple[Path, ...] = ()
     """Policy files to compare as well, each under its file's name (policy.safetensors: its folder's)."""
     seeds: int = 4
@@ -101,12 +103,20 @@ class Benchmark:
         if suites == ("all",) or (self.quick and suites == ("planar",)):
             suites = TIERS
         policies = tuple(zip(_policy_names(self.policy), map(str, self.policy), strict=True))
-        named = _names(self.schedulers)
+        named, left_out = _names(self.schedulers), _names(self.without)
+        every = {suite: every_scheduler(suite, self.split) for suite in suites}
+        for name in left_out:
+            if not any(name in names for names in every.values()):
+                raise UnknownNameError("scheduler", name, every[suites[0]])
         configs = [
             BenchmarkConfig(
                 suite,
                 self.split,
-                every_scheduler(suite, self.split) if self.quick or named == ("all",) else named,
+                tuple(
+                    name
+                    for name in (every[suite] if self.quick or named == ("all",) else named)
+                    if name not in left_out
+                ),
                 policies,
                 1 if self.quick else self.seeds,
                 1 if self.quick else self.tasks,

@@ -63,11 +63,11 @@ def samples(out: Path, kind: str, path: Path, *, seed: int = 0) -> None:
                 points = generated(population, [0], report=True)[0].numpy(force=True)
                 _tile(grid[row, column], points, task, COLOURS[start])
                 if row == 0:
-                    grid[row, column].set_title(f"{moment} updates", fontsize=9)
+                    grid[row, column].set_title(f"after {moment}", fontsize=9)
             _tile(grid[row, -1], task.data().report_reference.numpy(force=True), task, "#6e6e6e")
             grid[row, 0].set_ylabel(start, fontsize=9)
         grid[0, -1].set_title("real", fontsize=9)
-        figure.suptitle(f"{task.name}: from each start", fontsize=9)
+        figure.suptitle(f"{task.name}, from each start, after so many updates of both networks", fontsize=9)
         figure.savefig(path)
 
 

@@ -1,0 +1,236 @@
+"""Schedulers in loops that nobody here designed: ``python -m metagan_rl.experiments.recipe_study``.
+
+Three published recipes (see ``minimal/recipes.py``) train on digits and MNIST (or Fashion-MNIST), at a tenth of, at,
+and at ten times the published learning rates: without a scheduler (*off*), with one that only watches (*log*), and with
+one that acts (*on*). The seeds of the three are the same, so *log* must end where *off* ends, at what watching costs.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+from metagan_rl import __version__
+from metagan_rl.experiments.backends import Workers
+from metagan_rl.experiments.minimal import RECIPES, GANRunner
+from metagan_rl.experiments.minimal.__main__ import images_of
+from metagan_rl.experiments.statistics import Cell, Estimate, paired_ratio
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.metrics.quality import WORST_DISTANCE
+from metagan_rl.runtime import prepare_process
+
+FACTORS = (0.1, 1.0, 10.0)
+MOMENTS = 8
+"""Distances of a run, at even shares of it."""
+OFF, LOG = "off", "log"
+ROWS = "rows.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        data: name of the images.
+        recipe: name of the recipe.
+        factor: of the published learning rate.
+        arm: ``"off"``, ``"log"``, or the name of the scheduler that acts.
+        seed: of the run.
+        steps: updates of G.
+        watcher: scheduler of ``"log"``.
+    """
+
+    data: str
+    recipe: str
+    factor: float
+    arm: str
+    seed: int
+    steps: int
+    watcher: str
+
+    def key(self) -> tuple[Any, ...]:
+        """What tells its row from others."""
+        return self.data, self.recipe, self.factor, self.arm, self.seed, self.steps
+
+
+@dataclass
+class Options:
+    """Run published recipes off, log and on."""
+
+    out: Path = Path("runs/recipes")
+    """Directory for rows and table; gone on with if it holds some."""
+    data: tuple[str, ...] = ("digits", "mnist")
+    """digits, mnist, fashion-mnist."""
+    schedulers: tuple[str, ...] = ("loop",)
+    """Schedulers that act, names or policy files."""
+    recipes: tuple[str, ...] = field(default_factory=lambda: tuple(RECIPES))
+    """Recipes."""
+    seeds: int = 3
+    """Runs of each cell."""
+    steps: int = 2000
+    """Updates of G in a run."""
+    workers: int | None = None
+    """Runs at once; by default one for each core; 0 runs all in this process."""
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Trains, and says how it went; a run that diverged is a row like any other."""
+    runner = GANRunner(
+        images_of(job.data, job.seed),
+        job.recipe,
+        steps=job.steps,
+        scheduler={OFF: None, LOG: job.watcher}.get(job.arm, job.arm),
+        mode="log" if job.arm == LOG else "both",
+        factor=job.factor,
+        seed=job.seed,
+    )
+    curve, seconds = [runner.distance()], 0.0
+    moments = {round(job.steps * (place + 1) / MOMENTS) for place in range(MOMENTS)}
+    while runner.step < job.steps:
+        started = time.perf_counter()
+        runner.train_step()
+        seconds += time.perf_counter() - started
+        if runner.step in moments:
+            curve.append(runner.distance())
+    controls = None if runner.scheduler is None else runner.scheduler.controls
+    return {
+        **{name: getattr(job, name) for name in ("data", "recipe", "factor", "arm", "seed", "steps")},
+        "distance": curve[-1],
+        "curve": [float(f"{value:.5g}") for value in curve],
+        "diverged": curve[-1] >= WORST_DISTANCE,
+        "advice": None if controls is None else controls.advice.status,
+        "fallen_back": None if controls is None else controls.fallen_back,
+        "seconds": round(seconds, 3),
+        "version": __version__,
+    }
+
+
+def jobs_of(options: Options) -> list[Job]:
+    """All runs, seed by seed."""
+    arms = (OFF, LOG, *options.schedulers)
+    return [
+        Job(data, recipe, factor, arm, seed, options.steps, options.schedulers[0])
+        for seed in range(options.seeds)
+        for data in options.data
+        for recipe in options.recipes
+        for factor in FACTORS
+        for arm in arms
+    ]
+
+
+def run_recipes(options: Options, show: Any = print) -> Path:
+    """Runs what is missing and writes the table.
+
+    Returns:
+        ``summary.md``.
+    """
+    path = make_directory(options.out) / ROWS
+    rows = _read(path)
+    done = {tuple(row[name] for name in ("data", "recipe", "factor", "arm", "seed", "steps")) for row in rows}
+    missing = [job for job in jobs_of(options) if job.key() not in done]
+    started = time.monotonic()
+    with Workers(run_job, workers=options.workers) as crew:
+        for number, (job, row) in enumerate(crew.run(missing), start=1):
+            rows.append(row)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            show(
+                f"{number}/{len(missing)} in {time.monotonic() - started:.0f} s: {job.recipe} on {job.data} at "
+                f"{job.factor:g}x, {job.arm}: distance {row['distance']:.3f}"
+            )
+    arms = (OFF, LOG, *options.schedulers)
+    command = f"python -m metagan_rl.experiments.recipe_study --seeds {options.seeds} --steps {options.steps}"
+    write_whole(options.out / "summary.md", as_markdown(rows, arms, command))
+    return options.out / "summary.md"
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], command: str) -> str:
+    """The table: geometric mean distance over seeds, and each arm over *off*, the same seeds."""
+    data = list(dict.fromkeys(row["data"] for row in rows))
+    lines = [
+        "# Published recipes with and without a scheduler",
+        "",
+        f"Made by `{command}`. Distance at the end (lower is better; 20 is the worst, and diverged), geometric mean "
+        "over seeds. *log* only watches, so it has to end where *off* does. Time: of training, relative to *off*.",
+    ]
+    for name in data:
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            "| recipe | learning rate | " + " | ".join(arms) + " | diverged | time of log |",
+        ]
+        lines += ["|---|---|" + "---|" * (len(arms) + 2)]
+        for recipe in dict.fromkeys(row["recipe"] for row in rows):
+            for factor in FACTORS:
+                own = {arm: _cells(rows, data=name, recipe=recipe, factor=factor, arm=arm) for arm in arms}
+                if own[OFF]:
+                    lines.append(_line(recipe, factor, own))
+    lines += ["", "## All of it", "", "| over off | ratio of distances |", "|---|---|"]
+    for arm in arms[1:]:
+        ratio = _over_all(rows, arm)
+        if ratio is not None:
+            lines.append(f"| {arm} | {_brief(ratio)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _line(recipe: str, factor: float, own: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+    cells = []
+    for rows in own.values():
+        distances = [row["distance"] for row in rows.values()]
+        cells.append(f"{np.exp(np.mean(np.log(distances))):.3g}" if distances else "")
+    diverged = ", ".join(f"{arm} {sum(row['diverged'] for row in rows.values())}" for arm, rows in own.items() if rows)
+    both = own[LOG].keys() & own[OFF].keys()
+    times = [own[LOG][seed]["seconds"] / own[OFF][seed]["seconds"] for seed in both]
+    return (
+        f"| {recipe} | {factor:g}x | "
+        + " | ".join(cells)
+        + f" | {diverged} | "
+        + (f"{np.median(times):.2f} |" if times else "|")
+    )
+
+
+def _cells(rows: Iterable[Mapping[str, Any]], **wanted: Any) -> dict[int, Mapping[str, Any]]:
+    return {row["seed"]: row for row in rows if all(row[name] == value for name, value in wanted.items())}
+
+
+def _over_all(rows: Iterable[Mapping[str, Any]], arm: str) -> Estimate | None:
+    """Ratio over *off*, a task being one recipe at one rate on one data set."""
+    distances: dict[str, dict[Cell, float]] = {arm: {}, OFF: {}}
+    for row in rows:
+        if row["arm"] in distances:
+            cell = (f"{row['data']}/{row['recipe']}/{row['factor']:g}", row["seed"])
+            distances[row["arm"]][cell] = row["distance"]
+    if not distances[arm].keys() & distances[OFF].keys():
+        return None
+    return paired_ratio(distances[arm], distances[OFF], np.random.default_rng(0))
+
+
+def _brief(estimate: Estimate) -> str:
+    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:  # the study was stopped in the middle of a line
+        write_whole(path, whole)
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+def main() -> None:
+    """The study as the command line says."""
+    prepare_process()
+    print(run_recipes(tyro.cli(Options), show=partial(print, flush=True)))
+
+
+if __name__ == "__main__":
+    main()
