@@ -98,6 +98,7 @@ class Benchmark:
         """Does it."""
         from metagan_rl.experiments import write_report
         from metagan_rl.experiments.benchmark import TIERS, BenchmarkConfig, every_scheduler, run_benchmark
+        from metagan_rl.experiments.references import ORACLE
 
         suites = _names(self.suite)
         if suites == ("all",) or (self.quick and suites == ("planar",)):
@@ -105,9 +106,10 @@ class Benchmark:
         policies = tuple(zip(_policy_names(self.policy), map(str, self.policy), strict=True))
         named, left_out = _names(self.schedulers), _names(self.without)
         every = {suite: every_scheduler(suite, self.split) for suite in suites}
+        known = dict.fromkeys([*every_scheduler(suites[0], self.split), ORACLE])
         for name in left_out:
-            if not any(name in names for names in every.values()):
-                raise UnknownNameError("scheduler", name, every[suites[0]])
+            if name not in known:
+                raise UnknownNameError("scheduler", name, known)
         configs = [
             BenchmarkConfig(
                 suite,

@@ -41,7 +41,7 @@ def test_every_recipe_trains_with_and_without_a_scheduler(digits, recipe, schedu
 def test_watching_changes_nothing(digits):
     off, log, on = (
         runner_of(digits, "sngan", scheduler=name, mode=mode, steps=8)
-        for name, mode in ((None, "both"), ("linear", "log"), ("linear", "both"))
+        for name, mode in ((None, "both"), ("cosine", "log"), ("cosine", "both"))
     )
     for runner in (off, log, on):
         runner.train()
@@ -79,7 +79,7 @@ def test_images_and_points_are_the_same_thing(digits):
 
 def test_real_images_are_near_and_broken_ones_are_worst(digits, monkeypatch):
     runner = runner_of(digits)
-    real = _to_images(digits, digits.data().train).squeeze(1)
+    real = _to_images(digits, digits.data().train).squeeze(1).repeat(2, 1, 1)
     monkeypatch.setattr(runner, "sample", lambda count, seed=0: real[:count])
     assert runner.distance() < 0.25
     monkeypatch.setattr(runner, "sample", lambda count, seed=0: real[:count] * float("nan"))
@@ -91,9 +91,9 @@ def test_the_penalty_is_zero_where_slopes_are_one():
     slope.weight.data = torch.tensor([[0.5, 0.5, 0.5, 0.5]])
     network = torch.nn.Sequential(torch.nn.Flatten(), slope, torch.nn.Flatten(0))
     real, fake, random = torch.rand(8, 1, 2, 2), torch.rand(8, 1, 2, 2), torch.Generator().manual_seed(0)
-    assert float(gradient_penalty(network, real, fake, random)) == pytest.approx(0.0, abs=1e-10)
+    assert gradient_penalty(network, real, fake, random).item() == pytest.approx(0.0, abs=1e-10)
     slope.weight.data *= 3
-    assert float(gradient_penalty(network, real, fake, random)) == pytest.approx(4.0, abs=1e-5)
+    assert gradient_penalty(network, real, fake, random).item() == pytest.approx(4.0, abs=1e-5)
 
 
 def test_bad_input_is_named(digits):
@@ -113,7 +113,7 @@ def test_the_study_runs_what_is_missing_and_tells_arms_apart(tmp_path, monkeypat
     assert len(lines) == 3
     rows = {row["arm"]: row for row in map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines())}
     assert rows["off"]["curve"] == rows["log"]["curve"] and len(rows["off"]["curve"]) == 9
-    assert rows["off"]["advice"] is None and rows["log"]["advice"] == "ok"
+    assert rows["off"]["advice"] is None and rows["log"]["advice"] in ("ok", "saturated")
     assert "| dcgan | 1x |" in summary and "off 0, log 0, gap-aware 0" in summary
     recipe_study.run_recipes(recipe_study.Options(**{**vars(options), "seeds": 2}), show=lines.append)
     assert len(lines) == 6
