@@ -14,7 +14,7 @@ def when_imported(name: str, action: Callable[[], None]) -> None:
     So the environments are known to Gymnasium whichever of the two is imported first, and who uses only the plug-in
     does not pay for a library that it never needs.
     """
-    if name in sys.modules:
+    if sys.modules.get(name) is not None:  # None is there where someone forbade its import
         action()
     else:
         sys.meta_path.insert(0, _Waiting(name, action))
