@@ -8,7 +8,7 @@ import torch
 
 from metagan_rl.controls import Controls
 from metagan_rl.errors import DataError, InvalidValueError
-from metagan_rl.experiments.meta_init import study
+from metagan_rl.experiments.meta_init import combining, study
 from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, repetition
 from metagan_rl.experiments.meta_init.kinds import KINDS, adapted
 from metagan_rl.experiments.meta_init.tables import as_markdown, panels
@@ -87,6 +87,41 @@ def test_the_settings_of_the_lowest_distance_are_chosen():
         for rate, factor, distance in ((0.1, 1.0, 0.9), (0.1, 0.3, 0.5), (0.2, 1.0, 0.6))
     ]
     assert study.chosen_settings(rows) == {("planar", "joint"): ({"inner_lr": 0.1}, 0.3)}
+
+
+def test_the_best_method_is_the_one_whose_chosen_settings_came_out_lowest():
+    rows = [
+        row(start, 10, distance, settings={"inner_lr": rate})
+        for start, rate, distance in (("fresh", 0.1, 0.1), ("maml", 0.1, 0.5), ("maml", 0.2, 0.9), ("joint", 0.1, 0.6))
+    ]
+    assert combining.best_start(rows) == "maml"
+
+
+def test_combinations_are_held_against_fresh_weights_under_the_tuned_constant(tmp_path):
+    assert combining.combinations(tmp_path) == {}
+    factors = {"tuned-constant": 1.0, "recurrent-ppo": 2.0, "learned-on-learned": 0.5}
+    for where, better in (("from-fresh", 1.0), ("from-learned", 0.8)):
+        rows = [
+            {
+                "suite": "planar",
+                "split": "test",
+                "task": f"ring/{task}",
+                "seed": seed,
+                "scheduler": name,
+                "tag": "known",
+            }
+            | {"family": "ring", "distance": better * factor * (1 + task)}
+            for name, factor in factors.items()
+            for task in range(3)
+            for seed in range(2)
+        ]
+        (tmp_path / where).mkdir()
+        (tmp_path / where / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
+    [combined] = combining.combinations(tmp_path).values()
+    ratios = [each.ratio and each.ratio.value for each in combined]
+    assert ratios == [None, *(pytest.approx(value) for value in (2.0, 0.8, 0.4, 1.6))]
+    assert combined[0].distance.value == pytest.approx(6 ** (1 / 3))
+    assert "schedule learned on fresh weights | 2.91" in as_markdown([], {"known": combined}, {}, "x")
 
 
 def test_a_stopped_study_goes_on_and_leaves_all_it_needs(tmp_path, monkeypatch):
