@@ -105,11 +105,11 @@ def test_a_policy_file_tells_what_the_agent_would(name, trained):
 
 
 def test_policies_go_into_the_benchmark_by_their_files(trained, tmp_path):
-    policies = tuple((name, str(trained / name / "policy.safetensors")) for name in ALGORITHMS)
+    policies = tuple((f"my-{name}", str(trained / name / "policy.safetensors")) for name in ALGORITHMS)
     config = BenchmarkConfig("dirac", "val", ("constant",), policies, seeds=1, tasks=1)
     run_benchmark(config, tmp_path, workers=0, show=lambda line: None)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert {row["scheduler"] for row in rows} == {"constant", *ALGORITHMS}
+    assert {row["scheduler"] for row in rows} == {"constant", *(f"my-{name}" for name in ALGORITHMS)}
     assert all(np.isfinite(row["distance"]) for row in rows)
 
 
