@@ -27,7 +27,7 @@ from metagan_rl.signals import LOOP_SIGNALS, as_matrix, training_signals
 from metagan_rl.tasks import get_suite
 
 ROOT = Path(__file__).resolve().parent.parent
-NEED_QUALITY = ("default", "ucb")
+NEED_QUALITY = ("default", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
 ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt")]
 
 
