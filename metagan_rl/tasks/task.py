@@ -161,7 +161,10 @@ class Task:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; ``Task.from_dict`` reads it back."""
-        return asdict(self)
+        record = asdict(self)
+        if self.shots is None:  # as in manifests, most of which know no shots
+            del record["shots"]
+        return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Task":
