@@ -7,9 +7,8 @@ else is compared, and rows can be added later.
 
 import hashlib
 import json
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from metagan_rl.agents import load_policy, make_scheduler
 from metagan_rl.agents.policy import shipped_policies, shipped_policy
 from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.agents.tuned import FOLDER as SCHEDULES
-from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.cells import Batch, key, run_batch
-from metagan_rl.experiments.records import read_rows
+from metagan_rl.experiments.records import append_lines, read_rows
 from metagan_rl.experiments.references import ORACLE, load_references, references_file
 from metagan_rl.experiments.samples import RESERVED, SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
@@ -154,15 +153,15 @@ def run_benchmark(
     with Workers(run_batch, backend=backend, workers=workers) as crew:
         out = make_directory(out)
         _write_config(configs, out, command)
-        done = _done(out / ROWS)
+        done = _done(out)
         batches = [batch for config in configs for batch in _batches(config) if not batch.keys <= done]
         batches.sort(key=lambda batch: batch.cells[0][1])  # a benchmark cut short has whole seeds
         total = sum(len(batch.cells) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, (rows, curves, samples) in crew.run(batches):
-            _append(out / CURVES, (curve for curve in curves if key(curve) not in done))
+            append_lines(out / CURVES, (curve for curve in curves if key(curve) not in done))
             add_samples(out / SAMPLES, samples)
-            _append(out / ROWS, (row for row in rows if key(row) not in done))
+            append_lines(out / ROWS, (row for row in rows if key(row) not in done))
             finished += len(rows)
             show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
     return out
@@ -212,26 +211,9 @@ def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _done(path: Path) -> set[tuple[Any, ...]]:
-    if not path.exists():
-        return set()
-    rows = read_rows(path.parent)
-    for file in (path, path.with_name(CURVES)):
-        content = file.read_bytes() if file.exists() else b""
-        if content and not content.endswith(b"\n"):  # a run was stopped in the middle of a line
-            write_whole(file, content[: content.rfind(b"\n") + 1])
-    return {key(row) for row in rows if row.get("error") is None}  # what failed is tried again
-
-
-def _append(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; what is there stays usable") from error
+def _done(directory: Path) -> set[tuple[Any, ...]]:
+    """Cells that need not be run; what failed is tried again."""
+    return {key(row) for row in read_rows(directory) if row.get("error") is None}
 
 
 def _files_behind(config: BenchmarkConfig) -> list[tuple[str, Path]]:

@@ -30,6 +30,7 @@ from metagan_rl.controls import RATIOS
 from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.cells import gan_seed
+from metagan_rl.experiments.records import append_lines, read_lines
 from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
@@ -260,8 +261,7 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
             jobs = [_job(stage, task, options, lines) for task in tasks if (stage, task.name) not in lines]
             for place, (job, line) in enumerate(crew.run(jobs), start=1):
                 lines[stage, job.task] = line
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
+                append_lines(path, [line])
                 show(f"{stage}: {place}/{len(jobs)} tasks in {time.monotonic() - started:.0f} s")
     target = options.references or options.out / f"{options.suite}-{options.split}.json"
     found = [task for task in suite.split(options.split) if ("final", task.name) in lines]
@@ -306,15 +306,9 @@ def _job(stage: str, task: Task, options: Search, lines: Mapping[tuple[str, str]
 
 def _read(path: Path, options: Search) -> dict[tuple[str, str], dict[str, Any]]:
     """Earlier lines of the same search, by stage and task; what another search left is not taken up."""
-    if not path.exists():
-        return {}
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:  # the search was stopped in the middle of a line
-        write_whole(path, whole)
     keys = ("suite", "split", "seed", "trials")
     wanted = tuple(getattr(options, key) for key in keys)
-    lines = [json.loads(line) for line in whole.splitlines()]
+    lines = read_lines(path, ("stage", "task", *keys))
     return {(line["stage"], line["task"]): line for line in lines if tuple(line[key] for key in keys) == wanted}
 
 

@@ -200,7 +200,7 @@ def adaptation(rows: Rows, curves: Iterable[Mapping[str, Any]], lines: Mapping[s
                 for x, *ends in list(zip(band.x, band.middle, band.low, band.high, strict=True))[:: GRID // 16]
             ]
     caption = (
-        "Distance relative to the start (geometric mean over tasks, with 95 % bands of learned schedules) against the "
+        "Distance relative to the start (geometric mean over tasks, with 95 % bands of some) against the "
         f"share of the budget. Dotted: where {REFERENCE} ends; dots: where a schedule first comes so far. Relative to "
         "the start because distances on the way are measured on fewer points than those that the room is known in. "
         "The promise is false if on other networks or budgets a learned schedule needs a much larger share of the "
@@ -229,7 +229,7 @@ def profile(rows: Rows, references: Sequence[References], lines: Mapping[str, Li
     ]
     caption = (
         "Share of runs that score more than \N{GREEK SMALL LETTER TAU}, all tasks alike; further up is better, and a "
-        "line that lies above another everywhere is better in every respect. Bands: 95 % over other seeds, of learned "
+        "line that lies above another everywhere is better in every respect. Bands: 95 % over other seeds, of some "
         "schedules, unknown for one seed a task."
     )
     shown = tuple(name for name in lines if name in bands)

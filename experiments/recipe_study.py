@@ -5,10 +5,10 @@ and at ten times the published learning rates: without a scheduler (*off*), with
 one that acts (*on*). The seeds of the three are the same, so *log* must end where *off* ends, at what watching costs.
 """
 
-import json
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import numpy as np
 import tyro
 
 from metagan_rl import __version__
+from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.backends import Workers
-from metagan_rl.experiments.minimal import RECIPES, GANRunner
-from metagan_rl.experiments.minimal.__main__ import images_of
+from metagan_rl.experiments.minimal import RECIPES, GANRunner, images_of
+from metagan_rl.experiments.records import append_lines, called_as, read_lines
 from metagan_rl.experiments.statistics import Cell, Estimate, paired_ratio
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics.quality import WORST_DISTANCE
@@ -30,6 +31,8 @@ MOMENTS = 8
 """Distances of a run, at even shares of it."""
 OFF, LOG = "off", "log"
 ROWS = "rows.jsonl"
+KEY = ("data", "recipe", "factor", "arm", "seed", "steps", "watcher")
+"""What tells a row from others."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Job:
         arm: ``"off"``, ``"log"``, or the name of the scheduler that acts.
         seed: of the run.
         steps: updates of G.
-        watcher: scheduler of ``"log"``.
+        watcher: scheduler of ``"log"``; ``None`` in the other arms.
     """
 
     data: str
@@ -52,11 +55,7 @@ class Job:
     arm: str
     seed: int
     steps: int
-    watcher: str
-
-    def key(self) -> tuple[Any, ...]:
-        """What tells its row from others."""
-        return self.data, self.recipe, self.factor, self.arm, self.seed, self.steps
+    watcher: str | None = None
 
 
 @dataclass
@@ -67,8 +66,8 @@ class Options:
     """Directory for rows and table; gone on with if it holds some."""
     data: tuple[str, ...] = ("digits", "mnist")
     """digits, mnist, fashion-mnist."""
-    schedulers: tuple[str, ...] = ("loop",)
-    """Schedulers that act, names or policy files."""
+    schedulers: tuple[str, ...] = ("gap-aware",)
+    """Schedulers that act, names or policy files; the first of them watches as well."""
     recipes: tuple[str, ...] = field(default_factory=lambda: tuple(RECIPES))
     """Recipes."""
     seeds: int = 3
@@ -100,7 +99,7 @@ def run_job(job: Job) -> dict[str, Any]:
             curve.append(runner.distance())
     controls = None if runner.scheduler is None else runner.scheduler.controls
     return {
-        **{name: getattr(job, name) for name in ("data", "recipe", "factor", "arm", "seed", "steps")},
+        **asdict(job),
         "distance": curve[-1],
         "curve": [float(f"{value:.5g}") for value in curve],
         "diverged": curve[-1] >= WORST_DISTANCE,
@@ -113,40 +112,49 @@ def run_job(job: Job) -> dict[str, Any]:
 
 def jobs_of(options: Options) -> list[Job]:
     """All runs, seed by seed."""
-    arms = (OFF, LOG, *options.schedulers)
     return [
-        Job(data, recipe, factor, arm, seed, options.steps, options.schedulers[0])
+        Job(data, recipe, factor, arm, seed, options.steps, options.schedulers[0] if arm == LOG else None)
         for seed in range(options.seeds)
         for data in options.data
         for recipe in options.recipes
         for factor in FACTORS
-        for arm in arms
+        for arm in (OFF, LOG, *options.schedulers)
     ]
 
 
-def run_recipes(options: Options, show: Any = print) -> Path:
-    """Runs what is missing and writes the table.
+def run_recipes(options: Options, *, command: str = "", show: Any = print) -> Path:
+    """Runs what is missing and writes the table of what was asked for.
+
+    Args:
+        options: what to run.
+        command: how it was called, kept with the table.
+        show: gets a line for each run.
 
     Returns:
         ``summary.md``.
+
+    Raises:
+        UnknownNameError: there are no such images, recipe or scheduler.
+        InvalidValueError: a value is out of range, or a scheduler cannot work with what a loop measures.
+        FileFormatError: a row or policy file is damaged.
     """
+    jobs = jobs_of(options)
+    for name in options.schedulers:  # what no loop can use is told now, not after hours
+        run_job(replace(jobs[0], arm=name, steps=1))
     path = make_directory(options.out) / ROWS
-    rows = _read(path)
-    done = {tuple(row[name] for name in ("data", "recipe", "factor", "arm", "seed", "steps")) for row in rows}
-    missing = [job for job in jobs_of(options) if job.key() not in done]
+    done = {tuple(row[name] for name in KEY) for row in read_lines(path, KEY)}
+    missing = [job for job in jobs if tuple(asdict(job).values()) not in done]
     started = time.monotonic()
     with Workers(run_job, workers=options.workers) as crew:
         for number, (job, row) in enumerate(crew.run(missing), start=1):
-            rows.append(row)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            append_lines(path, [row])
             show(
                 f"{number}/{len(missing)} in {time.monotonic() - started:.0f} s: {job.recipe} on {job.data} at "
                 f"{job.factor:g}x, {job.arm}: distance {row['distance']:.3f}"
             )
-    arms = (OFF, LOG, *options.schedulers)
-    command = f"python -m metagan_rl.experiments.recipe_study --seeds {options.seeds} --steps {options.steps}"
-    write_whole(options.out / "summary.md", as_markdown(rows, arms, command))
+    wanted = {tuple(asdict(job).values()) for job in jobs}
+    rows = [row for row in read_lines(path, KEY) if tuple(row[name] for name in KEY) in wanted]
+    write_whole(options.out / "summary.md", as_markdown(rows, (OFF, LOG, *options.schedulers), command))
     return options.out / "summary.md"
 
 
@@ -216,20 +224,14 @@ def _brief(estimate: Estimate) -> str:
     return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:  # the study was stopped in the middle of a line
-        write_whole(path, whole)
-    return [json.loads(line) for line in whole.splitlines()]
-
-
 def main() -> None:
     """The study as the command line says."""
     prepare_process()
-    print(run_recipes(tyro.cli(Options), show=partial(print, flush=True)))
+    options = tyro.cli(Options)
+    try:
+        print(run_recipes(options, command=called_as("recipe_study"), show=partial(print, flush=True)))
+    except MetaGANError as error:
+        sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":

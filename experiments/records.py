@@ -1,18 +1,32 @@
-"""Reading a benchmark directory: what it is, its rows, and its curves packed small."""
+"""Files with one JSON record a line, which runs that may be stopped add to; and what a benchmark directory holds."""
 
 import json
+import os
+import shlex
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, OutputError
 
 KIND = "metagan-rl benchmark"
 KEY = ("suite", "split", "task", "seed", "scheduler")
 NUMBERS = ("distance", "generator_lr", "discriminator_lr", "penalty_weight")
 WORDS = ("ratio", "loss")
+
+
+def called_as(study: str) -> str:
+    """The command line that a study was called by, but for where results go and how many workers there are."""
+    kept, arguments = [], iter(sys.argv[1:])
+    for argument in arguments:
+        if argument.split("=")[0] in ("--out", "--workers"):
+            if "=" not in argument:
+                next(arguments, None)
+        else:
+            kept.append(argument)
+    return shlex.join(["python", "-m", f"metagan_rl.experiments.{study}", *kept])
 
 
 def read_config(directory: Path) -> dict[str, Any]:
@@ -86,6 +100,28 @@ def read_lines(path: Path, required: Sequence[str]) -> list[dict[str, Any]]:
     return list(_lines(path, required))
 
 
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Adds records to such a file, on the disk when this returns; half a line of a stopped run is cut off first.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    try:
+        with path.open("ab+") as file:
+            size = file.tell()
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(lines.encode())  # at the end, wherever was read last
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; what is there stays usable") from error
+
+
 def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
@@ -105,5 +141,5 @@ def _record(path: Path, place: int, line: bytes, required: Sequence[str]) -> dic
     except (ValueError, TypeError):
         raise FileFormatError(f"{path}, line {place} is damaged: {line.rstrip()[:60]!r}") from None
     if not isinstance(record, dict) or missing:
-        raise FileFormatError(f"{path}, line {place} is not a record of a benchmark; missing: {', '.join(missing)}")
+        raise FileFormatError(f"{path}, line {place} is not a record of its kind; missing: {', '.join(missing)}")
     return record

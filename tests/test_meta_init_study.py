@@ -17,7 +17,7 @@ from metagan_rl.populations import MixedPopulation
 
 def row(start, updates, distance, task="rose/1", seed=0, **more):
     names = {"kind": "planar", "start": start, "task": task, "seed": seed, "shots": None, "updates": updates}
-    return {**names, "distance": distance, "repetition": None, "settings": {}, "adaptation": 1.0, **more}
+    return {**names, "distance": distance, "repetition": None, "settings": {}, "adaptation": 1.0, "scale": 1.0, **more}
 
 
 def fresh_curve(values, start="fresh"):
@@ -116,6 +116,7 @@ def test_combinations_are_held_against_fresh_weights_under_the_tuned_constant(tm
             for seed in range(2)
         ]
         (tmp_path / where).mkdir()
+        (tmp_path / where / "benchmark.json").write_text('{"kind": "metagan-rl benchmark"}')
         (tmp_path / where / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     [combined] = combining.combinations(tmp_path).values()
     ratios = [each.ratio and each.ratio.value for each in combined]
@@ -149,5 +150,7 @@ def test_a_stopped_study_goes_on_and_leaves_all_it_needs(tmp_path, monkeypatch):
     }
     assert all(each["meta_updates"] > 0 for each in rows if each["start"] == "reptile")
     assert study.weights_of(tmp_path, "digits", "reptile", 0).metadata["settings"]["seed"] == 0
+    with pytest.raises(InvalidValueError, match=r"rows of scale 0\.01, not 0\.5; .*another directory"):
+        study.run_study(tmp_path, show=lines.append, **{**options, "scale": 0.5})
     study.run_study(tmp_path, show=lines.append, **options)
     assert len(lines) == 5 and json.dumps(rows) == json.dumps(study.read(tmp_path / "rows.jsonl"))

@@ -5,10 +5,9 @@ import json
 import pytest
 import torch
 
-from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments import recipe_study
-from metagan_rl.experiments.minimal import RECIPES, GANRunner
-from metagan_rl.experiments.minimal.__main__ import images_of
+from metagan_rl.experiments.minimal import RECIPES, GANRunner, images_of
 from metagan_rl.experiments.minimal.recipes import gradient_penalty
 from metagan_rl.experiments.minimal.runner import _to_images, _to_points
 from metagan_rl.metrics.quality import WORST_DISTANCE
@@ -72,14 +71,14 @@ def test_grids_and_checkpoints_are_left_on_the_way(digits, tmp_path):
 
 def test_images_and_points_are_the_same_thing(digits):
     points = digits.data().report_reference
-    images = _to_images(digits, points)
+    images = _to_images(digits, 16.0, points)
     assert float(images.min()) >= -1 and float(images.max()) <= 1
-    assert torch.allclose(_to_points(digits, images.squeeze(1)), points, atol=1e-5)
+    assert torch.allclose(_to_points(digits, 16.0, images.squeeze(1)), points, atol=1e-5)
 
 
 def test_real_images_are_near_and_broken_ones_are_worst(digits, monkeypatch):
     runner = runner_of(digits)
-    real = _to_images(digits, digits.data().train).squeeze(1).repeat(2, 1, 1)
+    real = _to_images(digits, 16.0, digits.data().train).squeeze(1).repeat(2, 1, 1)
     monkeypatch.setattr(runner, "sample", lambda count, seed=0: real[:count])
     assert runner.distance() < 0.25
     monkeypatch.setattr(runner, "sample", lambda count, seed=0: real[:count] * float("nan"))
@@ -101,7 +100,7 @@ def test_bad_input_is_named(digits):
         GANRunner(digits, "dcgn")
     with pytest.raises(InvalidValueError, match="steps is 0"):
         GANRunner(digits, steps=0)
-    with pytest.raises(InvalidValueError, match="2 columns"):
+    with pytest.raises(InvalidValueError, match="family 'ring' and has 2 columns"):
         GANRunner(Task("ring", "ring", 2))
 
 
@@ -117,3 +116,16 @@ def test_the_study_runs_what_is_missing_and_tells_arms_apart(tmp_path, monkeypat
     assert "| dcgan | 1x |" in summary and "off 0, log 0, gap-aware 0" in summary
     recipe_study.run_recipes(recipe_study.Options(**{**vars(options), "seeds": 2}), show=lines.append)
     assert len(lines) == 6
+    longer = recipe_study.Options(**{**vars(options), "steps": 9})
+    only = recipe_study.run_recipes(longer, command="again", show=lines.append).read_text()
+    assert len(lines) == 9 and "Made by `again`" in only  # rows of other lengths are kept, and not in the table
+    assert (
+        f"| dcgan | 1x | {json.loads((tmp_path / 'rows.jsonl').read_text().splitlines()[6])['distance']:.3g} |" in only
+    )
+
+
+@pytest.mark.parametrize(("schedulers", "words"), [(("gap-awre",), "gap-aware"), (("default",), "quality")])
+def test_what_no_loop_can_use_is_told_before_anything_is_kept(schedulers, words, tmp_path):
+    with pytest.raises(MetaGANError, match=words):
+        recipe_study.run_recipes(recipe_study.Options(tmp_path / "new", ("digits",), schedulers, workers=0))
+    assert not (tmp_path / "new").exists()

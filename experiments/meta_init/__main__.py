@@ -12,6 +12,7 @@ from metagan_rl.experiments.meta_init import pictures
 from metagan_rl.experiments.meta_init.combining import combinations, run_combinations
 from metagan_rl.experiments.meta_init.study import CHOICES, ROWS, chosen_settings, read, run_study
 from metagan_rl.experiments.meta_init.tables import as_markdown, panels
+from metagan_rl.experiments.records import called_as
 from metagan_rl.files import write_whole
 from metagan_rl.runtime import prepare_process
 
@@ -49,9 +50,6 @@ def main() -> None:
     """The study as the command line says."""
     prepare_process()
     options = tyro.cli(Options)
-    command = f"python -m metagan_rl.experiments.meta_init --seeds {options.seeds}"
-    if options.scale != 1.0:
-        command += f" --scale {options.scale:g}"
     show = functools.partial(print, flush=True)
     try:
         run_study(
@@ -64,7 +62,7 @@ def main() -> None:
         )
         if options.combine:
             run_combinations(options.out, seeds=options.seeds, workers=options.workers, scale=options.scale, show=show)
-        print(write_tables(options.out, command))
+        print(write_tables(options.out, called_as("meta_init")))
     except MetaGANError as error:
         sys.exit(f"error: {error}")
 

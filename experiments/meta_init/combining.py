@@ -15,9 +15,10 @@ import numpy as np
 from metagan_rl.agents.train_config import TrainConfig
 from metagan_rl.agents.training import train
 from metagan_rl.agents.tuned import tuned_constant
-from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
+from metagan_rl.experiments.benchmark import ROWS, BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.meta_init.adapting import geometric
 from metagan_rl.experiments.meta_init.study import CHOICES, FRESH, WEIGHTS, Cell, chosen_settings, read
+from metagan_rl.experiments.records import read_rows
 from metagan_rl.experiments.statistics import Cell as Run
 from metagan_rl.experiments.statistics import Estimate, geometric_mean, paired_ratio
 from metagan_rl.experiments.summary import end_distance
@@ -101,9 +102,9 @@ def run_combinations(
 
 def combinations(out: Path) -> dict[str, list[Combination]]:
     """What the two benchmarks came to, by tag of the tasks; nothing if they were not run."""
-    rows = {where: read(out / where / "rows.jsonl") for where in (FROM_FRESH, FROM_LEARNED)}
-    if not all(rows.values()):
+    if not all((out / where / ROWS).exists() for where in (FROM_FRESH, FROM_LEARNED)):
         return {}
+    rows = {where: read_rows(out / where) for where in (FROM_FRESH, FROM_LEARNED)}
     found: dict[str, list[Combination]] = {}
     for tag in dict.fromkeys(row["tag"] for row in rows[FROM_FRESH]):
         first: Mapping[Run, float] = {}

@@ -9,20 +9,21 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from metagan_rl import __version__
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, geometric, measure
 from metagan_rl.experiments.meta_init.kinds import KINDS, Kind, adapted
+from metagan_rl.experiments.records import append_lines, read_lines
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, MetaInit, load_meta_init, save_meta_init
-from metagan_rl.meta_init.command import DEFAULTS, METHODS
+from metagan_rl.meta_init.command import METHODS, settings_for
 from metagan_rl.meta_init.loop import meta_train
-from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.tasks import Task
 
 FRESH = "fresh"
@@ -43,6 +44,8 @@ CHOOSING_MOMENTS = (10, 100)
 FACTORS = (1.0, 0.3, 0.1)
 """Parts of ``tuned-constant``'s rates that are tried for adapting."""
 CHOICES, ROWS, WEIGHTS = "choosing.jsonl", "rows.jsonl", "weights"
+COLUMNS = ("kind", "start", "seed", "settings", "adaptation", "scale", "task", "shots", "updates", "distance")
+"""What every row has at least."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Cell:
         kind: name in ``KINDS``.
         start: one of ``STARTS``.
         seed: of learning and of the GANs.
-        settings: rates of learning, as in :class:`MetaSettings`.
+        settings: rates of learning, as in ``MetaSettings``.
         adaptation: factor of the rates of adapting; when choosing, all of ``FACTORS`` are tried.
         choosing: on the tasks that rates are chosen on, with a part of the updates.
         scale: factor of the updates, for trying the study out.
@@ -107,22 +110,20 @@ def run_cell(cell: Cell) -> Result:
 
 
 def learn(kind: Kind, cell: Cell) -> MetaInit:
-    """The starting weights of a cell."""
-    updates = kind.updates * cell.scale * (CHOOSING_SHARE if cell.choosing else 1.0)
-    chosen = MetaSettings.of(
-        cell.start, outer_steps=1, **{**DEFAULTS[cell.start], **cell.settings}, seed=cell.seed, **_common(kind)
+    """The starting weights of a cell; loss and penalty of learning are those of adapting."""
+    share = CHOOSING_SHARE if cell.choosing else 1.0
+    base = adapted(kind.choosing[0]).base
+    settings = settings_for(
+        cell.start,
+        max(1, round(kind.updates * cell.scale * share)),
+        **cell.settings,
+        seed=cell.seed,
+        loss=base.loss,
+        penalty_weight=base.penalty_weight,
     )
-    steps = max(1, round(updates / chosen.updates_per_step))
-    method = METHODS[cell.start](MetaSettings(**{**asdict(chosen), "outer_steps": steps}))
     task = kind.learned[0]
     fresh = MetaInit(MetaGenerator.of(task, seed=cell.seed), MetaDiscriminator.of(task, seed=cell.seed))
-    return meta_train(method, fresh, kind.learned)
-
-
-def _common(kind: Kind) -> dict[str, Any]:
-    """Loss and penalty of learning: those of adapting."""
-    base = adapted(kind.choosing[0]).base
-    return {"loss": base.loss, "penalty_weight": base.penalty_weight}
+    return meta_train(METHODS[cell.start](settings), fresh, kind.learned)
 
 
 def run_study(
@@ -146,6 +147,11 @@ def run_study(
 
     Returns:
         The directory.
+
+    Raises:
+        InvalidValueError: ``out`` holds rows of another scale.
+        FileFormatError: one of its files is damaged.
+        OutputError: it cannot be written.
     """
     out = make_directory(out)
     make_directory(out / WEIGHTS)
@@ -175,14 +181,20 @@ def _run(
     weights: Path | None,
     show: Callable[[str], None],
 ) -> None:
-    done = {Cell(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in read(path)}
+    rows = read(path)
+    others = {row["scale"] for row in rows} - {cell.scale for cell in cells}
+    if others:
+        raise InvalidValueError(
+            f"{path} holds rows of scale {min(others):g}, not {cells[0].scale:g}; results are never mixed: use another "
+            "directory"
+        )
+    done = {Cell(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in rows}
     missing = [cell for cell in cells if cell.key() not in done]
     started = time.monotonic()
     for number, (cell, result) in enumerate(crew.run(missing), start=1):
         if weights is not None and result.weights is not None:
             write_whole(weights / f"{cell.name()}.safetensors", result.weights)
-        with path.open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in result.rows)
+        append_lines(path, result.rows)
         last = [row for row in result.rows if row["updates"] == result.rows[-1]["updates"]]
         show(
             f"{number}/{len(missing)} in {time.monotonic() - started:.0f} s: {cell.name()} {dict(cell.settings)}, "
@@ -191,14 +203,12 @@ def _run(
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of a file of rows; none if there is no file."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:  # the study was stopped in the middle of a line
-        write_whole(path, whole)
-    return [json.loads(line) for line in whole.splitlines()]
+    """Rows of the study; none if there is no file.
+
+    Raises:
+        FileFormatError: a row is damaged.
+    """
+    return read_lines(path, COLUMNS)
 
 
 def chosen_settings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[dict[str, float], float]]:
@@ -218,7 +228,7 @@ def weights_of(out: Path, kind: str, start: str, seed: int) -> MetaInit:
 
 def _names(cell: Cell) -> dict[str, Any]:
     names = {"kind": cell.kind, "start": cell.start, "seed": cell.seed, "settings": dict(cell.settings)}
-    return {**names, "version": __version__}
+    return {**names, "scale": cell.scale, "version": __version__}
 
 
 def _describe(task: Task) -> dict[str, Any]:

@@ -5,6 +5,6 @@ PyTorch; what this package adds to it are the lines with ``scheduler`` in them.
 """
 
 from metagan_rl.experiments.minimal.recipes import RECIPES, Recipe
-from metagan_rl.experiments.minimal.runner import GANRunner
+from metagan_rl.experiments.minimal.runner import GANRunner, images_of
 
-__all__ = ["RECIPES", "GANRunner", "Recipe"]
+__all__ = ["RECIPES", "GANRunner", "Recipe", "images_of"]

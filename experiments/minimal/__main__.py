@@ -8,9 +8,8 @@ from typing import Literal
 import tyro
 
 from metagan_rl.errors import MetaGANError
-from metagan_rl.experiments.minimal.runner import CHANNELS, GANRunner
+from metagan_rl.experiments.minimal.runner import CHANNELS, GANRunner, images_of
 from metagan_rl.runtime import prepare_process
-from metagan_rl.tasks import Networks, Task
 
 
 @dataclass
@@ -39,13 +38,6 @@ class Options:
     """Directory for sample grids, checkpoint and TensorBoard events."""
     resume: bool = False
     """Go on from the checkpoint in --out."""
-
-
-def images_of(data: str, seed: int = 0) -> Task:
-    """All ten classes of a family of images as one task; the seed decides which half is held back."""
-    dim = 64 if data == "digits" else 784
-    networks = Networks(latent_dim=1)  # of no account: the runner has its own
-    return Task(data, data, dim, {"classes": list(range(10))}, tag="real", networks=networks, seed=seed)
 
 
 def main() -> None:

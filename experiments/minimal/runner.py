@@ -1,6 +1,7 @@
 """The loop: a GAN on images, by a recipe, under any scheduler."""
 
 import copy
+import io
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from metagan_rl.experiments.minimal.recipes import LATENT, RECIPES, gradient_pen
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics.quality import WORST_DISTANCE, Quality, Reference
 from metagan_rl.runtime import find_device
-from metagan_rl.tasks import Task
+from metagan_rl.tasks import FAMILIES, Networks, Task
+from metagan_rl.tasks.real import CLASSES, LabelledImages
 
 EMA_DECAY = 0.995
 """Of the averaged generator, which is what samples come from, for each update of G."""
@@ -28,7 +30,7 @@ class GANRunner:
     """Trains a GAN on the images of a task.
 
     Args:
-        task: of square grey images: ``digits`` (8x8), ``mnist`` or ``fashion-mnist`` (28x28).
+        task: of grey images: ``digits`` (8x8), ``mnist`` or ``fashion-mnist`` (28x28); see :func:`images_of`.
         recipe: name in ``RECIPES``.
         steps: updates of G in the whole run, each with as many of D as the recipe says.
         scheduler: as :class:`GANScheduler` takes it; ``None`` for the recipe as published, without any.
@@ -41,7 +43,7 @@ class GANRunner:
 
     Raises:
         UnknownNameError: there is no such recipe or scheduler.
-        InvalidValueError: a value is out of range, or the task has no square images of a side that 4 divides.
+        InvalidValueError: a value is out of range, or the task is not of images of a side that 4 divides.
     """
 
     def __init__(
@@ -61,14 +63,15 @@ class GANRunner:
         self.task, self.recipe, self.steps, self.step = task, RECIPES[recipe], steps, 0
         if steps < 1 or not factor > 0:
             raise InvalidValueError(f"steps is {steps} and factor {factor}; both must be more than 0")
-        side = round(task.dim**0.5)
-        if side**2 != task.dim or side % 4:
+        family, side = FAMILIES[task.family], round(task.dim**0.5)
+        if not isinstance(family, LabelledImages) or side**2 != task.dim or side % 4:
             raise InvalidValueError(
-                f"task {task.name!r} has {task.dim} columns; square images of a side that 4 divides are needed, "
-                "as digits and mnist have"
+                f"task {task.name!r} is of family {task.family!r} and has {task.dim} columns; images of a side that 4 "
+                "divides are needed, as digits and mnist are"
             )
+        self.white = family.white
         self.device = find_device(device)
-        self.images = _to_images(task, task.data().train).to(self.device)
+        self.images = _to_images(task, self.white, task.data().train).to(self.device)
         self.random = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -111,8 +114,8 @@ class GANRunner:
                 self.save_grid(make_directory(Path(out)) / f"samples-{self.step:06d}.png")
                 self.save(Path(out) / "checkpoint.pt")
 
-    def train_step(self) -> dict[str, float]:
-        """One update of G after those of D; the losses."""
+    def train_step(self) -> None:
+        """One update of G after those of D."""
         recipe, (g_optimizer, d_optimizer) = self.recipe, self.optimizers
         for _ in range(recipe.discriminator_steps):
             real = self.images[torch.randint(len(self.images), (recipe.batch_size,), generator=self.random)]
@@ -143,7 +146,6 @@ class GANRunner:
         for decay in self.decays:
             decay.step()
         self.step += 1
-        return {"discriminator_loss": float(d_loss.detach()), "generator_loss": float(g_loss.detach())}
 
     def sample(self, count: int, *, seed: int = 0) -> Tensor:
         """Images ``[count, side, side]`` in (-1, 1) of the averaged generator, the same for the same seed."""
@@ -155,7 +157,7 @@ class GANRunner:
     def distance(self) -> float:
         """Distance to images of the task that were held back, as everywhere in this package; the worst if diverged."""
         reference = Reference.of(self.task, report=True)
-        points = _to_points(self.task, self.sample(len(reference.points)).cpu())
+        points = _to_points(self.task, self.white, self.sample(len(reference.points)).cpu())
         if not torch.isfinite(points).all():
             return WORST_DISTANCE
         return float(Quality.measure(points[None], [reference]).distance[0])
@@ -171,10 +173,10 @@ class GANRunner:
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint: networks, optimizers, scheduler, noise; :meth:`load` goes on exactly from there."""
-        temporary = Path(path).with_suffix(".tmp")
-        torch.save({name: part.state_dict() for name, part in self._parts().items()} | self._numbers(), temporary)
-        write_whole(Path(path), temporary.read_bytes())
-        temporary.unlink()
+        buffer = io.BytesIO()
+        states = {name: part.state_dict() for name, part in self._parts().items()}
+        torch.save({**states, "step": self.step, "random": self.random.get_state()}, buffer)
+        write_whole(Path(path), buffer.getvalue())
 
     def load(self, path: str | Path) -> None:
         """Goes on from a checkpoint of a runner made in the same way.
@@ -200,25 +202,24 @@ class GANRunner:
         parts |= {f"decay {place}": decay for place, decay in enumerate(self.decays)}
         return parts if self.scheduler is None else {**parts, "scheduler": self.scheduler}
 
-    def _numbers(self) -> dict[str, Any]:
-        return {"step": self.step, "random": self.random.get_state()}
+
+def images_of(data: str, seed: int = 0) -> Task:
+    """All ten classes of a family of images as one task; the seed decides which half is held back."""
+    networks = Networks(latent_dim=1)  # of no account: the runner has its own
+    classes = {"classes": list(range(CLASSES))}
+    return Task(data, data, FAMILIES[data].dimension(classes), classes, tag="real", networks=networks, seed=seed)
 
 
-def _to_images(task: Task, points: Tensor) -> Tensor:
+def _to_images(task: Task, white: float, points: Tensor) -> Tensor:
     """Standardised points ``[N, D]`` as images ``[N, 1, side, side]`` in [-1, 1]."""
     data = task.data()
     raw = points.double() * torch.from_numpy(data.scale) + torch.from_numpy(data.mean)
     side = round(task.dim**0.5)
-    return (2 * raw / _white(task) - 1).float().reshape(-1, 1, side, side)
+    return (2 * raw / white - 1).float().reshape(-1, 1, side, side)
 
 
-def _to_points(task: Task, images: Tensor) -> Tensor:
+def _to_points(task: Task, white: float, images: Tensor) -> Tensor:
     """Images ``[N, side, side]`` in [-1, 1] as standardised points ``[N, D]``."""
     data = task.data()
-    raw = (images.flatten(1).double() + 1) / 2 * _white(task)
+    raw = (images.flatten(1).double() + 1) / 2 * white
     return ((raw - torch.from_numpy(data.mean)) / torch.from_numpy(data.scale)).float()
-
-
-def _white(task: Task) -> float:
-    """The brightest grey value there is."""
-    return 16.0 if task.family == "digits" else 255.0

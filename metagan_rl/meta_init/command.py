@@ -36,6 +36,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 """Settings that are taken where none are given: places to start from, not the result of a search."""
 
 
+def settings_for(method: str, updates: int, **settings: Any) -> MetaSettings:
+    """Settings that spend so many GAN updates, rounded to whole meta-steps; those left out are from ``DEFAULTS``.
+
+    Raises:
+        InvalidValueError: a value is out of range.
+        UnknownNameError: there is no such method or setting.
+    """
+    if updates < 1:
+        raise InvalidValueError(f"updates is {updates}; it must be at least 1")
+    chosen = MetaSettings.of(method, outer_steps=1, **{**DEFAULTS.get(method, {}), **settings})
+    return replace(chosen, outer_steps=max(1, round(updates / chosen.updates_per_step)))
+
+
 def meta_init(
     method: str,
     suite: str,
@@ -68,12 +81,9 @@ def meta_init(
         UnknownNameError: a name is of nothing there is.
         OutputError: ``out`` cannot be written.
     """
-    if updates < 1:
-        raise InvalidValueError(f"updates is {updates}; it must be at least 1")
+    chosen = settings_for(method, updates, **settings)
     if validation_tasks < 0:
         raise InvalidValueError(f"validation_tasks is {validation_tasks}; it must be at least 0")
-    chosen = MetaSettings.of(method, outer_steps=1, **{**DEFAULTS.get(method, {}), **settings})
-    chosen = replace(chosen, outer_steps=max(1, round(updates / chosen.updates_per_step)))
     kept = get_suite(suite)
     tasks = kept.split("train")
     start = MetaInit(MetaGenerator.of(tasks[0], seed=chosen.seed), MetaDiscriminator.of(tasks[0], seed=chosen.seed))

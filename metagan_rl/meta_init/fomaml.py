@@ -8,7 +8,7 @@ from torch import Tensor
 
 from metagan_rl.controls import CYCLE, RATIOS
 from metagan_rl.meta_init.batch import MetaBatch, TaskDistribution
-from metagan_rl.meta_init.loop import Method, meta_train
+from metagan_rl.meta_init.loop import MeanGradient, meta_train
 from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
@@ -55,7 +55,7 @@ class FirstOrderTrainer(IntervalTrainer):
         return query._generator_gradient(everyone, updates + 1), of_discriminator
 
 
-class FirstOrderMAML(Method):
+class FirstOrderMAML(MeanGradient):
     """MAML without the derivatives of the inner loop: dθ/dφ is taken for the identity.
 
     With θ_G, θ_D and θ_Q of :mod:`.maml` after the last inner step,
@@ -65,13 +65,8 @@ class FirstOrderMAML(Method):
     The inner loop is that of populations, with their gradients in closed form, and takes any penalty.
     """
 
-    def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Method`."""
-        gradients = self.member_gradients(meta, tasks, seeds)
-        return None if gradients is None else (gradients[0].mean(dim=0), gradients[1].mean(dim=0))
-
     def member_gradients(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
-        """The outer gradient of each task, ``[B, P_G]`` and ``[B, P_D]``; ``None`` if one diverged."""
+        """See :class:`MeanGradient`."""
         updates = self.settings.inner_updates
         support, query = split_batches(meta, tasks, seeds)
         trainers = []

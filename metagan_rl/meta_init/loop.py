@@ -46,6 +46,19 @@ class Method:
         """Puts back what :meth:`state` gave."""
 
 
+class MeanGradient(Method):
+    """A method that follows the mean of its tasks' outer gradients."""
+
+    def member_gradients(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
+        """The outer gradient of each task, ``[B, P_G]`` and ``[B, P_D]``; ``None`` if one diverged."""
+        raise NotImplementedError
+
+    def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
+        """See :class:`Method`."""
+        gradients = self.member_gradients(meta, tasks, seeds)
+        return None if gradients is None else (gradients[0].mean(dim=0), gradients[1].mean(dim=0))
+
+
 def meta_train(
     method: Method, meta: MetaInit, distribution: TaskDistribution, run: RunOptions | None = None
 ) -> MetaInit:

@@ -36,7 +36,7 @@ from metagan_rl.meta_init.batch import TaskDistribution
 from metagan_rl.meta_init.differentiable import check_differentiable
 from metagan_rl.meta_init.fomaml import split_batches, train_fomaml_gan
 from metagan_rl.meta_init.game import Game
-from metagan_rl.meta_init.loop import Method, meta_train
+from metagan_rl.meta_init.loop import MeanGradient, meta_train
 from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
@@ -89,20 +89,15 @@ def outer_losses(game: Game, adapted: Adapted, query: IntervalInputs, updates: i
     )
 
 
-class SecondOrderMAML(Method):
+class SecondOrderMAML(MeanGradient):
     """See the module for the equations."""
 
     def begin(self, meta: MetaInit, tasks: list[Task]) -> None:
         """See :class:`Method`."""
         check_differentiable(meta, tasks)
 
-    def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
-        """See :class:`Method`."""
-        gradients = self.member_gradients(meta, tasks, seeds)
-        return None if gradients is None else (gradients[0].mean(dim=0), gradients[1].mean(dim=0))
-
     def member_gradients(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
-        """The outer gradient of each task, ``[B, P_G]`` and ``[B, P_D]``; ``None`` if one diverged."""
+        """See :class:`MeanGradient`."""
         updates = self.settings.inner_updates
         support, query = split_batches(meta, tasks, seeds)
         plan, support_inputs = support.prepared(updates)

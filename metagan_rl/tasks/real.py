@@ -64,6 +64,8 @@ class LabelledImages(Family):
 
     # One mean and one deviation for the whole image: many border pixels are constant.
     standardise = "whole"
+    white: float = 255.0
+    """The brightest grey value there is; the darkest is 0."""
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """All images ``[N, D]`` and their classes ``[N]``, from 0 to 9."""
@@ -93,6 +95,7 @@ class Digits(LabelledImages):
     """Handwritten digits, 8x8 grey values from 0 to 16, about 180 of each class; all ten classes or some of them."""
 
     dim = 64
+    white = 16.0
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """The 1,797 images ``[N, 64]`` of scikit-learn, and their digits."""
