@@ -155,7 +155,7 @@ def run_benchmark(
         _write_config(configs, out, command)
         done = _done(out)
         batches = [batch for config in configs for batch in _batches(config) if not batch.keys <= done]
-        batches.sort(key=lambda batch: batch.cells[0][1])  # a benchmark cut short has whole seeds
+        batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first, lest a benchmark cut short lack tasks
         total = sum(len(batch.cells) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, (rows, curves, samples) in crew.run(batches):

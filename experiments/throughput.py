@@ -44,7 +44,7 @@ from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.separate import KNOBS, UPDATES, SeparateGAN, SeparateGANEnv
 from metagan_rl.files import write_whole
 from metagan_rl.losses import LOSSES
-from metagan_rl.networks.conv import (
+from metagan_rl.networks.convolution import (
     KERNEL,
     SMALL_IMAGE,
     Convolution,

@@ -16,7 +16,8 @@ from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.evaluation import evaluate
 from metagan_rl.networks import StackedConv, StackedNetwork, build_networks
 from metagan_rl.networks.base import size, split
-from metagan_rl.networks.conv import InTurns, Patches, Unrolled, conv_networks
+from metagan_rl.networks.conv import conv_networks
+from metagan_rl.networks.convolution import InTurns, Patches, Unrolled
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import MixedPopulation, Population, PopulationState
 from metagan_rl.tasks import Base, Networks, Task, table_from_array

@@ -3,228 +3,18 @@
 D halves the image twice with kernels of 4x4, stride 2 and padding 1; G doubles it twice with their transposes. Unlike
 DCGAN's they have no batch normalisation: gradient penalties need a D that acts on each sample alone. Channels double
 where the side halves, images are rows of pixels, and hidden values are rows ``(row, column, channel)``.
-
-What is fastest on a CPU depends on the size, and on the whole grouped convolutions never are. Images of 8x8 are so
-small that kernels written out as matrices cost little more operations than convolutions, and batched products of these
-make better use of the processor than B small convolutions do. At 28x28 they would cost many times the operations, and
-torch's convolutions are near the peak of the processor: members take turns. Next to the image one channel is too few
-for torch's transposed convolutions, and products with patches are three times faster.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional
-from torch.nn.grad import conv2d_weight
 
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.networks.convolution import KERNEL, convolution, derivative
 from metagan_rl.networks.mlp import ACTIVATIONS, Activation, product
-
-KERNEL = 4
-"""Side of every kernel; stride 2 and padding 1 go with it."""
-SMALL_IMAGE, SMALL_FEATURES = 8, 4
-"""Largest sides at which the matrix of a convolution is written out: of an image, and of several channels."""
-
-
-class Convolution(Protocol):
-    """B convolutions that halve a side, their transposes, and their gradients: one form, linear in each argument.
-
-    All take kernels ``[B, 4, 4, a, b]`` for a channels at the fine side s and b at the coarse side s/2, fine values
-    ``[B, N, s * s * a]`` and coarse ones ``[B, N, s/2 * s/2 * b]``.
-    """
-
-    def down(self, kernel: Tensor, fine: Tensor) -> Tensor:
-        """The convolution: coarse values."""
-        ...
-
-    def up(self, kernel: Tensor, coarse: Tensor) -> Tensor:
-        """The transposed convolution: fine values."""
-        ...
-
-    def by_kernel(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """Gradient by the kernel of the product of ``down(kernel, fine)`` and ``coarse``."""
-        ...
-
-
-class _Sides:
-    """Sides and channels of one convolution.
-
-    Args:
-        side: the fine one, even.
-        fine: channels there.
-        coarse: channels at half the side.
-    """
-
-    def __init__(self, side: int, fine: int, coarse: int) -> None:
-        self.side, self.half, self.fine, self.coarse = side, side // 2, fine, coarse
-
-
-class Unrolled(_Sides):
-    """Batched products with the kernels written out as a matrix, whose columns are the upper half of the coarse side.
-
-    Its rows are the s/2 + 2 rows of the fine side that the upper half sees, the first of them padding. The lower half
-    sees as many, the last of them padding, through the same matrix. The sides must be multiples of 4.
-    """
-
-    def __init__(self, side: int, fine: int, coarse: int) -> None:
-        super().__init__(side, fine, coarse)
-        self._parts = self.half + 2, side, fine, self.half // 2, self.half, coarse
-        self._seen = (self.half + 1) * side * fine  # by each half, without the padding
-        self._made = self.half // 2 * self.half * coarse
-        self._windows = []  # for each place of the upper half: where its window lies in the matrix, and in the kernel
-        for i in range(self.half // 2):
-            for j in range(self.half):
-                first, last = max(2 * j - 1, 0), min(2 * j + 3, side)
-                window = slice(None), slice(2 * i, 2 * i + KERNEL), slice(first, last), slice(None), i, j
-                self._windows.append((window, (slice(None), slice(None), slice(first - 2 * j + 1, last - 2 * j + 1))))
-
-    def _halves(self, kernel: Tensor) -> tuple[Tensor, Tensor]:
-        matrix = kernel.new_zeros(len(kernel), *self._parts)
-        for window, part in self._windows:
-            matrix[window] = kernel[part]
-        upper, lower = matrix[:, 1:], matrix[:, :-1]
-        return upper.view(-1, self._seen, self._made), lower.view(-1, self._seen, self._made)
-
-    def down(self, kernel: Tensor, fine: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        coarse = fine.new_empty(*fine.shape[:2], 2 * self._made)
-        upper, lower = self._halves(kernel)
-        torch.bmm(fine[..., : self._seen], upper, out=coarse[..., : self._made])
-        torch.bmm(fine[..., -self._seen :], lower, out=coarse[..., self._made :])
-        return coarse
-
-    def up(self, kernel: Tensor, coarse: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        fine = coarse.new_empty(*coarse.shape[:2], self.side**2 * self.fine)
-        upper, lower = self._halves(kernel)
-        torch.bmm(coarse[..., : self._made], upper.transpose(1, 2), out=fine[..., : self._seen])
-        fine[..., self._seen :] = 0
-        fine[..., -self._seen :].baddbmm_(coarse[..., self._made :], lower.transpose(1, 2))
-        return fine
-
-    def by_kernel(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        matrix = fine.new_zeros(len(fine), *self._parts)
-        rows = fine.transpose(1, 2)
-        matrix[:, 1:].view(-1, self._seen, self._made).baddbmm_(rows[:, : self._seen], coarse[..., : self._made])
-        matrix[:, :-1].view(-1, self._seen, self._made).baddbmm_(rows[:, -self._seen :], coarse[..., self._made :])
-        kernel = fine.new_zeros(len(fine), KERNEL, KERNEL, self.fine, self.coarse)
-        for window, part in self._windows:
-            kernel[part] += matrix[window]
-        return kernel
-
-
-class Patches(_Sides):
-    """Products with patches of the fine side, member by member so that they stay in the cache; for one channel."""
-
-    def _patches(self, fine: Tensor) -> Tensor:
-        """Those of one member's values ``[N, s * s * a]``: ``[N * s/2 * s/2, 4 * 4 * a]``."""
-        image = functional.pad(fine.reshape(-1, self.side, self.side, self.fine), (0, 0, 1, 1, 1, 1))
-        return image.unfold(1, KERNEL, 2).unfold(2, KERNEL, 2).movedim(3, -1).reshape(-1, KERNEL**2 * self.fine)
-
-    def down(self, kernel: Tensor, fine: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        coarse = fine.new_empty(*fine.shape[:2], self.half**2 * self.coarse)
-        for one, inputs, out in zip(kernel, fine, coarse, strict=True):
-            torch.mm(self._patches(inputs), one.reshape(-1, self.coarse), out=out.view(-1, self.coarse))
-        return coarse
-
-    def up(self, kernel: Tensor, coarse: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        half = self.half
-        fine = coarse.new_empty(*coarse.shape[:2], self.side**2 * self.fine)
-        for one, inputs, out in zip(kernel, coarse, fine, strict=True):
-            patches = inputs.reshape(-1, self.coarse) @ one.reshape(-1, self.coarse).T
-            quarters = patches.view(-1, half, half, 2, 2, 2, 2, self.fine)  # of 2x2 pixels, each in up to four patches
-            image = inputs.new_zeros(len(inputs), half + 1, 2, half + 1, 2, self.fine)
-            for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                image[:, i : i + half, :, j : j + half] += quarters[:, :, :, i, :, j].transpose(2, 3)
-            image = image.view(len(inputs), self.side + 2, self.side + 2, self.fine)
-            out.view(-1, self.side, self.side, self.fine).copy_(image[:, 1:-1, 1:-1])
-        return fine
-
-    def by_kernel(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        rows = [self._patches(a).T @ b.reshape(-1, self.coarse) for a, b in zip(fine, coarse, strict=True)]
-        return torch.stack(rows).view(len(fine), KERNEL, KERNEL, self.fine, self.coarse)
-
-
-class InTurns(_Sides):
-    """Torch's convolutions, one member after the other, with the channels last as hidden values have them."""
-
-    def _fine(self, values: Tensor) -> Tensor:
-        return values.view(-1, self.side, self.side, self.fine).permute(0, 3, 1, 2)
-
-    def _coarse(self, values: Tensor) -> Tensor:
-        return values.view(-1, self.half, self.half, self.coarse).permute(0, 3, 1, 2)
-
-    def down(self, kernel: Tensor, fine: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        coarse = fine.new_empty(*fine.shape[:2], self.half**2 * self.coarse)
-        for one, inputs, out in zip(kernel.permute(0, 4, 3, 1, 2), fine.contiguous(), coarse, strict=True):
-            self._coarse(out).copy_(functional.conv2d(self._fine(inputs), one, stride=2, padding=1))
-        return coarse
-
-    def up(self, kernel: Tensor, coarse: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        fine = coarse.new_empty(*coarse.shape[:2], self.side**2 * self.fine)
-        for one, inputs, out in zip(kernel.permute(0, 4, 3, 1, 2), coarse.contiguous(), fine, strict=True):
-            self._fine(out).copy_(functional.conv_transpose2d(self._coarse(inputs), one, stride=2, padding=1))
-        return fine
-
-    def by_kernel(self, fine: Tensor, coarse: Tensor) -> Tensor:
-        """See :class:`Convolution`."""
-        shape = (self.coarse, self.fine, KERNEL, KERNEL)
-        kernels = [
-            conv2d_weight(self._fine(a), shape, self._coarse(b), stride=2, padding=1)
-            for a, b in zip(fine.contiguous(), coarse.contiguous(), strict=True)
-        ]
-        return torch.stack(kernels).permute(0, 3, 4, 2, 1)
-
-
-def convolution(side: int, fine: int, coarse: int) -> Convolution:
-    """The fastest form for these sides and channels."""
-    if side <= (SMALL_IMAGE if fine == 1 else SMALL_FEATURES):
-        return Unrolled(side, fine, coarse)
-    return (Patches if fine == 1 else InTurns)(side, fine, coarse)
-
-
-class _Derivative(torch.autograd.Function):
-    """Of the form's three arguments one is left out: its derivative by that one.
-
-    The derivatives of a derivative are of the same kind, so automatic differentiation may go on for ever.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, form: Convolution, kernel: Tensor | None, fine: Tensor | None, coarse: Tensor | None) -> Any:
-        ctx.form = form
-        ctx.save_for_backward(kernel, fine, coarse)
-        if kernel is None:
-            assert fine is not None and coarse is not None
-            return form.by_kernel(fine, coarse)
-        if fine is None:
-            assert coarse is not None
-            return form.up(kernel, coarse)
-        return form.down(kernel, fine)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        arguments = [gradient if each is None else each for each in ctx.saved_tensors]
-        derivatives = [
-            _derivative(ctx.form, *(None if place == by else each for place, each in enumerate(arguments)))
-            if needed
-            else None
-            for by, needed in enumerate(ctx.needs_input_grad[1:])
-        ]
-        return (None, *derivatives)
-
-
-def _derivative(form: Convolution, *arguments: Tensor | None) -> Tensor:
-    apply: Any = _Derivative.apply
-    return apply(form, *arguments)
 
 
 class Layer(Protocol):
@@ -290,7 +80,7 @@ class Down:
 
     def differentiable(self, weight: Tensor, inputs: Tensor) -> Tensor:
         """See :class:`Layer`."""
-        return _derivative(self._form, weight, inputs, None)
+        return derivative(self._form, weight, inputs, None)
 
     def forward(self, weight: Tensor, inputs: Tensor) -> Tensor:
         """See :class:`Layer`."""
@@ -319,7 +109,7 @@ class Up:
 
     def differentiable(self, weight: Tensor, inputs: Tensor) -> Tensor:
         """See :class:`Layer`."""
-        return _derivative(self._form, weight, None, inputs)
+        return derivative(self._form, weight, None, inputs)
 
     def forward(self, weight: Tensor, inputs: Tensor) -> Tensor:
         """See :class:`Layer`."""
