@@ -32,7 +32,7 @@ class TrainConfig:
         horizon: intervals in a run; by default the tasks' budget decides.
         interval_updates: updates in an interval.
         knobs: controls the agent sets.
-        signals: ``"all"``, ``"loop"`` or ``"autoloss"``.
+        signals: ``"all"``, ``"loop"``, ``"outputs"`` or ``"autoloss"``.
         reward: ``"quality"`` gained, or ``"balance"``: FSCO's, which only wants the losses of G and D to be equal.
         initial_weights: meta-initialisation file that all GANs start from; ``None``: each from fresh weights. The run
             keeps a copy.

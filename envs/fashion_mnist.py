@@ -48,8 +48,8 @@ class FashionMNISTEnv(MetaGANEnv):
 
     ## Arguments
     ``split``, ``horizon``, ``interval_updates``, ``knobs``, ``control``, ``actions`` (``"discrete"``, ``"continuous"``,
-    ``"moves"``), ``signals`` (``"all"``, ``"loop"``, ``"autoloss"``), ``trial_runs``, ``reward`` (weights, or
-    ``"quality"``, ``"balance"``), ``initial_weights`` (a meta-initialisation file), ``render_mode``: see
+    ``"moves"``), ``signals`` (``"all"``, ``"loop"``, ``"outputs"``, ``"autoloss"``), ``trial_runs``, ``reward``
+    (weights, or ``"quality"``, ``"balance"``), ``initial_weights`` (a meta-initialisation file), ``render_mode``: see
     ``MetaGANVectorEnv``.
 
     ## Vectorized environment

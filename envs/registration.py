@@ -8,6 +8,7 @@ ENVIRONMENTS = {
     "MetaGAN/Grid25-v0": "grid25",
     "MetaGAN/Planar-v0": "planar",
     "MetaGAN/PlanarMixed-v0": "planar-mixed",
+    "MetaGAN/PlanarLoops-v0": "planar-loops",
     "MetaGAN/Tabular-v0": "tabular",
     "MetaGAN/Digits-v0": "digits",
     "MetaGAN/MNIST-v0": "mnist",

@@ -91,7 +91,16 @@ AUTOLOSS_SIGNALS = tuple(
 """What comes nearest to what AutoLoss sees of a GAN (Xu et al. 2018, arXiv:1810.02442): the share of training done, the
 log ratio of the gradients' norms, moving averages of both losses (ours are means over the interval) and, for its
 inception score relative to 8, our distance relative to the floor."""
-SIGNAL_SETS = {"loop": LOOP_SIGNALS, "all": LOOP_SIGNALS + QUALITY_SIGNALS, "autoloss": AUTOLOSS_SIGNALS}
+OUTPUT_SIGNALS = tuple(
+    signal for signal in LOOP_SIGNALS if signal.name not in ("gradient_ratio", "gradient_decline", "vanishing")
+)
+"""Those of a loop that tells D's outputs and losses, but no norms of gradients."""
+SIGNAL_SETS = {
+    "loop": LOOP_SIGNALS,
+    "outputs": OUTPUT_SIGNALS,
+    "all": LOOP_SIGNALS + QUALITY_SIGNALS,
+    "autoloss": AUTOLOSS_SIGNALS,
+}
 
 
 def control_signals(controls: Controls) -> dict[str, np.ndarray]:

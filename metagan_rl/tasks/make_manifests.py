@@ -127,6 +127,41 @@ def planar_mixed() -> Suite:
     )
 
 
+LOOPS: tuple[dict[str, Any], ...] = (
+    {"loss": "non-saturating", "ratio": "1:1", "beta1": 0.5, "beta2": 0.999},  # as DCGAN
+    {"loss": "wgan", "ratio": "5:1", "beta1": 0.0, "beta2": 0.9, "penalty_weight": 0.1},  # as WGAN-GP on toy data
+    {"loss": "hinge", "ratio": "5:1", "beta1": 0.0, "beta2": 0.9, "penalty_weight": 0.1},  # as SNGAN; penalty for norm
+    {"loss": "lsgan", "ratio": "1:1", "beta1": 0.5, "beta2": 0.999},
+    {"loss": "rpgan", "ratio": "1:1", "beta1": 0.0, "beta2": 0.99, "penalty_weight": 0.1},  # as R3GAN
+)
+"""Losses, ratios, penalties and betas of well-known recipes, that ``planar-loops`` starts from."""
+
+
+def planar_loops() -> Suite:
+    """Two-dimensional families under well-known recipes and five pairs of networks, judged without averaging."""
+
+    def drawn(split: str, families: Sequence[str], count: int, tag: str = "known-family") -> list[Task]:
+        tasks = []
+        for family in families:
+            rng = _rng(f"planar-loops/{family}/{split}")
+            for index in range(count):
+                latent, width, depth, batch = SHAPES[index % len(SHAPES)]
+                recipe = LOOPS[(index + index // len(SHAPES)) % len(LOOPS)]  # so that each meets every shape
+                networks = Networks(latent_dim=latent, width=width, depth=depth)
+                base = _base(rng, batch_size=batch, ema_decay=0.0, **recipe)
+                name = f"{family}/{split}/{index:04d}"
+                tasks.append(sample_task(family, rng, name=name, tag=tag, networks=networks, base=base))
+        return tasks
+
+    return _suite(
+        "planar-loops",
+        "2-D shapes under five losses with the ratios and betas of known recipes, to learn schedules for loops of others",
+        train=drawn("train", TRAIN_FAMILIES, 50),
+        val=drawn("val", TRAIN_FAMILIES, 5),
+        test=drawn("test", TRAIN_FAMILIES, 5) + drawn("test", HELD_OUT_FAMILIES, 5, tag="held-out-family"),
+    )
+
+
 def classic(family: str, description: str) -> Suite:
     """One distribution; tasks differ in base learning rates and seed."""
     counts = {"train": 32, "val": 8, "test": 16}
@@ -204,7 +239,9 @@ def build(name: str) -> Suite:
     if name == "grid25":
         return classic(name, "the classic grid of 25 modes; tasks differ in base learning rates and seed")
     makers = {"planar": planar, "dirac": dirac, "tabular": tabular, "digits": digits, "mnist": mnist}
-    return {**makers, "fashion-mnist": fashion_mnist, "planar-mixed": planar_mixed}[name]()
+    return {**makers, "fashion-mnist": fashion_mnist, "planar-mixed": planar_mixed, "planar-loops": planar_loops}[
+        name
+    ]()
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -19,7 +19,9 @@ from metagan_rl.tasks.task import Task
 SPLITS = ("train", "val", "test")
 MANIFESTS = Path(__file__).with_name("manifests")
 """Where the manifests of the built-in suites are; ``make_manifests`` writes them."""
-BUILT_IN = ("planar", "planar-mixed", "ring8", "grid25", "dirac", "tabular", "digits", "mnist", "fashion-mnist")
+BUILT_IN = (
+    "planar", "planar-mixed", "planar-loops", "ring8", "grid25", "dirac", "tabular", "digits", "mnist", "fashion-mnist",
+)  # fmt: skip
 FORMAT = "metagan-rl suite"
 FORMAT_VERSION = 1
 
