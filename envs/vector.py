@@ -42,8 +42,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         knobs: which of the five controls the agent has; the rest stay at the task's base.
         control: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
         actions: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"``: one knob by one level.
-        signals: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``: of these what
-            needs no norm of gradients; or ``"autoloss"``: what comes nearest to those of AutoLoss.
+        signals: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``: of these
+            what needs no norms of gradients; or ``"autoloss"``: what comes nearest to those of AutoLoss.
         trial_runs: K runs on the same task in one episode, with previous action, reward and a run-boundary flag in the
             observation (RL²); ``None`` for plain episodes of one run.
         reward: weights of the reward's terms, a :class:`Reward` or a mapping, or the name of one of ``REWARDS``.

@@ -69,7 +69,10 @@ def test_names_are_unique_identifiers_with_a_range_and_a_meaning() -> None:
     assert len({signal.name for signal in ALL + FURTHER_SIGNALS}) == len(ALL + FURTHER_SIGNALS)
     for signal in ALL + FURTHER_SIGNALS:
         assert signal.name.isidentifier() and signal.low < signal.high and signal.meaning
-    assert {"loop": LOOP_SIGNALS, "all": ALL, "autoloss": AUTOLOSS_SIGNALS} == SIGNAL_SETS
+    assert {"loop", "outputs", "all", "autoloss"} == SIGNAL_SETS.keys()
+    assert (SIGNAL_SETS["loop"], SIGNAL_SETS["all"], SIGNAL_SETS["autoloss"]) == (LOOP_SIGNALS, ALL, AUTOLOSS_SIGNALS)
+    left_out = {signal.name for signal in LOOP_SIGNALS} - {signal.name for signal in SIGNAL_SETS["outputs"]}
+    assert left_out == {"gradient_ratio", "gradient_decline", "vanishing"}
 
 
 def test_what_is_worked_out_has_a_signal() -> None:

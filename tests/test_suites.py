@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.losses import LOSSES
 from metagan_rl.tasks import FAMILIES, SUITES, Split, Suite, Task, get_suite, register_suite, sample_task
 from metagan_rl.tasks.make_manifests import build, main
 from metagan_rl.tasks.planar import HELD_OUT_FAMILIES, TRAIN_FAMILIES
@@ -324,3 +325,15 @@ def test_the_mixed_suite_trains_on_five_shapes_and_tests_three_more() -> None:
     assert len(shapes["train"]) == 5 and shapes["train"] == shapes["val"] == shapes["test"]
     others = {(task.networks, task.base.batch_size) for task in suite.split("test") if task.tag == "other-network"}
     assert len(others) == 3 and not others & shapes["train"]
+
+
+def test_the_suite_for_loops_has_every_recipe_under_every_shape() -> None:
+    for split, count in (("train", 50), ("val", 5), ("test", 5)):
+        tasks = get_suite("planar-loops").split(split)
+        assert set(Counter(task.family for task in tasks).values()) == {count}
+        recipes = {(task.base.loss, task.base.ratio, task.base.beta1, task.base.penalty_weight) for task in tasks}
+        assert len(recipes) == len(LOSSES) and {loss for loss, *_ in recipes} == set(LOSSES)
+        assert len({(task.networks, task.base.batch_size) for task in tasks}) == 5
+        assert {task.base.ema_decay for task in tasks} == {0.0}
+    pairs = {(task.networks, task.base.loss) for task in get_suite("planar-loops").split("train")}
+    assert len(pairs) == 25

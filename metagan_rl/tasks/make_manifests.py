@@ -153,9 +153,13 @@ def planar_loops() -> Suite:
                 tasks.append(sample_task(family, rng, name=name, tag=tag, networks=networks, base=base))
         return tasks
 
+    description = (
+        "2-D shapes under five losses with the ratios and betas of known recipes, to learn schedules for "
+        "loops of others"
+    )
     return _suite(
         "planar-loops",
-        "2-D shapes under five losses with the ratios and betas of known recipes, to learn schedules for loops of others",
+        description,
         train=drawn("train", TRAIN_FAMILIES, 50),
         val=drawn("val", TRAIN_FAMILIES, 5),
         test=drawn("test", TRAIN_FAMILIES, 5) + drawn("test", HELD_OUT_FAMILIES, 5, tag="held-out-family"),
