@@ -287,8 +287,8 @@ def signals_page() -> str:
         "What an observation holds, in this order; values beyond the range are clipped. With `signals=loop` only the "
         f"first {len(LOOP_SIGNALS)}, which any training loop has; with `signals=outputs` those of them that need no "
         "norms of gradients: not `gradient_ratio`, `gradient_decline` and `vanishing`. With `trial_runs` there follow "
-        "the previous action (a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first interval "
-        "of a run, else "
+        "the previous action (a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first "
+        "interval of a run, else "
         "0. Made from `metagan_rl/signals.py` by `python -m metagan_rl.experiments.pictures`.",
         _table(("index", "name", "meaning", "min", "max"), rows),
         "With `signals=autoloss` there are "
