@@ -14,9 +14,8 @@ from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.scheduler import Situation
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.figures import KNOWN_COLOURS, new_figure, style
-from metagan_rl.experiments.ranking import rank
-from metagan_rl.experiments.records import read_config, read_rows
-from metagan_rl.experiments.references import load_references
+from metagan_rl.experiments.standing import picture as standing
+from metagan_rl.experiments.standing import table as standing_table
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
 from metagan_rl.signals import AUTOLOSS_SIGNALS, FURTHER_SIGNALS, LOOP_SIGNALS, SIGNAL_SETS, Signal
@@ -24,16 +23,6 @@ from metagan_rl.signals import AUTOLOSS_SIGNALS, FURTHER_SIGNALS, LOOP_SIGNALS, 
 RESULTS = Path(__file__).parent / "results"
 TASK, SEED = "ring/test/0001", 0
 AGENT = "#d55e00"
-FULL = "full"
-"""The benchmark's full form, in ``RESULTS``."""
-LOWEST_SHOWN = -0.8
-TIER_MARKS = {
-    "known-family": ("#0072b2", "s"),
-    "held-out-family": ("#56b4e9", "D"),
-    "other-network": ("#d55e00", "^"),
-    "other-budget": ("#e69f00", "v"),
-    "real": ("#009e73", "P"),
-}
 
 
 def learning(out: Path) -> Path:
@@ -78,36 +67,6 @@ def render(out: Path) -> Path:
     assert frames is not None
     path = out / "render.png"
     imsave(path, frames[0])
-    return path
-
-
-def standing(out: Path) -> Path:
-    """The full form's scores by tier, a row for each scheduler; the best first."""
-    config = read_config(RESULTS / FULL)
-    known = [load_references(entry["suite"], entry["split"]) for entry in config["suites"]]
-    ranking = rank(read_rows(RESULTS / FULL), known)
-    standings = [each for each in ranking.standings if each.score.value > LOWEST_SHOWN]
-    with style():
-        figure = new_figure(7.2, 0.21 * len(standings) + 1.1, dpi=150)
-        axes = figure.add_subplot()
-        for value in (0, 1):
-            axes.axvline(value, color="#bdbdbd", linewidth=0.9)
-        for row, each in enumerate(standings):
-            score = each.score_over_tasks
-            axes.plot([score.low, score.high], [row, row], color="#222222", linewidth=1.2, zorder=2)
-            axes.plot(score.value, row, "o", color="#222222", markersize=5, zorder=3)
-            for tag, tier in each.tiers.items():
-                colour, marker = TIER_MARKS[tag]
-                axes.plot(max(tier.value, LOWEST_SHOWN), row, marker, color=colour, markersize=4.5, alpha=0.85)
-        axes.plot([], [], "o-", color="#222222", label="all, 95 % over tasks")
-        for tag in ranking.tiers:
-            axes.plot([], [], TIER_MARKS[tag][1], color=TIER_MARKS[tag][0], label=tag)
-        axes.set_yticks(range(len(standings)), [each.scheduler for each in standings], fontsize=8)
-        axes.set(ylim=(len(standings) - 0.5, -0.5), xlim=(LOWEST_SHOWN, 1.2))
-        axes.set_xlabel("score: 0 untuned (median random constant), 1 best schedule found for the very task")
-        figure.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=7.5, handlelength=1.2)
-        path = out / "standing.png"
-        figure.savefig(path)
     return path
 
 
@@ -306,6 +265,7 @@ def main() -> None:
     write_whole(out / "signals.md", signals_page())
     for path in (out / "signals.md", learning(out), standing(out), render(out), *throughput(out)):
         print(path)
+    print("The table of the README:\n" + standing_table())
 
 
 if __name__ == "__main__":

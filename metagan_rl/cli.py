@@ -287,7 +287,3 @@ def _listing(what: str) -> list[str]:
 
 def _show(line: str) -> None:
     print(line, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -120,3 +120,15 @@ def test_the_examples_of_contributing_run_as_they_are_written(tmp_path: Path) ->
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_python_runs_the_package_as_the_command_line() -> None:
+    told = subprocess.run([sys.executable, "-m", "metagan_rl", "list", "suites"], capture_output=True, text=True)
+    assert told.returncode == 0 and told.stdout.startswith("planar ")
+
+
+def test_the_readme_has_the_table_of_the_committed_rows() -> None:
+    pytest.importorskip("matplotlib")
+    from metagan_rl.experiments.standing import table
+
+    assert table() in (ROOT / "README.md").read_text(encoding="utf-8")
