@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class BenchmarkConfig:
         tasks: how many tasks of each family and tag at most; ``None`` for all.
         interval_updates: updates in an interval.
         initial_weights: file of a meta-initialisation that all GANs start from; ``None``: each from fresh weights.
+        only: pattern of the names of tasks, such as ``"*/budget-12288/*"``; ``""`` for all.
 
     Raises:
         UnknownNameError: a name is of nothing there is.
@@ -69,6 +71,7 @@ class BenchmarkConfig:
     tasks: int | None = None
     interval_updates: int = 48
     initial_weights: str | None = None
+    only: str = ""
 
     def __post_init__(self) -> None:
         get_suite(self.suite).split(self.split)
@@ -99,6 +102,9 @@ class BenchmarkConfig:
             raise InvalidValueError(f"seeds is {self.seeds}; it must be at least 1")
         if self.tasks is not None and self.tasks < 1:
             raise InvalidValueError(f"tasks is {self.tasks}; it must be at least 1")
+        if not self.chosen_tasks():
+            some = get_suite(self.suite).split(self.split)[0].name
+            raise InvalidValueError(f"no task of {self.suite}-{self.split} is named {self.only!r}; one is {some!r}")
         if self.initial_weights is not None:
             initial = load_meta_init(self.initial_weights)
             for task in self.chosen_tasks():
@@ -106,9 +112,9 @@ class BenchmarkConfig:
 
     def chosen_tasks(self) -> list[Task]:
         """The tasks, in the split's order; the first of each family and tag if fewer are asked for."""
-        split = get_suite(self.suite).split(self.split)
+        split = [task for task in get_suite(self.suite).split(self.split) if fnmatchcase(task.name, self.only or "*")]
         if self.tasks is None:
-            return list(split)
+            return split
         groups: dict[tuple[str, str, str], list[Task]] = {}
         for task in split:
             groups.setdefault((task.tag, task.family, task.name.split("/")[0]), []).append(task)
@@ -236,6 +242,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             "sha256": get_suite(config.suite).sha256,
             "interval_updates": config.interval_updates,
             "tasks": config.tasks,
+            "only": config.only,
             "version": __version__,
             "policies": {name: _file_digest(path) for name, path in _files_behind(config)},
             "initial_weights": _file_digest(config.initial_weights) if config.initial_weights else None,
@@ -252,7 +259,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
         for entry in suites:
             old = before.get((entry["suite"], entry["split"]), entry)
             fixed = ("sha256", "interval_updates", "tasks", "version", "initial_weights")
-            same = all(old.get(name) == entry[name] for name in fixed)
+            same = all(old.get(name) == entry[name] for name in fixed) and old.get("only", "") == entry["only"]
             policies = {**old["policies"], **entry["policies"]}
             if not same or any(policies[name] != digest for name, digest in old["policies"].items()):
                 raise FileFormatError(

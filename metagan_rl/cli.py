@@ -83,6 +83,8 @@ class Benchmark:
     """GAN runs for each task and scheduler."""
     tasks: int | None = None
     """Tasks of each family and kind at most."""
+    only: str = ""
+    """Pattern of the names of tasks to take alone, such as "*/budget-12288/*"."""
     quick: bool = False
     """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
     initial_weights: Path | None = None
@@ -123,6 +125,7 @@ class Benchmark:
                 1 if self.quick else self.seeds,
                 1 if self.quick else self.tasks,
                 initial_weights=None if self.initial_weights is None else str(self.initial_weights),
+                only=self.only,
             )
             for suite in suites
         ]

@@ -351,3 +351,16 @@ def test_fewer_tasks_are_the_first_of_each_family_and_tag():
     tasks = BenchmarkConfig("planar-mixed", "test", ("constant",), tasks=1).chosen_tasks()
     kinds = [(task.tag, task.family) for task in tasks]
     assert len(kinds) == len(set(kinds)) and {tag for tag, _ in kinds} >= {"other-network", "other-budget"}
+
+
+def test_a_pattern_chooses_tasks_by_name(short_suite, tmp_path):
+    config = BenchmarkConfig("planar-mixed", "test", ("constant",), only="*/budget-12288/*")
+    assert {task.budget for task in config.chosen_tasks()} == {12288} and len(config.chosen_tasks()) == 6
+    with pytest.raises(InvalidValueError, match=r"no task of planar-mixed-test is named 'nothing/\*'; one is '"):
+        replace(config, only="nothing/*")
+    few = BenchmarkConfig(short_suite, "test", ("constant",), seeds=1)
+    first = few.chosen_tasks()[0].name
+    run_benchmark(replace(few, only=first), tmp_path, workers=0)
+    assert {row["task"] for row in _rows(tmp_path)} == {first}
+    with pytest.raises(FileFormatError, match="never mixed"):
+        run_benchmark(few, tmp_path, workers=0)
