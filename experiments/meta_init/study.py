@@ -31,12 +31,12 @@ STARTS = (FRESH, "joint", "reptile", "fomaml", "maml")
 """Where GANs may start: at fresh weights, or at those that a method learned."""
 GRIDS: dict[str, dict[str, tuple[float, ...]]] = {
     FRESH: {},
-    "joint": {"inner_lr": (1e-4, 3e-4, 1e-3, 3e-3)},
-    "reptile": {"inner_lr": (1e-3, 3e-3), "outer_lr": (0.3, 1.0)},
-    "fomaml": {"inner_lr": (0.02, 0.1), "outer_lr": (3e-4, 2e-3)},
-    "maml": {"inner_lr": (0.02, 0.1), "outer_lr": (3e-4, 2e-3)},
+    "joint": {"inner_lr": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)},
+    "reptile": {"inner_lr": (1e-3, 3e-3, 1e-2), "outer_lr": (0.3, 1.0)},
+    "fomaml": {"inner_lr": (0.02, 0.1), "outer_lr": (1e-4, 3e-4, 2e-3)},
+    "maml": {"inner_lr": (0.02, 0.1), "outer_lr": (1e-4, 3e-4, 2e-3)},
 }
-"""Rates that are tried, four settings of each method; nothing can be chosen for fresh weights but how they adapt."""
+"""Rates that are tried, six settings of each method; nothing can be chosen for fresh weights but how they adapt."""
 CHOOSING_SEED, CHOOSING_SHARE = 1000, 0.25
 """Seed of the choice, and the part of the updates that is spent on it."""
 CHOOSING_MOMENTS = (10, 100)
