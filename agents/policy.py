@@ -226,6 +226,13 @@ def default_policy() -> PolicyScheduler:
     return load_policy(shipped_policy())
 
 
+def loop_policy() -> PolicyScheduler:
+    """Both learning rates, from what any loop tells: losses, D's outputs and how far weights go; no quality metric."""
+    return load_policy(shipped_policy(LOOP))
+
+
+LOOP = "loop"
+"""The shipped policy that is made for loops of others."""
 COMPARED = {
     "recurrent-ppo": "Recurrent PPO (RL\N{SUPERSCRIPT TWO}) trained with no more updates than tuned-constant took.",
     "ppo": "PPO without memory, trained as recurrent-ppo is.",
@@ -245,5 +252,6 @@ def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
 
 
 register_scheduler("default", default_policy)
+register_scheduler(LOOP, loop_policy)
 for _name, _what in COMPARED.items():
     register_scheduler(_name, _compared(_name, _what))

@@ -80,7 +80,7 @@ def run_combinations(
     start = best_start(read(out / CHOICES))
     weights = out / WEIGHTS / f"{Cell(KIND, start, 0).name()}.safetensors"
     updates = max(1, round(scale * tuned_constant().cost))
-    config = TrainConfig(suite=KIND, updates=updates, initial_weights=str(weights))
+    config = TrainConfig(suite=KIND, updates=updates, shards=1, initial_weights=str(weights))  # as recurrent-ppo
     policy = train(config, out / POLICY, resume=(out / POLICY / "config.json").exists(), show=show)
     common = ("constant", "tuned-constant", LEARNED_ON_FRESH)
     fresh = BenchmarkConfig(KIND, "test", common, seeds=seeds, tasks=TASKS)
