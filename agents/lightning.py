@@ -80,7 +80,7 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
 
     def state_dict(self) -> dict[str, Any]:
         """The scheduler's."""
-        return {} if self.scheduler is None else self.scheduler.state_dict()
+        return self._waiting or {} if self.scheduler is None else self.scheduler.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Kept until the optimizers are there."""

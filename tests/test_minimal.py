@@ -63,6 +63,37 @@ def test_a_stopped_run_goes_on_exactly(digits, tmp_path):
         resumed.load(tmp_path / "checkpoint.pt")
 
 
+@pytest.mark.parametrize("options", [{"recipe": "dcgan"}, {"steps": 9}, {"factor": 2.0}, {"scheduler": None}])
+def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(digits, tmp_path, options):
+    made = {"recipe": "sngan", "steps": 6, "scheduler": "cosine"}
+    stopped = runner_of(digits, **made)
+    stopped.train_step()
+    stopped.save(tmp_path / "checkpoint.pt")
+    other = runner_of(digits, **{**made, **options})
+    before = weights(other).clone()
+    if options == {"scheduler": None}:  # it has decays, which were not saved
+        with pytest.raises(FileFormatError, match="decay 0"):
+            other.load(tmp_path / "checkpoint.pt")
+    else:
+        with pytest.raises(FileFormatError, match=f"its {next(iter(options))} is"):
+            other.load(tmp_path / "checkpoint.pt")
+    assert torch.equal(weights(other), before) and other.step == 0
+
+
+@pytest.mark.parametrize("content", [b"garbage", b""])
+def test_what_is_no_checkpoint_is_told(digits, tmp_path, content):
+    (tmp_path / "checkpoint.pt").write_bytes(content)
+    with pytest.raises(FileFormatError, match="no checkpoint"):
+        runner_of(digits).load(tmp_path / "checkpoint.pt")
+
+
+def test_what_no_scheduler_sets_falls_as_published(digits):
+    runner = runner_of(digits, "sngan", scheduler="constant", mode="discriminator", steps=4)
+    runner.train_step()
+    g_rate, d_rate = (optimizer.param_groups[0]["lr"] for optimizer in runner.optimizers)
+    assert (g_rate, d_rate) == (pytest.approx(0.75 * 2e-4), 2e-4)
+
+
 def test_grids_and_checkpoints_are_left_on_the_way(digits, tmp_path):
     runner_of(digits, steps=4).train(out=tmp_path, every=2)
     names = sorted(path.name for path in tmp_path.iterdir())
@@ -122,6 +153,16 @@ def test_the_study_runs_what_is_missing_and_tells_arms_apart(tmp_path, monkeypat
     assert (
         f"| dcgan | 1x | {json.loads((tmp_path / 'rows.jsonl').read_text().splitlines()[6])['distance']:.3g} |" in only
     )
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [({"data": ("digits", "mnst")}, "mnist"), ({"recipes": ("dcgan", "sngn")}, "sngan"), ({"seeds": 0}, "seeds is 0")],
+)
+def test_misspelt_names_are_told_before_anything_is_run(wrong, words, tmp_path):
+    with pytest.raises(MetaGANError, match=words):
+        recipe_study.run_recipes(recipe_study.Options(tmp_path / "new", **wrong, workers=0))
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(("schedulers", "words"), [(("gap-awre",), "gap-aware"), (("default",), "quality")])

@@ -1,4 +1,5 @@
 import copy
+import random
 import subprocess
 import sys
 import warnings
@@ -298,6 +299,10 @@ def test_tuned_schedules_get_the_absolute_rates():
         ("constant", {"total_steps": 0}, InvalidValueError, "total_steps is 0"),
         ("constant", {"interval": 1.5}, InvalidValueError, "interval is 1.5"),
         ("constant", {"bounds": (2, 3)}, InvalidValueError, "bounds"),
+        ("constant", {"bounds": 2.0}, InvalidValueError, "bounds are 2.0"),
+        ("constant", {"margin": "a"}, InvalidValueError, "margin is 'a'"),
+        ("constant", {"penalty_weight": "10"}, InvalidValueError, "penalty_weight is '10'"),
+        ("constant", {"knobs": ("adversarial_weight",)}, InvalidValueError, "mode"),
         (3, {}, InvalidValueError, "give a name"),
     ],
 )
@@ -601,6 +606,138 @@ def test_a_scheduler_whose_state_is_unknown_says_so():
         Loop().scheduler(Odd()).state_dict()
 
 
+def test_a_state_may_have_been_loaded_to_any_device():
+    class Keeping(Scheduler):
+        def begin(self, seeds):
+            self.array, self.tensor = np.arange(3.0), torch.arange(3.0)
+
+        def propose(self, situation):
+            return situation.base
+
+    scheduler = Loop().scheduler(Keeping())
+    state = scheduler.state_dict()
+
+    class Elsewhere(torch.Tensor):  # as a tensor on another device, it has no NumPy view before it is copied
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+        def numpy(self):
+            raise TypeError("can't convert cuda tensor to numpy")
+
+    held = state["scheduler"]
+    held["array"]["array"] = held["array"]["array"].as_subclass(Elsewhere)
+    held["tensor"]["tensor"] = held["tensor"]["tensor"].as_subclass(Elsewhere)
+    scheduler.load_state_dict(state)
+    assert scheduler.scheduler.array.tolist() == [0, 1, 2]
+    assert type(scheduler.scheduler.tensor) is torch.Tensor
+
+
+def test_what_python_draws_with_cannot_be_saved():
+    class Drawing(Scheduler):
+        def begin(self, seeds):
+            self.random = random.Random(0)
+
+        def propose(self, situation):
+            return situation.base
+
+    with pytest.raises(InvalidValueError, match=r"Drawing.random is a Random"):
+        Loop().scheduler(Drawing()).state_dict()
+
+
+@pytest.mark.parametrize("option", [{"penalty_weight": 150.0}, {"bounds": (0.5, 2.0)}])
+def test_a_state_of_other_options_is_refused(option):
+    state = Loop().scheduler("constant", **option).state_dict()
+    with pytest.raises(InvalidValueError, match=f"{next(iter(option))} was"):
+        Loop().scheduler("constant").load_state_dict(state)
+
+
+@pytest.mark.parametrize("stop", [39, 40, 43, 47])
+def test_a_run_whose_health_is_watched_goes_on_exactly(stop):
+    """Past the ten intervals after which something is usual; the logits narrow at step 40, and the run falls back."""
+
+    def told(step):
+        return {"real_logits": logits(1.0), "fake_logits": logits(0.0) * (1 if step < 40 else 1e-3)}
+
+    def go_on(scheduler, steps):
+        return [scheduler.step(**told(step)) for step in steps]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        scheduler = Loop().scheduler("cosine", total_steps=60, interval=2)
+        go_on(scheduler, range(stop))
+        state = copy.deepcopy(scheduler.state_dict())
+        after = go_on(scheduler, range(stop, 60))
+        again = Loop().scheduler("cosine", total_steps=60, interval=2)
+        again.load_state_dict(state)
+        assert go_on(again, range(stop, 60)) == after
+    assert after[-1].fallen_back
+
+
+# What goes wrong on the way
+
+
+def test_a_step_that_is_not_finite_is_nothing_to_roll_back_to():
+    scheduler = Loop().scheduler("constant", total_steps=100, interval=10)
+    with pytest.warns(UserWarning, match="constants hold"):
+        for step in range(1, 41):
+            loss = 1.3 if step < 27 else float("nan")
+            given = {"real_logits": logits(0.1), "fake_logits": logits(0.0).flip(0)}
+            controls = scheduler.step(**given, discriminator_loss=loss)
+    assert (controls.advice.status, controls.advice.roll_back_to) == ("diverged", 20)
+
+
+def test_what_cannot_be_used_takes_nothing_else_with_it():
+    scheduler = Loop().scheduler("constant", quality=("distance",), safeguard=False)
+    with pytest.warns(RuntimeWarning) as caught:
+        for _ in range(2):
+            scheduler.step(real_logits=logits(1.0), discriminator_loss=float("nan"), generator_loss="x", quality=1.0)
+    kinds = sorted(str(each.message).split(" that")[0] for each in caught if each.category is RuntimeWarning)
+    assert kinds == ["step was given generator_loss", "step was given logits"]
+    assert scheduler.controls.advice.status == "diverged" and "distance_from_best" in scheduler._run.known
+
+
+def test_after_a_roll_back_moves_are_measured_anew():
+    loop = Loop()
+    scheduler = loop.scheduler("constant", measure_moves=True)
+    weight = next(loop.generator.parameters())
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight.fill_(float("nan"))
+    with pytest.warns(UserWarning, match="constants hold"):
+        feed(scheduler, 2, discriminator_loss=1.3)
+    with torch.no_grad():
+        weight.copy_(before)
+    scheduler.rearm()
+    assert feed(scheduler, 2, discriminator_loss=1.3).advice.status == "ok" and not scheduler.controls.fallen_back
+
+
+def test_quality_measured_now_and_then_counts():
+    scheduler = Loop().scheduler("constant", total_steps=40, interval=1, quality=("distance",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for step in range(30):
+            given = (1.0 if step < 12 else 50.0) if step % 3 == 0 else None
+            controls = scheduler.step(discriminator_loss=1.3, quality=given)
+            if controls.advice.status == "collapsing":
+                break
+    assert step == 18 and "times its best" in controls.advice.message  # the third bad one
+
+
+def test_accuracies_and_advice_are_those_of_the_loss_in_force():
+    class Switching(Scheduler):
+        def propose(self, situation):
+            return situation.base.replace(loss=np.array([LOSSES.index(self.name)]))
+
+    switching = Switching()
+    switching.name = "lsgan"  # its boundary is one half
+    scheduler = Loop().scheduler(switching, knobs=("loss",))
+    feed(scheduler, 2, real_logits=torch.full((8,), 0.9), fake_logits=torch.full((8,), 0.1))
+    assert scheduler._run.known["fake_accuracy"][0] == 1.0
+    switching.name = "wgan"  # a critic, which may order all pairs
+    scheduler = Loop().scheduler(switching, knobs=("loss",), total_steps=20)
+    assert feed(scheduler, 10, real_logits=logits(50.0), fake_logits=logits(0.0)).advice.status == "ok"
+
+
 # Around the loop
 
 
@@ -730,6 +867,7 @@ for step in range(8):
     scheduler.step(discriminator_loss=1.0 if rank else float("nan") if step > 5 else 1.3)
     rates.append(scheduler.get_last_lr())
 print(rates, scheduler.controls.advice.status, scheduler.controls.advice.roll_back_to, scheduler.controls.fallen_back)
+dist.barrier()
 dist.destroy_process_group()
 """
 

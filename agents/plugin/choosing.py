@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metagan_rl.agents.plugin.run import QUALITY_PARTS
-from metagan_rl.agents.scheduler import Scheduler, make_scheduler
+from metagan_rl.agents.scheduler import Scheduler, make_scheduler, scheduler_names
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 
 
@@ -26,6 +26,8 @@ def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, 
     if not isinstance(named, (str, os.PathLike)):
         raise InvalidValueError(f"the scheduler is {named!r}; give a name, a file or a Scheduler")
     path = Path(named)
+    if str(named) in scheduler_names():  # whatever files lie about
+        return str(named), make_scheduler(str(named))
     if path.suffix == ".json":
         from metagan_rl.agents.tuned import load_schedule
 

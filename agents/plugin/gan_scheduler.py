@@ -3,7 +3,8 @@
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ class GANScheduler:
         self._identity = {
             "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
             "total_steps": total_steps, "interval": self.options.interval, "mode": mode,
-            "knobs": list(self.options.knobs),
+            "knobs": list(self.options.knobs), "bounds": list(bounds), "penalty_weight": float(penalty_weight),
         }  # fmt: skip
         self.last_step = 0
         self.proposed: Controls = self._base
@@ -154,8 +155,8 @@ class GANScheduler:
         Args:
             real_logits: D's outputs on a real batch, of any shape; a list of them for several discriminators.
             fake_logits: the same on a generated batch.
-            discriminator_loss: D's adversarial loss without penalty, not scaled for mixed precision; a list of them for
-                several discriminators (they are averaged).
+            discriminator_loss: D's adversarial loss, the sum of its real and its generated half, without penalty, not
+                scaled for mixed precision; a list of them for several discriminators (they are averaged).
             generator_loss: G's, likewise, without other terms.
             quality: a distance (lower is better), or the parts of ``QUALITY_PARTS``; the last of an interval counts.
             generator_gradient_norm: before clipping, not scaled.
@@ -175,18 +176,9 @@ class GANScheduler:
             "discriminator_gradient": discriminator_gradient_norm,
         }
         with torch.no_grad():
-            try:
-                if real_logits is not None and fake_logits is not None:
-                    self._meter.logits(real_logits, fake_logits)
-                elif real_logits is not None or fake_logits is not None:
-                    raise ValueError("real_logits and fake_logits are of use only together")
-                for name, value in scalars.items():
-                    if value is not None:
-                        self._meter.scalar(name, value)
-                if quality is not None:
-                    self._quality |= quality_parts(quality)
-            except Exception as error:  # anything may be given, and this is a user's run
-                self._complain(f"step was given what cannot be used, and leaves it out: {error}")
+            unusable = self._note(real_logits, fake_logits, scalars, quality)
+            for what, error in unusable.items():
+                self._complain(f"step was given {what} that cannot be used, and leaves it out: {error}")
             if self.last_step > self.options.total_steps:
                 self._complain(
                     f"more than total_steps={self.options.total_steps} steps; the last controls stay. Is step called "
@@ -196,6 +188,27 @@ class GANScheduler:
                 self._decide(self._take_in())
         return self._controls
 
+    def _note(
+        self, real: Any, fake: Any, scalars: Mapping[str, Any], quality: "float | Mapping[str, float] | None"
+    ) -> dict[str, Exception]:
+        """Adds up what can be used of one round; returns why the rest cannot."""
+        unusable: dict[str, Exception] = {}
+
+        def note(what: str, use: Callable[[], None]) -> None:
+            try:
+                use()
+            except Exception as error:  # anything may be given, and this is a user's run
+                unusable[what] = error
+
+        if real is not None or fake is not None:
+            note("logits", lambda: self._meter.logits(real, fake))
+        for name, value in scalars.items():
+            if value is not None:
+                note(name, partial(self._meter.scalar, name, value))
+        if quality is not None:
+            note("quality", lambda: self._quality.update(quality_parts(quality)))
+        return unusable
+
     def get_last_lr(self) -> list[float]:
         """The learning rate of each group, G's first and then D's."""
         return [rate for rates in self._rates for rate in rates.now()]
@@ -204,6 +217,9 @@ class GANScheduler:
         """Lets the scheduler decide again after the safeguard has fallen back, for instance after a roll-back."""
         self._fallen_back = False
         self._health = Health(self._health.critic, self._health.margin)
+        self._meter.clear()
+        for move in self._moves:
+            move.restart()
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on exactly, in the middle of an interval too; plain data and tensors."""
@@ -290,7 +306,7 @@ class GANScheduler:
         advice, worse = self._health.judge(self.last_step, signals, told)
         if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
             self._fallen_back = True
-            warnings.warn(f"step {self.last_step}: {advice}; from here on your own constants hold", stacklevel=4)
+            warnings.warn(f"step {self.last_step}: {advice}; from here on your own constants hold", stacklevel=3)
         return advice
 
     def _decide(self, advice: Advice) -> None:
@@ -340,6 +356,8 @@ class GANScheduler:
 
     def _put_in_force(self, controls: Controls, advice: Advice) -> None:
         self._in_force = controls
+        loss = LOSSES.values()[int(controls.loss[0])]
+        self._meter.boundary, self._health.critic = loss.boundary, loss.ideal == 0
         self._controls = LoopControls.of(
             controls,
             advice,

@@ -9,8 +9,9 @@
 | collapsing | quality is worse than its best by the margin |
 | saturated | D orders 99 % of pairs rightly, or its loss is below an eighth of its ideal; critics may |
 
-Usual is the median of the run's own past, of at least 10 intervals. These are rules of thumb: where the lines are drawn
-was measured nowhere, and a GAN may lose its modes without any of these signs.
+An interval in which a sign was not measured does not count. Usual is the median of the run's own past, of at least 10
+intervals. These are rules of thumb: where the lines are drawn was measured nowhere, and a GAN may lose its modes
+without any of these signs.
 """
 
 from dataclasses import asdict, dataclass
@@ -77,16 +78,18 @@ class Health:
             what = f"losses or logits were not finite in {told['bad']:.0%} of the last interval's steps"
             return self._advice("diverged", what), True
         found = self._found(signals, told)
-        self._streaks = {name: count + 1 if found[name] else 0 for name, count in self._streaks.items()}
-        for name, what in found.items():
-            if (self._streaks[name] >= PATIENCE or name == "chase") and what and name != "saturated":
-                return self._advice("collapsing", what), True
-        if self._streaks["saturated"] >= PATIENCE:
+        for name, sign in found.items():
+            if sign is not None:  # what was not measured in this interval ends nothing
+                self._streaks[name] = self._streaks[name] + 1 if sign else 0
+        for name, sign in found.items():
+            if (self._streaks[name] >= PATIENCE or name == "chase") and sign and name != "saturated":
+                return self._advice("collapsing", sign), True
+        if self._streaks["saturated"] >= PATIENCE and found["saturated"]:
             usual = median(self._saturations) if len(self._saturations) >= PAST else 1.0
             return Advice("saturated", f"{found['saturated']}; slow D down or regularise it more"), usual < 0.5
         if "saturation" in signals and not found["saturated"]:
             self._saturations = [*self._saturations, signals["saturation"]][-LONGEST_PAST:]
-        if not any(found.values()) and signals.get("pair_accuracy", 0.0) >= WRONG:
+        if not told["bad"] and not any(found.values()) and signals.get("pair_accuracy", 0.0) >= WRONG:
             self._last_good = step
         if not signals:
             return Advice("ok", "nothing was given to judge by"), False
@@ -101,33 +104,40 @@ class Health:
         """Goes on from there."""
         vars(self).update({name: state[name] for name in self.state_dict()})
 
-    def _found(self, signals: dict[str, float], told: dict[str, float]) -> dict[str, str]:
-        """What is wrong in this interval by itself, a sentence for each sign, empty where there is none."""
-        found = dict.fromkeys(("quality", "spread", "gradient", "chase", "saturated"), "")
+    def _found(self, signals: dict[str, float], told: dict[str, float]) -> dict[str, str | None]:
+        """What is wrong in this interval by itself, by sign: a sentence, empty for nothing, ``None`` if unmeasured."""
+        found: dict[str, str | None] = dict.fromkeys(("quality", "spread", "gradient", "chase", "saturated"))
         spread, quality = told["spread"], told.get("quality", float("nan"))
         if quality > 0:
-            self._best = min(self._best, quality)
+            self._best, found["quality"] = min(self._best, quality), ""
             if quality > self.margin * self._best:
                 found["quality"] = f"quality is {quality:.4g}, {quality / self._best:.2g} times its best"
         if spread == spread:  # not NaN
+            found["spread"] = ""
             if len(self._spreads) >= PAST and spread < median(self._spreads) - 1:
                 part = 10 ** (spread - median(self._spreads))
                 found["spread"] = f"generated logits are spread {part:.1%} as wide as usual; samples may be all alike"
             else:
                 self._spreads = [*self._spreads, spread][-LONGEST_PAST:]
-        if signals.get("vanishing", 0.0) >= 0.5:
-            found["gradient"] = "G's gradient has fallen below a hundredth of its first interval's"
+        if "vanishing" in signals:
+            gone = signals["vanishing"] >= 0.5
+            found["gradient"] = "G's gradient has fallen below a hundredth of its first interval's" if gone else ""
         if "pair_accuracy" in signals:
+            found["chase"] = ""
             self._orders = [*self._orders, signals["pair_accuracy"]][-2 * PAST :]
             wrong = sum(order < WRONG for order in self._orders[-PAST:])
             if len(self._orders) == 2 * PAST and wrong >= PATIENCE:
                 found["chase"] = (
                     f"D ordered most pairs wrongly in {wrong} of the last {PAST} intervals; G runs in circles"
                 )
-        if not self.critic and signals.get("saturation", 0.0) >= 0.9:
-            found["saturated"] = "D orders more than 99 % of real and generated pairs rightly"
-        elif not self.critic and "saturation" not in signals and signals.get("discriminator_loss", 0.0) < -0.9:
-            found["saturated"] = "D's loss is below an eighth of its ideal"
+        if self.critic:
+            found["saturated"] = ""
+        elif "saturation" in signals:
+            ordered = signals["saturation"] >= 0.9
+            found["saturated"] = "D orders more than 99 % of real and generated pairs rightly" if ordered else ""
+        elif "discriminator_loss" in signals:
+            low = signals["discriminator_loss"] < -0.9
+            found["saturated"] = "D's loss is below an eighth of its ideal" if low else ""
         return found
 
     def _advice(self, status: str, what: str) -> Advice:

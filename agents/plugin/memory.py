@@ -5,6 +5,7 @@ already, those of a scheduler of the same kind; no class is ever looked up by a 
 """
 
 import hashlib
+import random
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ def pack(value: Any, name: str) -> Any:
         return {"controls": {key: pack(each, f"{name}.{key}") for key, each in vars(value).items()}}
     if _constant(value):
         return {"kept": type(value).__name__}
-    if hasattr(value, "__dict__"):
+    if hasattr(value, "__dict__") and not isinstance(value, random.Random):
         return {"object": {key: pack(each, f"{name}.{key}") for key, each in vars(value).items()}}
     raise InvalidValueError(
         f"{name} is a {type(value).__name__}, whose state cannot be saved; keep arrays, numbers, lists or generators"
@@ -61,9 +62,9 @@ def unpack(data: Any, there: Any) -> Any:
     try:
         ((kind, held),) = ((key, each) for key, each in data.items() if key != "dtype")
         if kind == "array":
-            return held.numpy().astype(data["dtype"])
+            return held.cpu().numpy().astype(data["dtype"])  # wherever a checkpoint was loaded to
         if kind == "tensor":
-            return held.clone()
+            return held.cpu().clone()
         if kind == "generator":
             generator = np.random.Generator(np.random.PCG64())
             generator.bit_generator.state = _numbers(held)

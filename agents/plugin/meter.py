@@ -42,6 +42,8 @@ class LoopMeter:
         Raises:
             ValueError: there are none, or another number of real than of generated ones.
         """
+        if real is None or fake is None:
+            raise ValueError("real_logits and fake_logits are of use only together")
         reals, fakes = list(_tensors(real)), list(_tensors(fake))
         if len(reals) != len(fakes) or not reals:
             raise ValueError(f"real_logits of {len(reals)} discriminators, and fake_logits of {len(fakes)}")

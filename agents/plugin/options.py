@@ -39,7 +39,12 @@ class LoopOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-        low, high = self.bounds if len(self.bounds) == 2 else (math.nan, math.nan)
+        if not (isinstance(self.bounds, tuple | list) and len(self.bounds) == 2):
+            raise InvalidValueError(f"bounds are {self.bounds!r}; give the least and the most multiplier")
+        for name in ("penalty_weight", "margin"):
+            if not isinstance(getattr(self, name), int | float):
+                raise InvalidValueError(f"{name} is {getattr(self, name)!r}; it must be a number")
+        low, high = self.bounds
         if not 1 / LR_FACTOR <= low <= 1 <= high <= LR_FACTOR:
             raise InvalidValueError(f"bounds are {self.bounds}; they must lie in [1/30, 1] and [1, 30]")
         if not 0 <= self.penalty_weight < math.inf:
@@ -51,6 +56,10 @@ class LoopOptions:
         for knob in self.knobs:
             if knob not in LOOP_KNOBS:
                 raise UnknownNameError("knob", knob, LOOP_KNOBS)
+            if knob == "adversarial_weight" and self.mode == "both":
+                raise InvalidValueError(
+                    "knob 'adversarial_weight' is of mode \"discriminator\" alone; choose that, or leave it"
+                )
 
     def may_change(self, knob: str) -> bool:
         """Whether a control, or the adversarial weight, is not left at the user's own."""

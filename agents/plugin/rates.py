@@ -69,7 +69,11 @@ class Move:
 
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
-        self._before = [weight.clone() for weight in rates.parameters()]
+        self.restart()
+
+    def restart(self) -> None:
+        """Measures from the weights as they are, for instance after a roll-back."""
+        self._before = [weight.clone() for weight in self.rates.parameters()]
 
     @torch.no_grad()
     def read(self) -> float:

@@ -1,8 +1,10 @@
 """Three recipes for image GANs, written anew from their papers: DCGAN, WGAN-GP and SNGAN.
 
 The papers train on images of 32 to 128 pixels; here are as many stages as 8x8 and 28x28 leave room for, two, and
-fewer channels. Everything that a recipe is known for is as published: losses, normalisation, activations,
-initialisation, rates, betas, batch size and the number of D updates.
+fewer channels. What a recipe is known for is as published: losses, normalisation, activations, initialisation, rates,
+betas, D's batch size and the number of D updates. Not so: noise is normal in all (DCGAN's is uniform), and SNGAN's
+rates, betas and D updates are those of its residual networks, here on convolutions, with batches of 64 for G as well
+(the authors' code has 128).
 """
 
 from collections.abc import Callable

@@ -61,6 +61,9 @@ class GANRunner:
         writer: Any = None,
     ) -> None:
         self.task, self.recipe, self.steps, self.step = task, RECIPES[recipe], steps, 0
+        self.identity = {
+            "task": task.name, "recipe": recipe, "steps": steps, "factor": factor, "channels": channels, "seed": seed
+        }  # fmt: skip
         if steps < 1 or not factor > 0:
             raise InvalidValueError(f"steps is {steps} and factor {factor}; both must be more than 0")
         family, side = FAMILIES[task.family], round(task.dim**0.5)
@@ -96,8 +99,10 @@ class GANRunner:
                 seed=seed,
                 writer=writer,
             )
-        if self.recipe.decays and (scheduler is None or mode == "log"):
-            self.decays = [torch.optim.lr_scheduler.LinearLR(each, 1.0, 0.0, steps) for each in self.optimizers]
+        if self.recipe.decays:  # of the optimizers whose rates no scheduler sets
+            decayed = {"both": 0, "discriminator": 1, "log": 2}[mode] if scheduler is not None else 2
+            decaying = self.optimizers[:decayed]
+            self.decays = [torch.optim.lr_scheduler.LinearLR(each, 1.0, 0.0, steps) for each in decaying]
 
     def train(self, *, out: str | Path | None = None, every: int = 500, progress: bool = False) -> None:
         """Trains to the end of the run.
@@ -175,7 +180,7 @@ class GANRunner:
         """Writes a checkpoint: networks, optimizers, scheduler, noise; :meth:`load` goes on exactly from there."""
         buffer = io.BytesIO()
         states = {name: part.state_dict() for name, part in self._parts().items()}
-        torch.save({**states, "step": self.step, "random": self.random.get_state()}, buffer)
+        torch.save({**states, "run": self.identity, "step": self.step, "random": self.random.get_state()}, buffer)
         write_whole(Path(path), buffer.getvalue())
 
     def load(self, path: str | Path) -> None:
@@ -185,12 +190,17 @@ class GANRunner:
             FileFormatError: the file is missing, damaged, or of another run.
         """
         try:
-            state = torch.load(path, weights_only=True)
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-            self.random.set_state(state["random"])
-            self.step = state["step"]
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            for name, value in self.identity.items():
+                if state["run"][name] != value:
+                    raise ValueError(f"its {name} is {state['run'][name]!r}, not {value!r}")
+            parts = {name: (part, state[name]) for name, part in self._parts().items()}
+            random, step = state["random"], int(state["step"])
+            for part, own in parts.values():
+                part.load_state_dict(own)
+            self.random.set_state(random)
+            self.step = step
+        except Exception as error:  # whatever a damaged file leads to
             raise FileFormatError(f"{path} is no checkpoint of such a run ({error}); begin anew") from None
 
     def _noise(self, count: int) -> Tensor:
