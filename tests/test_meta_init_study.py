@@ -81,6 +81,16 @@ def test_what_a_start_is_worth_is_read_from_the_curve_of_fresh_weights():
     assert "* planar, maml: inner_lr 0.1, adapted by 0.3" in text
 
 
+def test_intervals_are_over_seeds_where_these_are_more_than_tasks():
+    rows = [{**row("fresh", 0, 1.0 + seed), "seed": seed, "task": "one"} for seed in range(5)]
+    rows = [{**each, "updates": moment} for each in rows for moment in MOMENTS]
+    [panel] = panels(rows)
+    assert panel.title.endswith("(1 task, 5 seeds; intervals over seeds)")
+    estimate = panel.curve("fresh")[0]
+    assert estimate.value == pytest.approx(120 ** (1 / 5))
+    assert estimate.low < estimate.value < estimate.high
+
+
 def test_the_settings_of_the_lowest_distance_are_chosen():
     rows = [
         row("joint", 10, distance, settings={"inner_lr": rate}, adaptation=factor)

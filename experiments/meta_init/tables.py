@@ -24,7 +24,8 @@ class Panel:
 
     Attributes:
         title: readable.
-        distances: by start, by moment, by cell (task and seed).
+        distances: by start, by moment, by cell; its first part is what intervals are over: the task, or the seed where
+            there are more seeds than tasks.
         repetition: mean by start at the last moment; ``None`` where it is not measured.
     """
 
@@ -33,7 +34,7 @@ class Panel:
     repetition: Mapping[str, float | None]
 
     def curve(self, start: str) -> dict[int, Estimate]:
-        """Geometric mean distance at every moment, with its interval over tasks."""
+        """Geometric mean distance at every moment, with its interval."""
         rng = np.random.default_rng(0)
         return {moment: geometric_mean(cells, rng) for moment, cells in self.distances[start].items()}
 
@@ -71,15 +72,18 @@ def _panel(kind: str, shots: int | None, rows: Sequence[Row]) -> Panel:
     starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
     distances: dict[str, dict[int, dict[Cell, float]]] = {start: {moment: {} for moment in MOMENTS} for start in starts}
     last: dict[str, list[float]] = {start: [] for start in starts}
+    tasks, seeds = (list(dict.fromkeys(row[name] for row in rows)) for name in ("task", "seed"))
+    over_seeds = len(seeds) > len(tasks)
     for row in rows:
-        distances[row["start"]][row["updates"]][row["task"], row["seed"]] = row["distance"]
+        cell = (f"seed {row['seed']}", tasks.index(row["task"])) if over_seeds else (row["task"], row["seed"])
+        distances[row["start"]][row["updates"]][cell] = row["distance"]
         if row["updates"] == MOMENTS[-1] and row["repetition"] is not None:
             last[row["start"]].append(row["repetition"])
-    tasks, seeds = len({row["task"] for row in rows}), len({row["seed"] for row in rows})
     what = "families never seen" if kind == "planar" else "digits never seen"
     some = "" if shots is None and kind == "planar" else ", all images" if shots is None else f", {shots} images"
     return Panel(
-        f"{kind}: {what}{some} ({tasks} tasks, {seeds} seed{'s' * (seeds > 1)})",
+        f"{kind}: {what}{some} ({len(tasks)} task{'s' * (len(tasks) > 1)}, {len(seeds)} seed{'s' * (len(seeds) > 1)}; intervals over "
+        f"{'seeds' if over_seeds else 'tasks'})",
         distances,
         {start: float(np.mean(values)) if values else None for start, values in last.items()},
     )
@@ -98,7 +102,7 @@ def as_markdown(
         f"Made by `{command}`.",
         "",
         "Geometric mean distance (lower is better) after so many updates of both networks, by the rates of "
-        "`tuned-constant` or a part of them (below), with 95 % intervals over tasks. *Worth*: updates that fresh "
+        "`tuned-constant` or a part of them (below), with 95 % intervals. *Worth*: updates that fresh "
         f"weights need for the same distance as {FAST} from this start. *Ratio*: of the distances after "
         f"{FAST} updates to those from fresh weights, the same tasks and seeds.",
     ]
