@@ -19,6 +19,8 @@ SAMPLED = (0, 1, 10, 100)
 """Updates of the pictures' columns."""
 GRID = 4
 """Images along a side of a tile."""
+BRIGHTEST = 2.5
+"""Standardised grey value that is shown white, as are the lines between images."""
 
 
 def curves(panels: Sequence[Panel], path: Path) -> None:
@@ -41,6 +43,7 @@ def curves(panels: Sequence[Panel], path: Path) -> None:
             axes.set_xticks([0, 1, 10, 100, MOMENTS[-1]], ["0", "1", "10", "100", f"{MOMENTS[-1]:,}"])
             axes.set_yscale("log")
             axes.set_yticks([0.25, 0.5, 1, 2], ["0.25", "0.5", "1", "2"])
+            axes.set_ylim(0.22, 3.2)
             axes.minorticks_off()
             head, _, tail = panel.title.partition(" (")
             axes.set_title(f"{head}\n({tail}", loc="left", fontsize=8.5)
@@ -79,5 +82,6 @@ def _tile(axes: Any, points: np.ndarray, task: Task, colour: str) -> None:
         axes.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
         return
     side = int(np.sqrt(task.dim))
-    images = points[: GRID**2].reshape(GRID, GRID, side, side).transpose(0, 2, 1, 3).reshape(GRID * side, -1)
-    axes.imshow(images, cmap="gray", vmin=-1, vmax=2.5)
+    images = np.pad(points[: GRID**2].reshape(-1, side, side), ((0, 0), (0, 1), (0, 1)), constant_values=BRIGHTEST)
+    grid = images.reshape(GRID, GRID, side + 1, side + 1).transpose(0, 2, 1, 3).reshape(GRID * (side + 1), -1)
+    axes.imshow(grid[:-1, :-1], cmap="gray", vmin=-1, vmax=BRIGHTEST)

@@ -82,11 +82,15 @@ def _panel(kind: str, shots: int | None, rows: Sequence[Row]) -> Panel:
     what = "families never seen" if kind == "planar" else "digits never seen"
     some = "" if shots is None and kind == "planar" else ", all images" if shots is None else f", {shots} images"
     return Panel(
-        f"{kind}: {what}{some} ({len(tasks)} task{'s' * (len(tasks) > 1)}, {len(seeds)} seed{'s' * (len(seeds) > 1)}; intervals over "
+        f"{kind}: {what}{some} ({_counted(tasks, 'task')}, {_counted(seeds, 'seed')}; intervals over "
         f"{'seeds' if over_seeds else 'tasks'})",
         distances,
         {start: float(np.mean(values)) if values else None for start, values in last.items()},
     )
+
+
+def _counted(some: Sequence[Any], what: str) -> str:
+    return f"{len(some)} {what}" + "s" * (len(some) > 1)
 
 
 def as_markdown(
