@@ -9,8 +9,8 @@ import torch
 from metagan_rl.controls import Controls
 from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.experiments.meta_init import combining, study
-from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, repetition
-from metagan_rl.experiments.meta_init.kinds import KINDS, adapted
+from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, geometric, repetition
+from metagan_rl.experiments.meta_init.kinds import ADAPTATIONS, KINDS, Adaptation, adapted
 from metagan_rl.experiments.meta_init.tables import as_markdown, panels
 from metagan_rl.populations import MixedPopulation
 
@@ -31,9 +31,12 @@ def test_the_tasks_to_adapt_to_are_of_families_and_digits_that_nothing_was_learn
     new = {tuple(task.parameters["classes"]) for task in digits.new(0)}
     assert not new & digit[0] and not new & digit[1] and not digit[0] & digit[1]
     assert [len(task.data().train) for task in digits.new(0)][:2] == [4, 32]
-    assert adapted(digits.new(0)[0], 0.1).base.generator_lr == pytest.approx(
-        0.1 * adapted(digits.new(0)[0]).base.generator_lr
+    usual, slow, sgd = (
+        adapted(digits.new(0)[0], Adaptation(*how)).base for how in (("adam", 1.0), ("adam", 0.1), ("sgd", 0.02))
     )
+    assert slow.generator_lr == pytest.approx(0.1 * usual.generator_lr) and usual == adapted(digits.new(0)[0]).base
+    assert (sgd.optimizer, sgd.generator_lr, sgd.discriminator_lr) == ("sgd", 0.02, 0.02)
+    assert usual.ema_decay == sgd.ema_decay == 0.0
 
 
 def test_few_shots_are_the_first_rows_and_everything_else_stays():
@@ -76,9 +79,12 @@ def test_what_a_start_is_worth_is_read_from_the_curve_of_fresh_weights():
     assert panel.worth("maml") == pytest.approx((MOMENTS[5] + MOMENTS[6]) / 2)
     [panel] = panels([*fresh_curve(values), *fresh_curve([0.01] * len(MOMENTS), "maml")])
     assert panel.worth("maml") == float("inf")
-    text = as_markdown([panel], {}, {("planar", "maml"): ({"inner_lr": 0.1}, 0.3)}, "make study")
+    adaptations = {
+        ("planar", "maml"): {0: Adaptation("sgd", 0.1), 1: Adaptation("adam", 0.3), 2: Adaptation("sgd", 0.1)}
+    }
+    text = as_markdown([panel], {}, {("planar", "maml"): {"inner_lr": 0.1}}, adaptations, "make study")
     assert "| maml | 0.01" in text and ">1,000" in text and "`make study`" in text
-    assert "* planar, maml: inner_lr 0.1, adapted by 0.3" in text
+    assert "* planar, maml: inner_lr 0.1, adapted by SGD 0.1 (2x) or Adam 0.3 of `tuned-constant` (1x)" in text
 
 
 def test_intervals_are_over_seeds_where_these_are_more_than_tasks():
@@ -96,7 +102,8 @@ def test_the_settings_of_the_lowest_distance_are_chosen():
         row("joint", 10, distance, settings={"inner_lr": rate}, adaptation=factor)
         for rate, factor, distance in ((0.1, 1.0, 0.9), (0.1, 0.3, 0.5), (0.2, 1.0, 0.6))
     ]
-    assert study.chosen_settings(rows) == {("planar", "joint"): ({"inner_lr": 0.1}, 0.3)}
+    assert study.chosen_settings(rows) == {("planar", "joint"): {"inner_lr": 0.1}}
+    assert study.chosen_distance(rows) == {("planar", "joint"): pytest.approx(0.5)}
 
 
 def test_the_best_method_is_the_one_whose_chosen_settings_came_out_lowest():
@@ -109,7 +116,7 @@ def test_the_best_method_is_the_one_whose_chosen_settings_came_out_lowest():
 
 def test_combinations_are_held_against_fresh_weights_under_the_tuned_constant(tmp_path):
     assert combining.combinations(tmp_path) == {}
-    factors = {"tuned-constant": 1.0, "recurrent-ppo": 2.0, "learned-on-learned": 0.5}
+    factors = {"tuned-constant": 1.0, "tuned-decay": 0.9, "recurrent-ppo": 2.0, "learned-on-learned": 0.5}
     for where, better in (("from-fresh", 1.0), ("from-learned", 0.8)):
         rows = [
             {
@@ -130,9 +137,33 @@ def test_combinations_are_held_against_fresh_weights_under_the_tuned_constant(tm
         (tmp_path / where / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     [combined] = combining.combinations(tmp_path).values()
     ratios = [each.ratio and each.ratio.value for each in combined]
-    assert ratios == [None, *(pytest.approx(value) for value in (2.0, 0.8, 0.4, 1.6))]
+    assert ratios == [None, *(pytest.approx(value) for value in (0.9, 2.0, 0.8, 0.72, 0.4, 1.6))]
     assert combined[0].distance.value == pytest.approx(6 ** (1 / 3))
-    assert "schedule learned on fresh weights | 2.91" in as_markdown([], {"known": combined}, {}, "x")
+    assert "schedule learned on fresh weights | 2.91" in as_markdown([], {"known": combined}, {}, {}, "x")
+
+
+def _of(rows, start, adaptation):
+    return [
+        each
+        for each in rows
+        if (each["start"], each["optimizer"], each["adaptation"]) == (start, adaptation.optimizer, adaptation.rate)
+    ]
+
+
+def test_results_of_other_choices_are_never_mixed(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "GRIDS", {"fresh": {}, "joint": {"inner_lr": (1e-3,)}})
+    monkeypatch.setattr(study, "STARTS", ("fresh", "joint"))
+    monkeypatch.setattr(study, "MOMENTS", (0, 1))
+    monkeypatch.setattr(study, "CHOOSING_MOMENTS", (1,))
+    options = {"kinds": ["digits"], "seeds": 1, "workers": 0, "scale": 0.01, "show": lambda line: None}
+    study.run_study(tmp_path, **options)
+    monkeypatch.setattr(study, "GRIDS", {"fresh": {}, "joint": {"inner_lr": (3e-3,)}})
+    (tmp_path / "choosing.jsonl").unlink()
+    with pytest.raises(InvalidValueError, match="settings that are not asked for"):
+        study.run_study(tmp_path, **options)
+    (tmp_path / "rows.jsonl").unlink()
+    with pytest.raises(InvalidValueError, match="learned by other settings"):
+        study.run_study(tmp_path, **options)
 
 
 def test_a_stopped_study_goes_on_and_leaves_all_it_needs(tmp_path, monkeypatch):
@@ -160,7 +191,15 @@ def test_a_stopped_study_goes_on_and_leaves_all_it_needs(tmp_path, monkeypatch):
     }
     assert all(each["meta_updates"] > 0 for each in rows if each["start"] == "reptile")
     assert study.weights_of(tmp_path, "digits", "reptile", 0).metadata["settings"]["seed"] == 0
+    tried = study.read(tmp_path / "adapting.jsonl")
+    assert {(each["optimizer"], each["adaptation"]) for each in tried} == {(a.optimizer, a.rate) for a in ADAPTATIONS}
+    assert {each["task"].split("/")[1] for each in tried} == {"7"}  # nothing is chosen by the new digits
+    best = min(ADAPTATIONS, key=lambda a: geometric(_of(tried, "reptile", a)))
+    assert study.chosen_adaptations(rows)["digits", "reptile"] == {0: best}
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows if each["start"] == "fresh"))
+    study.run_study(tmp_path, show=lines.append, **options)  # learned weights are there: only adapting is run again
+    assert len(lines) == 6 and study.read(tmp_path / "rows.jsonl") == rows
     with pytest.raises(InvalidValueError, match=r"rows of scale 0\.01, not 0\.5; .*another directory"):
         study.run_study(tmp_path, show=lines.append, **{**options, "scale": 0.5})
     study.run_study(tmp_path, show=lines.append, **options)
-    assert len(lines) == 5 and json.dumps(rows) == json.dumps(study.read(tmp_path / "rows.jsonl"))
+    assert len(lines) == 6 and json.dumps(rows) == json.dumps(study.read(tmp_path / "rows.jsonl"))

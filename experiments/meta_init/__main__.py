@@ -9,8 +9,8 @@ import tyro
 
 from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.meta_init import pictures
-from metagan_rl.experiments.meta_init.combining import combinations, run_combinations
-from metagan_rl.experiments.meta_init.study import CHOICES, ROWS, chosen_settings, read, run_study
+from metagan_rl.experiments.meta_init.combining import KIND, combinations, run_combinations
+from metagan_rl.experiments.meta_init.study import CHOICES, ROWS, chosen_adaptations, chosen_settings, read, run_study
 from metagan_rl.experiments.meta_init.tables import as_markdown, panels
 from metagan_rl.experiments.records import called_as
 from metagan_rl.files import write_whole
@@ -38,8 +38,8 @@ class Options:
 def write_tables(out: Path, command: str) -> Path:
     """``summary.md`` and the pictures of the rows there are."""
     shown = panels(read(out / ROWS))
-    chosen = chosen_settings(read(out / CHOICES))
-    write_whole(out / "summary.md", as_markdown(shown, combinations(out), chosen, command))
+    chosen, adaptations = chosen_settings(read(out / CHOICES)), chosen_adaptations(read(out / ROWS))
+    write_whole(out / "summary.md", as_markdown(shown, combinations(out), chosen, adaptations, command))
     pictures.curves(shown, out / "curves.png")
     for kind in dict.fromkeys(row["kind"] for row in read(out / ROWS)):
         pictures.samples(out, kind, out / f"samples-{kind}.png")
@@ -60,7 +60,8 @@ def main() -> None:
             scale=options.scale,
             show=show,
         )
-        if options.combine:
+        write_tables(options.out, called_as("meta_init"))
+        if options.combine and KIND in options.kinds:
             run_combinations(options.out, seeds=options.seeds, workers=options.workers, scale=options.scale, show=show)
         print(write_tables(options.out, called_as("meta_init")))
     except MetaGANError as error:

@@ -1,8 +1,9 @@
-"""Starting weights and schedules together: {fresh, learned weights} x {tuned constant, learned schedule}, and one more.
+"""Starting weights and schedules together: {fresh, learned weights} x {tuned constant, learned schedule}, and more.
 
 The schedule is learned by recurrent PPO, with as many updates as tuning ``tuned-constant`` took: once over GANs that
-start fresh (the shipped ``recurrent-ppo``), once over GANs that start at the learned weights. The fifth combination is
-the first of these schedules on the learned weights, which it never saw.
+start fresh (the shipped ``recurrent-ppo``), once over GANs that start at the learned weights. Besides, the first of
+these schedules on the learned weights, which it never saw, and the tuned decay on both. All are of one meta-training
+and one training of each policy: intervals are over tasks and GAN seeds alone.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,9 +16,9 @@ import numpy as np
 from metagan_rl.agents.train_config import TrainConfig
 from metagan_rl.agents.training import train
 from metagan_rl.agents.tuned import tuned_constant
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark import ROWS, BenchmarkConfig, run_benchmark
-from metagan_rl.experiments.meta_init.adapting import geometric
-from metagan_rl.experiments.meta_init.study import CHOICES, FRESH, WEIGHTS, Cell, chosen_settings, read
+from metagan_rl.experiments.meta_init.study import CHOICES, FRESH, WEIGHTS, Cell, chosen_distance, read
 from metagan_rl.experiments.records import read_rows
 from metagan_rl.experiments.statistics import Cell as Run
 from metagan_rl.experiments.statistics import Estimate, geometric_mean, paired_ratio
@@ -31,8 +32,10 @@ TASKS = 2
 """Test tasks of each family."""
 COMBINATIONS = (
     (FROM_FRESH, "tuned-constant", "fresh weights, tuned constant"),
+    (FROM_FRESH, "tuned-decay", "fresh weights, tuned decay"),
     (FROM_FRESH, LEARNED_ON_FRESH, "fresh weights, learned schedule"),
     (FROM_LEARNED, "tuned-constant", "learned weights, tuned constant"),
+    (FROM_LEARNED, "tuned-decay", "learned weights, tuned decay"),
     (FROM_LEARNED, LEARNED_ON_LEARNED, "learned weights, schedule learned on them"),
     (FROM_LEARNED, LEARNED_ON_FRESH, "learned weights, schedule learned on fresh weights"),
 )
@@ -56,13 +59,8 @@ class Combination:
 
 def best_start(rows: list[dict[str, Any]]) -> str:
     """The method whose chosen settings had the lowest distance on the tasks that rates are chosen on."""
-    chosen = {start: settings for (kind, start), settings in chosen_settings(rows).items() if kind == KIND}
-    own = {
-        start: [r for r in rows if (r["kind"], r["start"], (r["settings"], r["adaptation"])) == (KIND, start, settings)]
-        for start, settings in chosen.items()
-        if start != FRESH
-    }
-    return min(own, key=lambda start: geometric(own[start]))
+    distances = {start: value for (kind, start), value in chosen_distance(rows).items() if kind == KIND}
+    return min((start for start in distances if start != FRESH), key=lambda start: distances[start])
 
 
 def run_combinations(
@@ -81,8 +79,11 @@ def run_combinations(
     weights = out / WEIGHTS / f"{Cell(KIND, start, 0).name()}.safetensors"
     updates = max(1, round(scale * tuned_constant().cost))
     config = TrainConfig(suite=KIND, updates=updates, shards=1, initial_weights=str(weights))  # as recurrent-ppo
+    copy = out / POLICY / "initial_weights.safetensors"
+    if copy.exists() and copy.read_bytes() != weights.read_bytes():
+        raise InvalidValueError(f"{out / POLICY} was trained on other weights than {weights}; remove it")
     policy = train(config, out / POLICY, resume=(out / POLICY / "config.json").exists(), show=show)
-    common = ("constant", "tuned-constant", LEARNED_ON_FRESH)
+    common = ("constant", "tuned-constant", "tuned-decay", LEARNED_ON_FRESH)
     fresh = BenchmarkConfig(KIND, "test", common, seeds=seeds, tasks=TASKS)
     learned = BenchmarkConfig(
         KIND,

@@ -36,16 +36,36 @@ class Kind:
     updates: int
 
 
-def adapted(task: Task, factor: float = 1.0) -> Task:
-    """The task as GANs adapt to it: by the rates of ``tuned-constant`` or a part of them, judged by the last generator.
+@dataclass(frozen=True)
+class Adaptation:
+    """How GANs of new tasks are trained.
 
-    These rates were tuned for fresh weights; from learned ones smaller steps may be better. An averaged generator would
-    hide what the first updates do.
+    Attributes:
+        optimizer: ``"adam"``, or ``"sgd"`` as in the inner loop of MAML.
+        rate: of Adam, a factor of the rates of ``tuned-constant``; of SGD, the learning rate of both networks.
     """
+
+    optimizer: str
+    rate: float
+
+    def __str__(self) -> str:
+        times = " of `tuned-constant`" if self.optimizer == "adam" else ""
+        return f"{self.optimizer.replace('adam', 'Adam').replace('sgd', 'SGD')} {self.rate:g}{times}"
+
+
+FACTORS = (1.0, 0.3, 0.1)
+ADAPTATIONS = (*(Adaptation("adam", factor) for factor in FACTORS), Adaptation("sgd", 0.1), Adaptation("sgd", 0.02))
+"""Rates of ``tuned-constant`` were tuned for fresh weights; from learned ones smaller steps may be better."""
+
+
+def adapted(task: Task, adaptation: Adaptation = ADAPTATIONS[0]) -> Task:
+    """The task as GANs adapt to it, judged by the last generator: an averaged one would hide what first updates do."""
     schedule = tuned_constant().schedule
+    adam = adaptation.optimizer == "adam"
     return task.with_base(
-        generator_lr=factor * schedule.generator_lr[0],
-        discriminator_lr=factor * schedule.discriminator_lr[0],
+        generator_lr=adaptation.rate * (schedule.generator_lr[0] if adam else 1.0),
+        discriminator_lr=adaptation.rate * (schedule.discriminator_lr[0] if adam else 1.0),
+        optimizer=adaptation.optimizer,
         ratio=schedule.ratio,
         loss=schedule.loss,
         penalty_weight=schedule.penalty_weight,

@@ -10,7 +10,7 @@ from metagan_rl.evaluation import generated
 from metagan_rl.experiments.figures import new_figure, style
 from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt
 from metagan_rl.experiments.meta_init.kinds import KINDS, adapted
-from metagan_rl.experiments.meta_init.study import CHOICES, FRESH, STARTS, chosen_settings, read, weights_of
+from metagan_rl.experiments.meta_init.study import FRESH, ROWS, STARTS, chosen_adaptations, read, weights_of
 from metagan_rl.experiments.meta_init.tables import Panel
 from metagan_rl.tasks import Task
 
@@ -55,12 +55,12 @@ def curves(panels: Sequence[Panel], path: Path) -> None:
 
 def samples(out: Path, kind: str, path: Path, *, seed: int = 0) -> None:
     """Points or images of one new task after 0, 1, 10 and 100 updates, a row for each start; real ones at the right."""
-    task, chosen = KINDS[kind]().new(seed)[-1], chosen_settings(read(out / CHOICES))
+    task, chosen = KINDS[kind]().new(seed)[-1], chosen_adaptations(read(out / ROWS))
     with style():
         figure = new_figure(1.55 * (len(SAMPLED) + 1) + 0.5, 1.55 * len(STARTS) + 0.6, dpi=150)
         grid = figure.subplots(len(STARTS), len(SAMPLED) + 1, squeeze=False)
         for row, start in enumerate(STARTS):
-            own = adapted(task, chosen[kind, start][1])
+            own = adapted(task, chosen[kind, start][seed])
             weights = None if start == FRESH else weights_of(out, kind, start, seed)
             for column, (moment, population) in enumerate(adapt(weights, [own], [seed], SAMPLED)):
                 points = generated(population, [0], report=True)[0].numpy(force=True)

@@ -1,15 +1,15 @@
 """The study's cells, and the loop that runs those that are missing.
 
-A cell is a method with its settings and a seed, on one kind of data: starting weights are learned, GANs of new tasks
-adapt from them, and their rows are kept. The rates of every method are chosen first, on other tasks and another seed,
-with a part of the updates.
+A cell is a method with its settings and a seed, on one kind of data: starting weights are learned; how GANs adapt from
+them is chosen on other tasks; GANs of new tasks adapt so, and their rows are kept. The rates of learning are chosen
+first, on the same other tasks and by another seed, with a part of the updates.
 """
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from metagan_rl import __version__
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, geometric, measure
-from metagan_rl.experiments.meta_init.kinds import KINDS, Kind, adapted
+from metagan_rl.experiments.meta_init.kinds import ADAPTATIONS, FACTORS, KINDS, Adaptation, Kind, adapted
 from metagan_rl.experiments.records import append_lines, read_lines
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, MetaInit, load_meta_init, save_meta_init
@@ -41,9 +41,7 @@ CHOOSING_SEED, CHOOSING_SHARE = 1000, 0.25
 """Seed of the choice, and the part of the updates that is spent on it."""
 CHOOSING_MOMENTS = (10, 100)
 """Updates of adaptation at which distances are compared: soon, and later."""
-FACTORS = (1.0, 0.3, 0.1)
-"""Parts of ``tuned-constant``'s rates that are tried for adapting."""
-CHOICES, ROWS, WEIGHTS = "choosing.jsonl", "rows.jsonl", "weights"
+CHOICES, ADAPTING, ROWS, WEIGHTS = "choosing.jsonl", "adapting.jsonl", "rows.jsonl", "weights"
 COLUMNS = ("kind", "start", "seed", "settings", "adaptation", "scale", "task", "shots", "updates", "distance")
 """What every row has at least."""
 
@@ -57,18 +55,18 @@ class Cell:
         start: one of ``STARTS``.
         seed: of learning and of the GANs.
         settings: rates of learning, as in ``MetaSettings``.
-        adaptation: factor of the rates of adapting; when choosing, all of ``FACTORS`` are tried.
         choosing: on the tasks that rates are chosen on, with a part of the updates.
         scale: factor of the updates, for trying the study out.
+        learned: file of the weights, if they have been learned already.
     """
 
     kind: str
     start: str
     seed: int
     settings: Mapping[str, float] = field(default_factory=dict)
-    adaptation: float = 1.0
     choosing: bool = False
     scale: float = 1.0
+    learned: Path | None = None
 
     def key(self) -> tuple[Any, ...]:
         """What tells its rows from others."""
@@ -81,36 +79,56 @@ class Cell:
 
 @dataclass(frozen=True)
 class Result:
-    """Rows of a cell, and its weights as the content of a file, if it has any."""
+    """Rows of a cell, those by which its adaptation was chosen, and its weights as the content of a file, if any."""
 
     rows: list[dict[str, Any]]
-    weights: bytes | None
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    weights: bytes | None = None
 
 
 def run_cell(cell: Cell) -> Result:
-    """Learns starting weights, and lets GANs of new tasks adapt from them."""
+    """Learns starting weights, chooses how GANs adapt from them, and lets GANs of new tasks adapt so.
+
+    When the settings of learning are chosen, GANs of the tasks for that adapt by Adam with each of ``FACTORS``.
+    """
     kind = KINDS[cell.kind]()
     start = None if cell.start == FRESH else learn(kind, cell)
-    tasks = kind.choosing if cell.choosing else kind.new(cell.seed)
-    moments = CHOOSING_MOMENTS if cell.choosing else MOMENTS
-    seeds = [100_000 * (cell.seed + 1) + place for place in range(len(tasks))]
-    rows = [
-        {**_names(cell), "adaptation": factor, **_describe(task), "updates": moment, **row}
-        for factor in (FACTORS if cell.choosing else (cell.adaptation,))
-        for moment, population in adapt(start, [adapted(task, factor) for task in tasks], seeds, moments)
-        for task, row in zip(tasks, measure(population), strict=True)
-    ]
+    if cell.choosing:
+        return Result([row for factor in FACTORS for row in _tried(cell, kind, start, Adaptation("adam", factor))])
+    tried = {adaptation: _tried(cell, kind, start, adaptation) for adaptation in ADAPTATIONS}
+    best = min(ADAPTATIONS, key=lambda adaptation: geometric(tried[adaptation]))
+    own = {**_names(cell), "adaptation": best.rate, "optimizer": best.optimizer}
+    rows = [{**own, **row} for row in _curves(start, kind.new(cell.seed), best, cell.seed, MOMENTS)]
+    every = [{**row, "optimizer": adaptation.optimizer} for adaptation, some in tried.items() for row in some]
     if start is None:
-        return Result(rows, None)
+        return Result(rows, every)
     spent = {"meta_updates": start.metadata["gan_updates"], "skipped": start.metadata["skipped"]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         save_meta_init(path, start.generator, start.discriminator, start.metadata)
-        return Result([{**row, **spent} for row in rows], path.read_bytes())
+        return Result([{**row, **spent} for row in rows], every, path.read_bytes())
+
+
+def _tried(cell: Cell, kind: Kind, start: MetaInit | None, adaptation: Adaptation) -> list[dict[str, Any]]:
+    own = {**_names(cell), "adaptation": adaptation.rate}
+    return [{**own, **row} for row in _curves(start, kind.choosing, adaptation, cell.seed, CHOOSING_MOMENTS)]
+
+
+def _curves(
+    start: MetaInit | None, tasks: Sequence[Task], adaptation: Adaptation, seed: int, moments: Sequence[int]
+) -> Iterator[dict[str, Any]]:
+    seeds = [100_000 * (seed + 1) + place for place in range(len(tasks))]
+    for moment, population in adapt(start, [adapted(task, adaptation) for task in tasks], seeds, moments):
+        for task, row in zip(tasks, measure(population), strict=True):
+            yield {**_describe(task), "updates": moment, **row}
 
 
 def learn(kind: Kind, cell: Cell) -> MetaInit:
-    """The starting weights of a cell; loss and penalty of learning are those of adapting."""
+    """The starting weights of a cell; loss and penalty of learning are those of adapting.
+
+    Raises:
+        InvalidValueError: the file of weights that were learned already is of other settings.
+    """
     share = CHOOSING_SHARE if cell.choosing else 1.0
     base = adapted(kind.choosing[0]).base
     settings = settings_for(
@@ -121,6 +139,11 @@ def learn(kind: Kind, cell: Cell) -> MetaInit:
         loss=base.loss,
         penalty_weight=base.penalty_weight,
     )
+    if cell.learned is not None:
+        there = load_meta_init(cell.learned)
+        if there.metadata["settings"] != json.loads(json.dumps(asdict(settings))):
+            raise InvalidValueError(f"{cell.learned} was learned by other settings; use another directory")
+        return there
     task = kind.learned[0]
     fresh = MetaInit(MetaGenerator.of(task, seed=cell.seed), MetaDiscriminator.of(task, seed=cell.seed))
     return meta_train(METHODS[cell.start](settings), fresh, kind.learned)
@@ -165,7 +188,7 @@ def run_study(
         _run(crew, candidates, out / CHOICES, None, show)
         best = chosen_settings(read(out / CHOICES))
         cells = [
-            Cell(kind, start, seed, *best[kind, start], scale=scale)
+            Cell(kind, start, seed, best[kind, start], scale=scale)
             for seed in range(seeds)
             for kind in kinds
             for start in STARTS
@@ -189,17 +212,26 @@ def _run(
             "directory"
         )
     done = {Cell(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in rows}
+    if weights is not None and not done <= {cell.key() for cell in cells}:
+        raise InvalidValueError(f"{path} holds rows of seeds or settings that are not asked for; use another directory")
     missing = [cell for cell in cells if cell.key() not in done]
+    if weights is not None:
+        missing = [_with_weights(cell, weights / f"{cell.name()}.safetensors") for cell in missing]
     started = time.monotonic()
     for number, (cell, result) in enumerate(crew.run(missing), start=1):
         if weights is not None and result.weights is not None:
             write_whole(weights / f"{cell.name()}.safetensors", result.weights)
+        append_lines(path.with_name(ADAPTING), result.tried)
         append_lines(path, result.rows)
         last = [row for row in result.rows if row["updates"] == result.rows[-1]["updates"]]
         show(
             f"{number}/{len(missing)} in {time.monotonic() - started:.0f} s: {cell.name()} {dict(cell.settings)}, "
             f"distance {geometric(last):.3f} after {last[0]['updates']} updates"
         )
+
+
+def _with_weights(cell: Cell, file: Path) -> Cell:
+    return replace(cell, learned=file) if file.exists() else cell
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -211,14 +243,34 @@ def read(path: Path) -> list[dict[str, Any]]:
     return read_lines(path, COLUMNS)
 
 
-def chosen_settings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[dict[str, float], float]]:
-    """For each kind of data and start: the settings and the factor of adapting with the lowest distance."""
-    tried: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+def chosen_settings(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str, float]]:
+    """For each kind of data and start: the settings with the lowest distance, at the best of ``FACTORS`` for each."""
+    return {key: json.loads(settings) for key, (settings, _) in _best(rows).items()}
+
+
+def chosen_distance(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], float]:
+    """The distance that those settings came to."""
+    return {key: distance for key, (_, distance) in _best(rows).items()}
+
+
+def _best(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], tuple[str, float]]:
+    tried: dict[tuple[str, str], dict[tuple[str, float], list[dict[str, Any]]]] = {}
     for row in rows:
         by_settings = tried.setdefault((row["kind"], row["start"]), {})
-        by_settings.setdefault(json.dumps([row["settings"], row["adaptation"]]), []).append(dict(row))
-    best = {key: min(some, key=lambda settings: geometric(some[settings])) for key, some in tried.items()}
-    return {key: tuple(json.loads(settings)) for key, settings in best.items()}
+        by_settings.setdefault((json.dumps(row["settings"]), row["adaptation"]), []).append(dict(row))
+    return {
+        key: min(((settings, geometric(own)) for (settings, _), own in some.items()), key=lambda pair: pair[1])
+        for key, some in tried.items()
+    }
+
+
+def chosen_adaptations(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], dict[int, Adaptation]]:
+    """How GANs adapted, by kind of data and start, and seed."""
+    found: dict[tuple[str, str], dict[int, Adaptation]] = {}
+    for row in rows:
+        of_start = found.setdefault((row["kind"], row["start"]), {})
+        of_start[row["seed"]] = Adaptation(row["optimizer"], row["adaptation"])
+    return found
 
 
 def weights_of(out: Path, kind: str, start: str, seed: int) -> MetaInit:

@@ -1,5 +1,6 @@
 """From the study's rows to tables."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 
 from metagan_rl.experiments.meta_init.adapting import MOMENTS
 from metagan_rl.experiments.meta_init.combining import Combination
+from metagan_rl.experiments.meta_init.kinds import Adaptation
 from metagan_rl.experiments.meta_init.study import FRESH, STARTS
 from metagan_rl.experiments.statistics import Cell, Estimate, geometric_mean, paired_ratio
 
@@ -96,7 +98,8 @@ def _counted(some: Sequence[Any], what: str) -> str:
 def as_markdown(
     some: Sequence[Panel],
     combinations: Mapping[str, Sequence[Combination]],
-    settings: Mapping[tuple[str, str], tuple[Mapping[str, float], float]],
+    settings: Mapping[tuple[str, str], Mapping[str, float]],
+    adaptations: Mapping[tuple[str, str], Mapping[int, Adaptation]],
     command: str,
 ) -> str:
     """``summary.md``."""
@@ -105,8 +108,8 @@ def as_markdown(
         "",
         f"Made by `{command}`.",
         "",
-        "Geometric mean distance (lower is better) after so many updates of both networks, by the rates of "
-        "`tuned-constant` or a part of them (below), with 95 % intervals. *Worth*: updates that fresh "
+        "Geometric mean distance (lower is better) after so many updates of both networks, by Adam or SGD at rates "
+        "chosen for each start (below), with 95 % intervals. *Worth*: updates that fresh "
         f"weights need for the same distance as {FAST} from this start. *Ratio*: of the distances after "
         f"{FAST} updates to those from fresh weights, the same tasks and seeds.",
     ]
@@ -130,10 +133,15 @@ def as_markdown(
         lines += ["|---|---|---|"]
         for each in combined:
             lines.append(f"| {each.name} | {_brief(each.distance)} | {_brief(each.ratio) if each.ratio else ''} |")
-    lines += ["", "## Rates", "", "Chosen on other tasks, of learning with a quarter of the updates:", ""]
-    for (kind, start), (values, factor) in settings.items():
-        rates = [*(f"{name} {value:g}" for name, value in values.items()), f"adapted by {factor:g} of `tuned-constant`"]
-        lines.append(f"* {kind}, {start}: " + ", ".join(rates))
+    if combinations:
+        lines += ["", "One meta-training and one training of each policy; intervals are over tasks."]
+    lines += ["", "## Rates", "", "Chosen on other tasks: of learning by one seed, with a quarter of the updates and"]
+    lines += ["Adam to adapt; of adapting for each seed by its weights.", ""]
+    for key, values in settings.items():
+        rates = [f"{name} {value:g}" for name, value in values.items()]
+        counted = Counter(map(str, adaptations.get(key, {}).values())).most_common()
+        rates.append("adapted by " + " or ".join(f"{how} ({count}x)" for how, count in counted))
+        lines.append(f"* {', '.join(key)}: " + ", ".join(rates))
     return "\n".join(lines) + "\n"
 
 
