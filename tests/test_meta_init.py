@@ -44,7 +44,7 @@ from metagan_rl.meta_init.validation import adaptation
 from metagan_rl.networks.mlp import ACTIVATIONS
 from metagan_rl.penalties import PENALTIES, Penalty
 from metagan_rl.populations import MixedPopulation, Population
-from metagan_rl.tasks import Base, Networks, Suite, Task, register_suite
+from metagan_rl.tasks import Base, Networks, Suite, Task, get_suite, register_suite
 from metagan_rl.tasks.suites import SUITES
 
 SMALL = Networks(latent_dim=2, width=8, depth=2)
@@ -415,6 +415,17 @@ def test_meta_steps_that_diverge_are_skipped_and_counted(name: str) -> None:
     assert after.generator == before[0] and after.discriminator == before[1]
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("outer_lr", [1e6, 1e36])
+def test_an_outer_rate_that_diverges_is_skipped_and_undone(name: str, outer_lr: float) -> None:
+    method, options = METHODS[name]
+    distribution = Rings()
+    before = pair(distribution.tasks[0])
+    after = method(*before, distribution, outer_steps=2, **{**COMMON, "outer_lr": outer_lr}, **options)
+    assert after.metadata["skipped"] == 2
+    assert after.generator == before[0] and after.discriminator == before[1]
+
+
 def test_updates_are_counted_as_they_are_made() -> None:
     assert settings("reptile", inner_steps=3, ratio="2:1", meta_batch=5).updates_per_step == 5 * 9
     assert settings("maml", inner_steps=3, ratio="2:1", meta_batch=5).updates_per_step == 5 * (9 + 6 + 2)
@@ -476,6 +487,51 @@ def test_what_was_learned_before_a_distribution_ran_dry_is_kept(tmp_path: Path) 
     with pytest.raises(InvalidValueError, match="ran dry at meta-step 0"):
         reptile(Giving(), run=RunOptions(checkpoint=tmp_path / "other"))
     assert not (tmp_path / "other").exists()
+
+
+def test_a_fault_of_a_distribution_is_not_taken_for_its_end() -> None:
+    class Faulty:
+        def sample(self, rng: np.random.Generator) -> Task:
+            return [ring()][3]
+
+    with pytest.raises(IndexError):
+        reptile(Faulty())
+
+
+def test_a_checkpoint_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    run = RunOptions(checkpoint=tmp_path / "run.safetensors")
+    reptile(Rings(), run=run)
+    before = (tmp_path / "run.safetensors").read_bytes()
+    with pytest.raises(InvalidValueError, match="is there already; go on by resume=True"):
+        reptile(Rings(), run=run)
+    (tmp_path / "run.safetensors").write_bytes(before[: len(before) // 2])
+    with pytest.raises(FileFormatError, match=r"run\.safetensors"):
+        reptile(Rings(), run=replace(run, resume=True))
+
+
+def test_a_run_goes_on_with_the_same_tasks_alone(tmp_path: Path) -> None:
+    split = get_suite("planar").split("train")
+    run = RunOptions(checkpoint=tmp_path / "run.safetensors")
+    options = {"inner_steps": 1, "outer_steps": 1, "inner_lr": 0.01, "outer_lr": 0.1, "meta_batch": 2}
+    whole = train_reptile_gan(*pair(split[0]), split, run=run, **options)
+    assert (whole.metadata["suite"], whole.metadata["split"]) == ("planar", "train")
+    with pytest.raises(InvalidValueError, match="is of a run with"):
+        train_reptile_gan(*pair(split[0]), split[:3], run=replace(run, resume=True), **options)
+    part = train_reptile_gan(*pair(split[0]), split[:3], **options)
+    assert part.metadata["suite"] is None and len(part.metadata["tasks_sha256"]) == 64
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_maml_needs_two_rows(order: int) -> None:
+    one = replace(digit(), shots=1)
+    with pytest.raises(InvalidValueError, match="has 1 row, which cannot be split into support and query"):
+        train_maml_gan(*pair(one), Giving(one, one), outer_steps=1, order=order, **COMMON)
+
+
+def test_joint_training_has_one_pair_of_betas() -> None:
+    given = Giving(ring(), ring(beta1=0.9))
+    with pytest.raises(InvalidValueError, match="betas of"):
+        train_joint_gan(*pair(ring()), given, outer_steps=1, **COMMON)
 
 
 def test_nan_data_are_told() -> None:
@@ -545,6 +601,9 @@ def test_a_penalty_that_cannot_be_differentiated_twice_is_told() -> None:
         with pytest.raises(InvalidValueError, match="cannot differentiate loss 'odd' with its penalty 'once'"):
             train_maml_gan(*pair(ring()), distribution, outer_steps=1, **COMMON)
         train_maml_gan(*pair(ring()), distribution, outer_steps=1, order=1, **COMMON)
+        later = Giving(ring(), ring(), ring(), ring(loss="odd", penalty_weight=1.0))  # it first comes up at step 1
+        with pytest.raises(InvalidValueError, match="cannot differentiate loss 'odd'"):
+            train_maml_gan(*pair(ring()), later, outer_steps=2, **COMMON)
     finally:
         LOSSES.remove("odd")
         PENALTIES.remove("once")

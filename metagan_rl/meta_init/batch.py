@@ -61,7 +61,7 @@ def _sampled(distribution: TaskDistribution, rng: np.random.Generator, step: int
     try:
         task = distribution.sample(rng)
     except (StopIteration, IndexError, ValueError) as error:
-        if isinstance(error, ValueError) and not _is_empty(distribution):
+        if not isinstance(error, StopIteration) and not _is_empty(distribution):
             raise
         task = None
     if task is None:
@@ -98,6 +98,12 @@ class MetaBatch(Population):
         super().__init__(tasks, seeds, initial_weights=meta)
         if part != "all":
             data = [task.data().train for task in tasks]
+            for task, rows in zip(tasks, data, strict=True):
+                if len(rows) < 2:
+                    raise InvalidValueError(
+                        f"task {task.name!r} has {len(rows)} row, which cannot be split into support and query data; "
+                        "give it at least 2, or use Reptile"
+                    )
             halves = [rows[: len(rows) // 2] if part == "support" else rows[len(rows) // 2 :] for rows in data]
             self._pool = Pool(halves, self.device, self.dtype)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metagan_rl.controls import Controls
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.meta_init.batch import MetaBatch, TaskDistribution
 from metagan_rl.meta_init.loop import Method, meta_train
 from metagan_rl.meta_init.options import RunOptions
@@ -57,6 +57,11 @@ class Joint(Method):
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
         """See :class:`Method`."""
+        betas = sorted({(task.base.beta1, task.base.beta2) for task in tasks})
+        if len(betas) > 1:
+            raise InvalidValueError(
+                f"tasks have betas of {betas[0]} to {betas[-1]}, and one GAN has one pair; make them equal"
+            )
         gan = OneGAN(tasks, seeds, meta)
         for name, value in self._optimizer.items():
             setattr(gan.state, name, value.expand(len(gan), *value.shape).clone())

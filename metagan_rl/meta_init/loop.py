@@ -1,5 +1,7 @@
 """The outer loop that all methods share: draw tasks, adapt, step the meta-weights; skip what diverges; keep it safe."""
 
+import hashlib
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +16,7 @@ from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from metagan_rl import __version__
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.meta_init.batch import TaskDistribution, draw_tasks
 from metagan_rl.meta_init.checkpoint import read_checkpoint, write_checkpoint
 from metagan_rl.meta_init.options import MetaStep, RunOptions
@@ -21,6 +24,7 @@ from metagan_rl.meta_init.outer import OuterOptimizer
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.validation import adaptation
 from metagan_rl.meta_init.weights import MetaInit
+from metagan_rl.populations.interval import WEIGHT_LIMIT
 from metagan_rl.tasks import Split, Task, get_suite
 from metagan_rl.tasks.suites import SUITES
 
@@ -31,8 +35,8 @@ class Method:
     def __init__(self, settings: MetaSettings) -> None:
         self.settings = settings
 
-    def begin(self, meta: MetaInit, tasks: list[Task]) -> None:
-        """Makes sure, before the first step, that the method can be used on its tasks."""
+    def check(self, meta: MetaInit, tasks: list[Task]) -> None:
+        """Makes sure, before a step, that the method can be used on its tasks."""
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
         """What the outer optimiser takes for gradients, ``[P_G]`` and ``[P_D]``; ``None`` if a member diverged."""
@@ -90,10 +94,13 @@ class MetaRun:
         self.outer = OuterOptimizer(self.settings, meta)
         self.steps = self.skipped = 0
         self.validations: list[list[float]] = []
-        self._begun = False
         self._kept: Callable[[str | os.PathLike[str]], None] | None = None
         for task in run.validation:
             meta.check(task)
+        if run.checkpoint is not None and not run.resume and Path(run.checkpoint).exists():
+            raise InvalidValueError(
+                f"checkpoint {run.checkpoint} is there already; go on by resume=True, or name another"
+            )
         if run.resume:
             assert run.checkpoint is not None
             state = read_checkpoint(run.checkpoint, self.settings, self.source, meta)
@@ -139,13 +146,18 @@ class MetaRun:
         before = self.meta
         tasks, seeds = draw_tasks(self.distribution, self.meta, self.settings, self.steps)
         with torch.inference_mode(False), torch.enable_grad():
-            if not self._begun:
-                self.method.begin(self.meta, tasks)
-                self._begun = True
+            self.method.check(self.meta, tasks)
             gradients = self.method.step(self.meta, tasks, seeds)
         sound = gradients is not None and all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
         if gradients is not None and sound:
-            self.meta = self.outer.step(self.meta, gradients)
+            moments = self.outer.state()
+            stepped = self.outer.step(self.meta, gradients)
+            rows = (stepped.generator.weights, stepped.discriminator.weights)
+            sound = all(bool((row.abs() < WEIGHT_LIMIT).all()) for row in rows)  # NaN is not below it either
+            if sound:
+                self.meta = stepped
+            else:
+                self.outer.load(moments)
         self.steps += 1
         self.skipped += not sound
         self._keep()  # before a validation, which takes long, and after it
@@ -219,9 +231,15 @@ def _moved(before: Tensor, after: Tensor) -> float:
 
 
 def _source(distribution: TaskDistribution) -> dict[str, Any]:
-    """Where the tasks come from, as far as it can be told."""
+    """Where the tasks come from, as far as it can be told: a suite only if they are those of its split."""
+    unknown = {"suite": None, "split": None, "suite_sha256": None, "tasks_sha256": None}
     if not isinstance(distribution, Split):
-        return {"suite": None, "split": None, "suite_sha256": None}
-    known = distribution.suite in SUITES
-    digest = get_suite(distribution.suite).sha256 if known else None
-    return {"suite": distribution.suite, "split": distribution.name, "suite_sha256": digest}
+        return unknown
+    record = json.dumps([task.to_dict() for task in distribution], sort_keys=True)
+    told = {**unknown, "tasks_sha256": hashlib.sha256(record.encode()).hexdigest()}
+    if distribution.suite not in SUITES:
+        return told
+    suite = get_suite(distribution.suite)
+    if distribution.name not in suite.splits or suite.split(distribution.name).tasks != distribution.tasks:
+        return told
+    return {**told, "suite": distribution.suite, "split": distribution.name, "suite_sha256": suite.sha256}

@@ -92,9 +92,15 @@ def outer_losses(game: Game, adapted: Adapted, query: IntervalInputs, updates: i
 class SecondOrderMAML(MeanGradient):
     """See the module for the equations."""
 
-    def begin(self, meta: MetaInit, tasks: list[Task]) -> None:
-        """See :class:`Method`."""
-        check_differentiable(meta, tasks)
+    def __init__(self, settings: MetaSettings) -> None:
+        super().__init__(settings)
+        self._checked: set[tuple[str, bool]] = set()
+
+    def check(self, meta: MetaInit, tasks: list[Task]) -> None:
+        """See :class:`Method`; each loss, with and without penalty, is checked when it first comes up."""
+        kinds = [(task.base.loss, task.base.penalty_weight > 0) for task in tasks]
+        check_differentiable(meta, [task for task, kind in zip(tasks, kinds, strict=True) if kind not in self._checked])
+        self._checked.update(kinds)
 
     def member_gradients(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
         """See :class:`MeanGradient`."""

@@ -14,6 +14,8 @@ from metagan_rl.tasks.task import Task
 def adaptation(initial: MetaInit | None, tasks: Sequence[Task], updates: int, *, seed: int = 0) -> tuple[float, float]:
     """Geometric means of the tasks' distances before and after training with each task's own base settings.
 
+    The last generators are measured: averaged ones would still be near the start.
+
     Args:
         initial: where all start; ``None``: each from fresh weights.
         tasks: of any shapes that fit.
@@ -23,6 +25,7 @@ def adaptation(initial: MetaInit | None, tasks: Sequence[Task], updates: int, *,
     Returns:
         At the start, and after the updates. Diverged GANs count with the worst distance.
     """
+    tasks = [task.with_base(ema_decay=0.0) for task in tasks]
     population = MixedPopulation(tasks, [seed + place for place in range(len(tasks))], initial_weights=initial)
     before = _mean(population)
     population.train(Controls.base([task.base for task in tasks]), updates)
