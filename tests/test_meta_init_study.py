@@ -1,5 +1,6 @@
 """The study of meta-initialisation: what it measures, what it chooses, and that it goes on where it was stopped."""
 
+import itertools
 import json
 
 import numpy as np
@@ -12,6 +13,7 @@ from metagan_rl.experiments.meta_init import combining, study
 from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, geometric, repetition
 from metagan_rl.experiments.meta_init.kinds import ADAPTATIONS, KINDS, Adaptation, adapted
 from metagan_rl.experiments.meta_init.tables import as_markdown, panels
+from metagan_rl.meta_init.command import settings_for
 from metagan_rl.populations import MixedPopulation
 
 
@@ -140,6 +142,16 @@ def test_combinations_are_held_against_fresh_weights_under_the_tuned_constant(tm
     assert ratios == [None, *(pytest.approx(value) for value in (0.9, 2.0, 0.8, 0.72, 0.4, 1.6))]
     assert combined[0].distance.value == pytest.approx(6 ** (1 / 3))
     assert "schedule learned on fresh weights | 2.91" in as_markdown([], {"known": combined}, {}, {}, "x")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_methods_spend_the_same_number_of_updates(kind):
+    updates = KINDS[kind]().updates
+    for start, grid in study.GRIDS.items():
+        for values in itertools.product(*grid.values()) if start != "fresh" else ():
+            settings = settings_for(start, updates, **dict(zip(grid, values, strict=True)))
+            spent = settings.outer_steps * settings.updates_per_step
+            assert abs(spent - updates) <= settings.updates_per_step < 0.02 * updates
 
 
 def _of(rows, start, adaptation):
