@@ -186,11 +186,15 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], command:
                 own = {arm: _cells(rows, data=name, recipe=recipe, factor=factor, arm=arm) for arm in arms}
                 if own[OFF]:
                     lines.append(_line(recipe, factor, own))
-    lines += ["", "## All of it", "", "| over off | ratio of distances |", "|---|---|"]
+    lines += ["", "## All of it", "", "Ratio of distances to *off*, with 95 % intervals over recipes and data.", ""]
+    lines += [
+        "| | all | " + " | ".join(f"{factor:g}x" for factor in FACTORS) + " |",
+        "|---|" + "---|" * (len(FACTORS) + 1),
+    ]
     for arm in arms[1:]:
-        ratio = _over_all(rows, arm)
-        if ratio is not None:
-            lines.append(f"| {arm} | {_brief(ratio)} |")
+        some = [rows, *([row for row in rows if row["factor"] == factor] for factor in FACTORS)]
+        ratios = [_over_off(each, arm) for each in some]
+        lines.append(f"| {arm} | " + " | ".join("" if ratio is None else _brief(ratio) for ratio in ratios) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -214,7 +218,7 @@ def _cells(rows: Iterable[Mapping[str, Any]], **wanted: Any) -> dict[int, Mappin
     return {row["seed"]: row for row in rows if all(row[name] == value for name, value in wanted.items())}
 
 
-def _over_all(rows: Iterable[Mapping[str, Any]], arm: str) -> Estimate | None:
+def _over_off(rows: Iterable[Mapping[str, Any]], arm: str) -> Estimate | None:
     """Ratio over *off*, a task being one recipe at one rate on one data set."""
     distances: dict[str, dict[Cell, float]] = {arm: {}, OFF: {}}
     for row in rows:
@@ -227,7 +231,8 @@ def _over_all(rows: Iterable[Mapping[str, Any]], arm: str) -> Estimate | None:
 
 
 def _brief(estimate: Estimate) -> str:
-    return f"{estimate.value:.3g} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    text = f"{estimate.value:.3g}"
+    return text if np.isnan(estimate.low) else f"{text} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
 def main() -> None:
