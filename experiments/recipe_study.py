@@ -67,7 +67,7 @@ class Options:
     """Directory for rows and table; gone on with if it holds some."""
     data: tuple[str, ...] = ("digits", "mnist")
     """digits, mnist, fashion-mnist."""
-    schedulers: tuple[str, ...] = ("gap-aware",)
+    schedulers: tuple[str, ...] = ("loop",)
     """Schedulers that act, names or policy files; the first of them watches as well."""
     recipes: tuple[str, ...] = field(default_factory=lambda: tuple(RECIPES))
     """Recipes."""

@@ -1,4 +1,4 @@
-"""Trains one: ``python -m metagan_rl.experiments.minimal --data digits --scheduler gap-aware --out runs/minimal``."""
+"""Trains one: ``python -m metagan_rl.experiments.minimal --data digits --scheduler loop --out runs/minimal``."""
 
 import sys
 from dataclasses import dataclass
