@@ -167,7 +167,7 @@ def test_ctrl_c_ends_a_benchmark_with_one_line(start, tmp_path):
     arguments = ["benchmark", "--suite", "dirac", "--seeds", "200", "--workers", "2", "--out", str(tmp_path)]
     deaf = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background tests are deaf
     try:
-        benchmark = start(["-m", "metagan_rl.cli", *arguments], start_new_session=True)
+        benchmark = start(["-m", "metagan_rl", *arguments], start_new_session=True)
     finally:
         signal.signal(signal.SIGINT, deaf)
     _until(lambda: (tmp_path / "rows.jsonl").exists())
