@@ -14,13 +14,13 @@ from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.scheduler import Situation
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.figures import KNOWN_COLOURS, new_figure, style
+from metagan_rl.experiments.standing import RESULTS
 from metagan_rl.experiments.standing import picture as standing
 from metagan_rl.experiments.standing import table as standing_table
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
 from metagan_rl.signals import AUTOLOSS_SIGNALS, FURTHER_SIGNALS, LOOP_SIGNALS, SIGNAL_SETS, Signal
 
-RESULTS = Path(__file__).parent / "results"
 TASK, SEED = "ring/test/0001", 0
 AGENT = "#d55e00"
 

@@ -23,6 +23,7 @@ from metagan_rl.experiments.backends import Workers
 from metagan_rl.experiments.minimal import RECIPES, GANRunner, images_of
 from metagan_rl.experiments.records import append_lines, called_as, read_lines
 from metagan_rl.experiments.statistics import Cell, Estimate, paired_ratio
+from metagan_rl.experiments.tables import brief
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics.quality import WORST_DISTANCE
 from metagan_rl.runtime import prepare_process
@@ -194,7 +195,7 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], command:
     for arm in arms[1:]:
         some = [rows, *([row for row in rows if row["factor"] == factor] for factor in FACTORS)]
         ratios = [_over_off(each, arm) for each in some]
-        lines.append(f"| {arm} | " + " | ".join("" if ratio is None else _brief(ratio) for ratio in ratios) + " |")
+        lines.append(f"| {arm} | " + " | ".join("" if ratio is None else brief(ratio) for ratio in ratios) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -228,11 +229,6 @@ def _over_off(rows: Iterable[Mapping[str, Any]], arm: str) -> Estimate | None:
     if not distances[arm].keys() & distances[OFF].keys():
         return None
     return paired_ratio(distances[arm], distances[OFF], np.random.default_rng(0))
-
-
-def _brief(estimate: Estimate) -> str:
-    text = f"{estimate.value:.3g}"
-    return text if np.isnan(estimate.low) else f"{text} [{estimate.low:.3g}, {estimate.high:.3g}]"
 
 
 def main() -> None:

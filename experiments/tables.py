@@ -35,6 +35,13 @@ def interval(estimate: Estimate) -> str:
     return f"[{number(estimate.low)}, {number(estimate.high)}]" if np.isfinite(estimate.low) else ""
 
 
+def brief(estimate: Estimate) -> str:
+    """An estimate and its interval, where it has one."""
+    return f"{estimate.value:.3g}" + (
+        f" [{estimate.low:.3g}, {estimate.high:.3g}]" if np.isfinite(estimate.low) else ""
+    )
+
+
 def percents(estimate: Estimate) -> str:
     """The interval of a share, in brackets."""
     return f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]" if np.isfinite(estimate.low) else ""

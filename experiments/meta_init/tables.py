@@ -12,6 +12,7 @@ from metagan_rl.experiments.meta_init.combining import Combination
 from metagan_rl.experiments.meta_init.kinds import Adaptation
 from metagan_rl.experiments.meta_init.study import FRESH, STARTS
 from metagan_rl.experiments.statistics import Cell, Estimate, geometric_mean, paired_ratio
+from metagan_rl.experiments.tables import brief
 
 SHOWN = (0, 1, 5, 10, 50, 200, 1000)
 """Moments in the tables."""
@@ -119,7 +120,7 @@ def as_markdown(
         lines += ["|---|" + "---|" * (len(SHOWN) + 2)]
         for start in panel.distances:
             curve = panel.curve(start)
-            cells = [_brief(curve[moment]) for moment in SHOWN]
+            cells = [brief(curve[moment]) for moment in SHOWN]
             lines += [f"| {start} | " + " | ".join([*cells, *_against_fresh(panel, start)]) + " |"]
         if any(value is not None for value in panel.repetition.values()):
             told = ", ".join(f"{name} {value:.2f}" for name, value in panel.repetition.items() if value is not None)
@@ -132,7 +133,7 @@ def as_markdown(
         lines += ["", f"## Weights and schedules together: {tag}", "", "| | distance at the end | ratio to the first |"]
         lines += ["|---|---|---|"]
         for each in combined:
-            lines.append(f"| {each.name} | {_brief(each.distance)} | {_brief(each.ratio) if each.ratio else ''} |")
+            lines.append(f"| {each.name} | {brief(each.distance)} | {brief(each.ratio) if each.ratio else ''} |")
     if combinations:
         lines += ["", "One meta-training and one training of each policy; intervals are over tasks."]
     lines += ["", "## Rates", "", "Chosen on other tasks: of learning by one seed, with a quarter of the updates and"]
@@ -151,9 +152,4 @@ def _against_fresh(panel: Panel, start: str) -> list[str]:
     worth = panel.worth(start)
     most = f">{MOMENTS[-1]:,}"
     ratio = paired_ratio(panel.distances[start][FAST], panel.distances[FRESH][FAST], np.random.default_rng(0))
-    return [most if np.isinf(worth) else f"{worth:.0f}", _brief(ratio)]
-
-
-def _brief(estimate: Estimate) -> str:
-    text = f"{estimate.value:.3g}"
-    return text if np.isnan(estimate.low) else f"{text} [{estimate.low:.3g}, {estimate.high:.3g}]"
+    return [most if np.isinf(worth) else f"{worth:.0f}", brief(ratio)]

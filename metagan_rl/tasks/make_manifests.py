@@ -4,8 +4,9 @@ Every group of tasks has a generator of its own, seeded by its name, so that a n
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,23 +89,32 @@ OTHER_SHAPES = ((2, 16, 3, 32), (32, 256, 2, 256), (8, 128, 4, 64))
 OTHER_BUDGETS = (1536, 12288)
 
 
+def _under_shapes(
+    suite: str,
+    label: str,
+    families: Sequence[str],
+    shapes: Sequence[tuple[int, ...]],
+    tag: str,
+    count: int,
+    recipes: Sequence[Mapping[str, Any]] = ({},),
+) -> list[Task]:
+    """Tasks of each family under the shapes in turn, and under the recipes so that each meets every shape."""
+    tasks = []
+    for family in families:
+        rng = _rng(f"{suite}/{family}/{label}")
+        for index in range(count):
+            latent, width, depth, batch = shapes[index % len(shapes)]
+            recipe = recipes[(index + index // len(shapes)) % len(recipes)]
+            networks = Networks(latent_dim=latent, width=width, depth=depth)
+            base = _base(rng, batch_size=batch, **recipe)
+            name = f"{family}/{label}/{index:04d}"
+            tasks.append(sample_task(family, rng, name=name, tag=tag, networks=networks, base=base))
+    return tasks
+
+
 def planar_mixed() -> Suite:
     """Two-dimensional families under networks, batches and budgets that differ from task to task."""
-
-    def drawn(
-        label: str, families: Sequence[str], shapes: Sequence[tuple[int, ...]], tag: str, count: int
-    ) -> list[Task]:
-        tasks = []
-        for family in families:
-            rng = _rng(f"planar-mixed/{family}/{label}")
-            for index in range(count):
-                latent, width, depth, batch = shapes[index % len(shapes)]
-                networks = Networks(latent_dim=latent, width=width, depth=depth)
-                base = _base(rng, batch_size=batch)
-                name = f"{family}/{label}/{index:04d}"
-                tasks.append(sample_task(family, rng, name=name, tag=tag, networks=networks, base=base))
-        return tasks
-
+    drawn = partial(_under_shapes, "planar-mixed")
     usual = drawn("test", TRAIN_FAMILIES, SHAPES, "known-family", 5)
     test = [
         *usual,
@@ -128,31 +138,32 @@ def planar_mixed() -> Suite:
 
 
 LOOPS: tuple[dict[str, Any], ...] = (
-    {"loss": "non-saturating", "ratio": "1:1", "beta1": 0.5, "beta2": 0.999},  # as DCGAN
-    {"loss": "wgan", "ratio": "5:1", "beta1": 0.0, "beta2": 0.9, "penalty_weight": 0.1},  # as WGAN-GP on toy data
-    {"loss": "hinge", "ratio": "5:1", "beta1": 0.0, "beta2": 0.9, "penalty_weight": 0.1},  # as SNGAN; penalty for norm
-    {"loss": "lsgan", "ratio": "1:1", "beta1": 0.5, "beta2": 0.999},
-    {"loss": "rpgan", "ratio": "1:1", "beta1": 0.0, "beta2": 0.99, "penalty_weight": 0.1},  # as R3GAN
+    {"loss": "non-saturating", "ratio": "1:1", "beta1": 0.5, "beta2": 0.999, "ema_decay": 0.0},  # as DCGAN
+    {
+        "loss": "wgan",
+        "ratio": "5:1",
+        "beta1": 0.0,
+        "beta2": 0.9,
+        "ema_decay": 0.0,
+        "penalty_weight": 0.1,
+    },  # as WGAN-GP on toy data
+    {
+        "loss": "hinge",
+        "ratio": "5:1",
+        "beta1": 0.0,
+        "beta2": 0.9,
+        "ema_decay": 0.0,
+        "penalty_weight": 0.1,
+    },  # as SNGAN; penalty for norm
+    {"loss": "lsgan", "ratio": "1:1", "beta1": 0.5, "beta2": 0.999, "ema_decay": 0.0},
+    {"loss": "rpgan", "ratio": "1:1", "beta1": 0.0, "beta2": 0.99, "ema_decay": 0.0, "penalty_weight": 0.1},  # as R3GAN
 )
 """Losses, ratios, penalties and betas of well-known recipes, that ``planar-loops`` starts from."""
 
 
 def planar_loops() -> Suite:
     """Two-dimensional families under well-known recipes and five pairs of networks, judged without averaging."""
-
-    def drawn(split: str, families: Sequence[str], count: int, tag: str = "known-family") -> list[Task]:
-        tasks = []
-        for family in families:
-            rng = _rng(f"planar-loops/{family}/{split}")
-            for index in range(count):
-                latent, width, depth, batch = SHAPES[index % len(SHAPES)]
-                recipe = LOOPS[(index + index // len(SHAPES)) % len(LOOPS)]  # so that each meets every shape
-                networks = Networks(latent_dim=latent, width=width, depth=depth)
-                base = _base(rng, batch_size=batch, ema_decay=0.0, **recipe)
-                name = f"{family}/{split}/{index:04d}"
-                tasks.append(sample_task(family, rng, name=name, tag=tag, networks=networks, base=base))
-        return tasks
-
+    drawn = partial(_under_shapes, "planar-loops", shapes=SHAPES, recipes=LOOPS)
     description = (
         "2-D shapes under five losses with the ratios and betas of known recipes, to learn schedules for "
         "loops of others"
@@ -160,9 +171,12 @@ def planar_loops() -> Suite:
     return _suite(
         "planar-loops",
         description,
-        train=drawn("train", TRAIN_FAMILIES, 50),
-        val=drawn("val", TRAIN_FAMILIES, 5),
-        test=drawn("test", TRAIN_FAMILIES, 5) + drawn("test", HELD_OUT_FAMILIES, 5, tag="held-out-family"),
+        train=drawn("train", TRAIN_FAMILIES, tag="known-family", count=50),
+        val=drawn("val", TRAIN_FAMILIES, tag="known-family", count=5),
+        test=[
+            *drawn("test", TRAIN_FAMILIES, tag="known-family", count=5),
+            *drawn("test", HELD_OUT_FAMILIES, tag="held-out-family", count=5),
+        ],
     )
 
 
