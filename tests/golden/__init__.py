@@ -1,0 +1,1 @@
+"""Numbers that a change of structure must not change; see ``record.py``."""
