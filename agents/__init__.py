@@ -1,31 +1,63 @@
-"""Whoever chooses the controls: fixed and learned schedulers, their training, and policy files."""
+"""Whoever chooses the controls: rules, searches, learners and what they learned; and the plug-in for a user's own loop."""
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "Scheduler": "scheduler",
-    "SCHEDULERS": "scheduler",
-    "make_scheduler": "scheduler",
-    "register_scheduler": "scheduler",
-    "GANScheduler": "plugin",
-    "GANSchedulerCallback": "lightning",
-    "PolicyScheduler": "policy",
-    "PolicyNetwork": "policy",
-    "load_policy": "policy",
-    "save_policy": "policy",
-    "ALGORITHMS": "algorithms",
-    "TrainConfig": "train_config",
-    "train": "training",
-    "FastLstmPolicy": "recurrent_policy",
-    "FastRecurrentPPO": "fast_recurrent_ppo",
-    "SchedulerPolicy": "recurrent_policy",
-    "MemorylessPolicy": "direct_layer",
-}
-__all__ = sorted(_HOMES.keys() - {"GANSchedulerCallback"})  # which needs Lightning, an extra
+from metagan_rl.lazy import lazy
 
+if TYPE_CHECKING:
+    from metagan_rl.agents.catalogue import make_scheduler, scheduler_names
+    from metagan_rl.agents.learners.config import TrainConfig
+    from metagan_rl.agents.learners.learner import LEARNERS, Learner, register_learner
+    from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork, PolicyScheduler
+    from metagan_rl.agents.learners.policy_files import load_policy, save_policy
+    from metagan_rl.agents.learners.training import train
+    from metagan_rl.agents.plugin import GANScheduler
+    from metagan_rl.agents.plugin.lightning import GANSchedulerCallback
+    from metagan_rl.loop.controls import Controls
+    from metagan_rl.loop.scheduler import SCHEDULERS, Scheduler, Situation, register_scheduler
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"metagan_rl.agents.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "LEARNERS",
+    "SCHEDULERS",
+    "Controls",
+    "GANScheduler",
+    "GANSchedulerCallback",
+    "Learner",
+    "PolicyConfig",
+    "PolicyNetwork",
+    "PolicyScheduler",
+    "Scheduler",
+    "Situation",
+    "TrainConfig",
+    "load_policy",
+    "make_scheduler",
+    "register_learner",
+    "register_scheduler",
+    "save_policy",
+    "scheduler_names",
+    "train",
+]
+__getattr__ = lazy(
+    __name__,
+    {
+        "LEARNERS": "metagan_rl.agents.learners.learner",
+        "SCHEDULERS": "metagan_rl.loop.scheduler",
+        "Controls": "metagan_rl.loop.controls",
+        "GANScheduler": "metagan_rl.agents.plugin",
+        "GANSchedulerCallback": "metagan_rl.agents.plugin.lightning",
+        "Learner": "metagan_rl.agents.learners.learner",
+        "PolicyConfig": "metagan_rl.agents.learners.policy",
+        "PolicyNetwork": "metagan_rl.agents.learners.policy",
+        "PolicyScheduler": "metagan_rl.agents.learners.policy",
+        "Scheduler": "metagan_rl.loop.scheduler",
+        "Situation": "metagan_rl.loop.scheduler",
+        "TrainConfig": "metagan_rl.agents.learners.config",
+        "load_policy": "metagan_rl.agents.learners.policy_files",
+        "make_scheduler": "metagan_rl.agents.catalogue",
+        "register_learner": "metagan_rl.agents.learners.learner",
+        "register_scheduler": "metagan_rl.loop.scheduler",
+        "save_policy": "metagan_rl.agents.learners.policy_files",
+        "scheduler_names": "metagan_rl.agents.catalogue",
+        "train": "metagan_rl.agents.learners.training",
+    },
+)

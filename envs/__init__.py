@@ -1,24 +1,50 @@
 """The Gymnasium face of GAN training. Importing this is cheap; torch comes with the first environment."""
 
-from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING
 
-_HOMES = {
-    "MetaGANEnv": "single",
-    "MetaGANVectorEnv": "vector",
-    "Reward": "reward",
-    "REWARDS": "reward",
-    "Runs": "runs",
-    "ActionCodec": "actions",
-    "make_sb3_vec_env": "sb3",
-    "SB3VecEnv": "sb3",
-    "ShardedVectorEnv": "sharded",
-    "ENVIRONMENTS": "registration",
-}
-__all__ = sorted(_HOMES)
+from metagan_rl.lazy import lazy
 
+if TYPE_CHECKING:
+    from metagan_rl.envs.actions import ActionCodec
+    from metagan_rl.envs.options import EnvOptions
+    from metagan_rl.envs.registration import ENVIRONMENTS, register_environment
+    from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+    from metagan_rl.envs.sharded import ShardedVectorEnv
+    from metagan_rl.envs.single import MetaGANEnv
+    from metagan_rl.envs.vector import MetaGANVectorEnv
+    from metagan_rl.loop.reward import REWARDS, Reward
+    from metagan_rl.loop.runs import RunOptions, Runs
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"metagan_rl.envs.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "ENVIRONMENTS",
+    "REWARDS",
+    "ActionCodec",
+    "EnvOptions",
+    "MetaGANEnv",
+    "MetaGANVectorEnv",
+    "Reward",
+    "RunOptions",
+    "Runs",
+    "SB3VecEnv",
+    "ShardedVectorEnv",
+    "make_sb3_vec_env",
+    "register_environment",
+]
+__getattr__ = lazy(
+    __name__,
+    {
+        "ENVIRONMENTS": "metagan_rl.envs.registration",
+        "REWARDS": "metagan_rl.loop.reward",
+        "ActionCodec": "metagan_rl.envs.actions",
+        "EnvOptions": "metagan_rl.envs.options",
+        "MetaGANEnv": "metagan_rl.envs.single",
+        "MetaGANVectorEnv": "metagan_rl.envs.vector",
+        "Reward": "metagan_rl.loop.reward",
+        "RunOptions": "metagan_rl.loop.runs",
+        "Runs": "metagan_rl.loop.runs",
+        "SB3VecEnv": "metagan_rl.envs.sb3",
+        "ShardedVectorEnv": "metagan_rl.envs.sharded",
+        "make_sb3_vec_env": "metagan_rl.envs.sb3",
+        "register_environment": "metagan_rl.envs.registration",
+    },
+)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from metagan_rl.controls import LR_FACTOR
-from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import MissingDependencyError
 from metagan_rl.evaluation import generated
+from metagan_rl.loop.knobs import LR_FACTOR
+from metagan_rl.loop.runs import Runs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -216,7 +216,7 @@ def _dirac_state(runs: Runs, member: int) -> tuple[float, float]:
 def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
     distances = np.array([max(float(entry["distance"]), 1e-12) for entry in history])
     lowest, highest = distances.min(), distances.max()
-    floor = float(runs.floor[member])
+    floor = float(runs.ledger.floor[member])
     if floor > SHOWN_DECADES_BELOW:
         axes.axhline(floor, color=REAL, linewidth=1.2, linestyle=(0, (4, 3)))
         across = axes.get_yaxis_transform()
@@ -233,7 +233,10 @@ def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[st
 def _controls(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
     axes.axhline(1, color=FAINT, linewidth=1)
     steps = np.arange(len(history))
-    for name, colour, dashes in (("discriminator_lr", DISCRIMINATOR, "--"), ("generator_lr", GENERATOR, "-")):
+    for name, colour, dashes in (
+        ("discriminator_lr_factor", DISCRIMINATOR, "--"),
+        ("generator_lr_factor", GENERATOR, "-"),
+    ):
         values = [float(entry[name]) for entry in history[1:]]  # a setting holds for the interval that it led to
         if values:
             axes.plot(steps, [values[0], *values], drawstyle="steps-pre", color=colour, linestyle=dashes)

@@ -9,8 +9,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from metagan_rl.envs.registration import ENVIRONMENTS
-from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.envs.registration import find_environment
+from metagan_rl.errors import InvalidValueError
 
 
 def make_sb3_vec_env(
@@ -19,16 +19,16 @@ def make_sb3_vec_env(
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 
     Args:
-        env_id: a registered ``MetaGAN/...`` id.
+        env_id: the id of an environment, one of your own too; or a suite, one of your own too.
         num_envs: GANs trained at once.
         shards: worker processes to spread them over; 1 trains in this process.
         **options: keywords of the environment.
 
     Raises:
-        UnknownNameError: no such environment.
+        UnknownNameError: there is neither an environment nor a suite of that name.
     """
-    if env_id not in ENVIRONMENTS:
-        raise UnknownNameError("environment", env_id, ENVIRONMENTS)
+    env_id, keywords = find_environment(env_id)
+    options = {**keywords, **options}
     if shards > 1:
         from metagan_rl.envs.sharded import ShardedVectorEnv
 

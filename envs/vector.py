@@ -1,8 +1,6 @@
 """The native vector environment: B GANs trained in lockstep behind Gymnasium's ``VectorEnv``."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from os import PathLike
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -11,16 +9,12 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from metagan_rl.controls import KNOBS, Controls
-from metagan_rl.envs.actions import ActionCodec
-from metagan_rl.envs.reward import REWARDS, Reward
-from metagan_rl.envs.runs import Outcome, Runs
+from metagan_rl.envs.options import EnvOptions
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
-from metagan_rl.populations.drawing import find_noise
-from metagan_rl.runtime import find_device
-from metagan_rl.signals import SIGNAL_SETS
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.reward import find_reward
+from metagan_rl.loop.runs import Outcome, Runs
 from metagan_rl.tasks import Task, get_suite
 
 MAX_SEED = 2**31
@@ -34,26 +28,30 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     Member i behaves as the single environment seeded ``seed + i``: same task, same random streams.
 
     Args:
-        suite: name of a suite; each registered environment has its own.
+        suite: name of a suite, or a file of one; each registered environment has its own.
         num_envs: B.
         split: ``"train"``, ``"val"`` or ``"test"``.
-        horizon: intervals in a run; by default each task's budget decides.
-        interval_updates: updates in an interval, a multiple of 12.
-        knobs: which of the five controls the agent has; the rest stay at the task's base.
-        control: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
-        actions: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"``: one knob by one level.
-        signals: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``: of these
-            what needs no norms of gradients; or ``"autoloss"``: what comes nearest to those of AutoLoss.
-        trial_runs: K runs on the same task in one episode, with previous action, reward and a run-boundary flag in the
-            observation (RL²); ``None`` for plain episodes of one run.
-        reward: weights of the reward's terms, a :class:`Reward` or a mapping, or the name of one of ``REWARDS``.
         autoreset_mode: any of Gymnasium's three.
         max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
-        device: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
-        noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
-        initial_weights: a meta-initialisation that all GANs start from: the file that ``metagan-rl meta-init`` writes,
-            or a ``MetaInit``. By default each GAN starts from fresh weights of its seed.
         render_mode: ``"rgb_array"`` or ``None``.
+        **options: of :class:`EnvOptions`:
+
+            * ``horizon``: intervals in a run; by default each task's budget decides.
+            * ``interval_updates``: updates in an interval, a multiple of 12.
+            * ``knobs``: which controls the agent has, by name, or with levels of their own
+              (``{"ratio": ["1:1", "2:1"], "loss": None}``); the rest stay at the task's base.
+            * ``control``: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
+            * ``lr_levels``: levels of each learning rate, where actions are discrete or moves.
+            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"``: one knob by one level.
+            * ``signals``: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``: of
+              these what needs no norms of gradients; ``"autoloss"``: what comes nearest to those of AutoLoss; or names.
+            * ``trial_runs``: K runs on the same task in one episode, with previous action, reward and a run-boundary
+              flag in the observation (RL²); ``None`` for plain episodes of one run.
+            * ``reward``: weights of the reward's terms, a :class:`Reward` or a mapping, or the name of one of ``REWARDS``.
+            * ``device``: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
+            * ``noise``: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
+            * ``initial_weights``: a meta-initialisation that all GANs start from: the file that ``metagan-rl meta-init``
+              writes, or a ``MetaInit``. By default each GAN starts from fresh weights of its seed.
 
     Raises:
         UnknownNameError: an argument names something that does not exist; the nearest names are offered.
@@ -67,50 +65,29 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         num_envs: int = 1,
         *,
         split: str = "train",
-        horizon: int | None = None,
-        interval_updates: int = 48,
-        knobs: Sequence[str] = KNOBS,
-        control: str = "both",
-        actions: str = "discrete",
-        signals: str = "all",
-        trial_runs: int | None = None,
-        reward: Reward | Mapping[str, float] | str | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
-        device: str = "cpu",
-        noise: str | None = None,
-        initial_weights: MetaInit | str | PathLike[str] | None = None,
         render_mode: str | None = None,
+        **options: Any,
     ) -> None:
         if num_envs < 1:
             raise InvalidValueError(f"num_envs is {num_envs}; it must be at least 1")
-        if signals not in SIGNAL_SETS:
-            raise UnknownNameError("set of signals", signals, SIGNAL_SETS)
         if render_mode not in (None, "rgb_array"):
             raise UnknownNameError("render mode", render_mode, ("rgb_array",))
-        if trial_runs is not None and trial_runs < 1:
-            raise InvalidValueError(f"trial_runs is {trial_runs}; it must be at least 1, or None for plain episodes")
-        find_noise(noise, find_device(device))
+        self.options = EnvOptions.named(**options)
         self.split = get_suite(suite).split(split)
-        initial = find_initial_weights(initial_weights)
-        if initial is not None:
+        self._ready = self.options.ready()
+        if self._ready.initial_weights is not None:
             for task in self.split:
-                initial.check(task)
-        self.codec = ActionCodec(knobs, actions, control)
+                self._ready.check(task)
+        self.codec = self.options.codec()
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, render_mode
-        self.which = SIGNAL_SETS[signals]
-        self._reward = _reward(reward)
-        self._run_options = {
-            "interval_updates": interval_updates,
-            "horizon": horizon,
-            "reward": self._reward,
-            "device": device,
-            "noise": noise,
-            "initial_weights": initial,
-        }
+        self.which = self.options.which()
+        self._terms = find_reward(self.options.reward).names
         self._max_steps = max_episode_steps
+        trial_runs = self.options.trial_runs
         self.memory = None if trial_runs is None else TrialMemory(num_envs, self.codec, trial_runs)
 
         low = np.array([signal.low for signal in self.which], dtype=np.float32)
@@ -210,10 +187,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         outcome = self.runs.advance(controls)
         if self.render_mode is not None:
             for member in np.flatnonzero(~dummy).tolist():
-                entry = self.runs.controls.describe(member)
-                entry["distance"] = float(self.runs.quality.distance[member])
-                self._history[member].append(entry)
+                self._history[member].append(self._entry(member))
         return outcome
+
+    def _entry(self, member: int) -> dict[str, Any]:
+        """What a picture needs to know of an interval."""
+        assert self.runs is not None
+        return {**self.runs.controls.describe(member), "distance": float(self.runs.quality.distance[member])}
 
     def _begin(
         self,
@@ -239,7 +219,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         for member in members:
             self._history[member] = []
         if self.runs is None:
-            self.runs = Runs(chosen, seeds, **self._run_options)  # type: ignore[arg-type]
+            self.runs = Runs(chosen, seeds, self._ready)
         else:
             self.runs.restart(members.tolist(), chosen, seeds)
         if new_episode:
@@ -249,9 +229,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 self.memory.restart(members)
         if self.render_mode is not None:
             for member in members.tolist():
-                entry = self.runs.controls.describe(member)
-                entry["distance"] = float(self.runs.quality.distance[member])
-                self._history[member].append(entry)
+                self._history[member].append(self._entry(member))
 
     def _observe(self) -> np.ndarray:
         assert self.runs is not None
@@ -280,13 +258,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "sliced_wasserstein": runs.quality.sliced_wasserstein.copy(),
             "precision": runs.quality.precision.copy(),
             "coverage": runs.quality.coverage.copy(),
-            "floor": runs.floor.copy(),
+            "floor": runs.ledger.floor.copy(),
             "diverged": runs.population.diverged,
             "updates": runs.updates,
             "task": np.array([task.name for task in runs.tasks], dtype=object),
             "family": np.array([task.family for task in runs.tasks], dtype=object),
             "controls": _columns(described),
-            "reward_terms": {name: np.zeros(self.num_envs) for name in self._reward.names},
+            "reward_terms": {name: np.zeros(self.num_envs) for name in self._terms},
         }
         if outcome is not None:
             values["reward_terms"] = dict(outcome.terms)
@@ -318,18 +296,6 @@ def _whole(value: Any, name: str, largest: int | None = None) -> int:
         upper = "" if largest is None else f" and at most {largest}"
         raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 0{upper}")
     return int(value)
-
-
-def _reward(weights: Reward | Mapping[str, float] | str | None) -> Reward:
-    if weights is None or isinstance(weights, Reward):
-        return weights or Reward()
-    if isinstance(weights, str):
-        return REWARDS[weights]
-    known = [field.name for field in fields(Reward)]
-    for name in weights:
-        if name not in known:
-            raise UnknownNameError("reward term", name, known)
-    return Reward(**weights)
 
 
 def _columns(records: list[dict[str, Any]]) -> dict[str, np.ndarray]:

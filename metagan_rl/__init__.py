@@ -1,27 +1,27 @@
-"""GAN training as Gymnasium environments: meta-learned training schedules, and a benchmark to trust them by."""
+"""GAN training as Gymnasium environments: meta-learned training schedules, and a benchmark to trust them by.
 
-from importlib import import_module
+Importing this registers the ``MetaGAN/...`` environments with Gymnasium, where that is installed. Everything that needs
+torch comes with the first name that is asked for.
+"""
+
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING
 
-from metagan_rl.when_imported import when_imported
+from metagan_rl.lazy import lazy
+
+if TYPE_CHECKING:
+    from metagan_rl.agents.plugin import GANScheduler
+    from metagan_rl.extensions import load_extension
 
 __version__ = version("metagan-rl")
+__all__ = ["GANScheduler", "__version__", "load_extension"]
+__getattr__ = lazy(__name__, {"GANScheduler": "metagan_rl.agents.plugin", "load_extension": "metagan_rl.extensions"})
 
-_HOMES = {"GANScheduler": "metagan_rl.agents.plugin"}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def _register() -> None:
+try:
     from metagan_rl.envs.registration import register_environments
-
+except ModuleNotFoundError as _error:
+    if _error.name != "gymnasium":  # the plug-in needs torch and NumPy alone
+        raise
+else:
     register_environments()
-
-
-when_imported("gymnasium", _register)
+    del register_environments

@@ -66,6 +66,10 @@ class OutputError(MetaGANError, OSError):
     """Results cannot be written: no permission, no space, or something else is in the place."""
 
 
+class ExtensionError(MetaGANError, ImportError):
+    """A user's file or module that cannot be imported; the message holds the user's own traceback."""
+
+
 class SchedulerError(MetaGANError, RuntimeError):
     """A scheduler raised, or gave something that is no controls."""
 

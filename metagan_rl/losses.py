@@ -79,7 +79,7 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean(dim=-1)
 
 
-LOSSES: Registry[Loss] = Registry("loss")
+LOSSES: Registry[Loss] = Registry("loss", importable=True)
 LOSSES.register(
     "non-saturating",
     Loss(
@@ -144,5 +144,5 @@ LOSSES.register(
 
 
 def register_loss(name: str, loss: Loss) -> Loss:
-    """Adds a loss under a name; it can then be used in tasks and populations (the agents' loss knob stays as it is)."""
+    """Adds a loss under a name; it can then be used in tasks and populations (agents choose it where their knob says so: ``knobs={"loss": ["hinge", name]}``)."""
     return LOSSES.register(name, loss)

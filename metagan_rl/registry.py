@@ -1,9 +1,11 @@
-"""One small registry for everything that is looked up by name: families, suites, losses, penalties, schedulers."""
+"""One small registry for everything that is looked up by name: families, suites, losses, knobs, schedulers and more."""
 
+import importlib
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.extensions import load_entry_points
 
 T = TypeVar("T")
 
@@ -11,22 +13,29 @@ T = TypeVar("T")
 class Registry(Generic[T]):
     """Names to entries, in order of registration.
 
+    A name that is not here is looked for in installed extensions, whose entry points are then loaded. A name of the
+    form ``module:attribute`` stands for that attribute of that module, if ``importable``.
+
     Args:
         kind: what the entries are, in the singular; used in messages ("unknown family 'rng'; did you mean ring?").
+        words: what joins the words of a name: ``"-"``, or ``"_"`` where names are keywords as well.
+        importable: ``module:attribute`` may be asked for.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, *, words: str = "-", importable: bool = False) -> None:
+        self.kind, self._words, self._importable = kind, words, importable
         self._entries: dict[str, T] = {}
 
     def register(self, name: str, entry: T) -> T:
         """Adds an entry and returns it.
 
         Raises:
-            InvalidValueError: the name is not lower-case words joined by hyphens, or it is taken.
+            InvalidValueError: the name is not lower-case words joined as they should be, or it is taken.
         """
-        if not isinstance(name, str) or not name or name != name.lower() or " " in name or "_" in name:
-            raise InvalidValueError(f"{self.kind} name {name!r} must be lower-case words joined by hyphens")
+        other = "_" if self._words == "-" else "-"
+        if not isinstance(name, str) or not name or name != name.lower() or {" ", other, "|", ","} & set(name):
+            joined = "hyphens" if self._words == "-" else "underscores"
+            raise InvalidValueError(f"{self.kind} name {name!r} must be lower-case words joined by {joined}")
         if name in self._entries:
             raise InvalidValueError(f"{self.kind} {name!r} is registered already; choose another name")
         self._entries[name] = entry
@@ -41,13 +50,21 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: there is none; the nearest names are offered.
+            InvalidValueError: a ``module:attribute`` that cannot be imported.
         """
-        try:
-            return self._entries[name]
-        except (KeyError, TypeError):
-            raise UnknownNameError(self.kind, name, self._entries) from None
+        if name not in self:
+            raise UnknownNameError(self.kind, name, self._entries)
+        return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        if name in self._entries:
+            return True
+        if self._importable and ":" in name:
+            self._entries[name] = self._imported(name)
+        else:
+            load_entry_points()
         return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
@@ -69,3 +86,11 @@ class Registry(Generic[T]):
         """Takes an entry out again (used by tests and notebooks that re-register)."""
         self[name]
         del self._entries[name]
+
+    def _imported(self, name: str) -> T:
+        module, _, attribute = name.partition(":")
+        try:
+            found: T = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InvalidValueError(f"{self.kind} {name!r} cannot be imported: {error}") from None
+        return found

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.extensions import load_extensions_again
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
 
@@ -16,7 +17,8 @@ def prepare_process(threads: int = 1) -> None:
 
     One torch thread (use the cores with processes: two threads on two busy cores are many times slower than one);
     denormal numbers flushed to zero (dead GANs fill with them); freed memory kept (small networks allocate and free
-    the same few megabytes thousands of times a second).
+    the same few megabytes thousands of times a second). In a worker process it also imports what users had imported in
+    the process that started it.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     torch.set_num_threads(threads)
@@ -27,6 +29,7 @@ def prepare_process(threads: int = 1) -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
     except (OSError, AttributeError):
         pass  # not glibc: only slower
+    load_extensions_again()
 
 
 def find_device(name: str | torch.device) -> torch.device:

@@ -13,19 +13,21 @@ import torch
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler
 from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
-from metagan_rl.agents.plugin.memory import fill, fingerprint, pack, state_of, unpack
+from metagan_rl.agents.plugin.memory import fill, fingerprint, state_of
 from metagan_rl.agents.plugin.meter import LoopMeter
-from metagan_rl.agents.plugin.options import BOUNDS, INTERVALS, LoopOptions
+from metagan_rl.agents.plugin.options import BOUNDS, INTERVALS, LOOP_KNOBS, RATES, LoopOptions
+from metagan_rl.agents.plugin.quality import evaluation_of, quality_parts
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Move, Rates
-from metagan_rl.agents.plugin.run import LoopRun, quality_parts
-from metagan_rl.agents.scheduler import Scheduler, Situation
-from metagan_rl.controls import KNOBS, MAX_PENALTY_WEIGHT, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import MAX_PENALTY_WEIGHT
+from metagan_rl.loop.ledger import Ledger
+from metagan_rl.loop.scheduler import Scheduler, Situation
 from metagan_rl.losses import LOSSES
+from metagan_rl.populations.settings import RATIOS
+from metagan_rl.tasks.task import Base
 
-_KINDS = (float, float, int, int, float)
-"""Of the controls, where they were sent as numbers."""
 MOVES = ("generator_move", "discriminator_move")
 VERSION = 1
 
@@ -76,7 +78,7 @@ class GANScheduler:
         loss: str = "non-saturating",
         ratio: str = "1:1",
         penalty_weight: float = 0.0,
-        knobs: Sequence[str] = ("generator_lr", "discriminator_lr"),
+        knobs: Sequence[str] = RATES,
         mode: str = "both",
         bounds: tuple[float, float] = BOUNDS,
         quality: Sequence[str] = (),
@@ -110,15 +112,14 @@ class GANScheduler:
         self._ranks = Ranks(process_group, self._rates[0].parameters()[0].device)
         # Penalty weights beyond the range of controls, as of large images, are told in units that fit
         self._penalty_unit = max(1.0, penalty_weight / MAX_PENALTY_WEIGHT)
-        one, place = np.ones(1), np.zeros(1, dtype=np.int64)
-        self._base = Controls(
-            one, one, place + RATIOS.index(ratio), place + LOSSES.index(loss), one * penalty_weight / self._penalty_unit
-        )
+        base = Base(ratio=ratio, loss=loss, penalty_weight=penalty_weight / self._penalty_unit)
+        self._base = Controls(**{name: getattr(Controls.base([base]), name) for name in LOOP_KNOBS})
         self._cycle = sum(RATIOS[ratio])
         moves = any(name in self.scheduler.needs for name in MOVES) if measure_moves is None else measure_moves
         self._moves = [Move(rates) for rates in self._rates] if moves and self._ranks.decides else []
         self._meter = LoopMeter(LOSSES[loss].boundary)
-        self._run = LoopRun(total_steps * self._cycle)
+        self._ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
+        self._reward = np.zeros(1)
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
             "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
@@ -231,9 +232,10 @@ class GANScheduler:
             "advice": dict(vars(self._controls.advice)),
             "fallen_back": self._fallen_back,
             "quality": dict(self._quality),
-            "controls": pack([self._base, self._in_force, self.proposed], "controls"),
+            "controls": [each.describe(0) for each in (self._base, self._in_force, self.proposed)],
             "scheduler": state_of(self.scheduler),
-            "run": state_of(self._run),
+            "ledger": self._ledger.state_dict(),
+            "reward": self._reward.tolist(),
             "health": self._health.state_dict(),
             "meter": self._meter.state_dict(),
             "moves": [move.state_dict() for move in self._moves],
@@ -254,10 +256,11 @@ class GANScheduler:
                         f"the state is of another run: {name} was {state['identity'][name]!r} and is {value!r}"
                     )
             _, scheduler = chosen_scheduler(self.scheduler)
-            run = LoopRun(1)
             fill(scheduler, state["scheduler"])
-            fill(run, state["run"])
-            base, in_force, proposed = unpack(state["controls"], None)
+            ledger = Ledger(self._base, np.ones(1))
+            ledger.load_state_dict(state["ledger"])
+            reward = np.array(state["reward"], dtype=np.float64).reshape(1)
+            base, in_force, proposed = (Controls.described(each) for each in state["controls"])
             advice = Advice(**state["advice"])
             health, meter = Health(self._health.critic, self._health.margin), LoopMeter(self._meter.boundary)
             health.load_state_dict(state["health"])
@@ -266,8 +269,6 @@ class GANScheduler:
             weights = [list(each) for each in state["moves"]]
             if list(map(len, bases)) != [len(rates.base) for rates in self._rates] or len(weights) not in (0, 2):
                 raise ValueError("not as many groups of weights as the optimizers have")
-            if not all(isinstance(each, Controls) and len(each) == 1 for each in (base, in_force, proposed)):
-                raise ValueError("it holds no controls of one GAN")
             if not isinstance(state["fallen_back"], bool):
                 raise ValueError("fallen_back is neither true nor false")
             quality = dict(state["quality"])
@@ -276,7 +277,8 @@ class GANScheduler:
             raise
         except Exception as error:  # whatever a damaged state leads to
             raise InvalidValueError(f"the state is no whole state of a GANScheduler ({error!r})") from None
-        self.scheduler, self._run, self._health, self._meter = scheduler, run, health, meter
+        self.scheduler, self._ledger, self._health, self._meter = scheduler, ledger, health, meter
+        self._reward = reward
         self._base, self.proposed, self._quality = base, proposed, quality
         self.last_step, self._fallen_back = last_step, fallen_back
         for move, before in zip(self._moves, weights, strict=False):
@@ -299,10 +301,11 @@ class GANScheduler:
         lacking = [part for part in self.options.quality if part not in self._quality]
         if lacking and self.scheduler.needs:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
-        left = max(1.0, (self.options.total_steps - self.last_step) / self.options.interval + 1)
-        self._run.advance(measured, self._in_force, self._quality, left)
+        quality, floor = evaluation_of(self._quality)
+        updates = self.options.interval * self._cycle
+        self._reward = self._ledger.record(measured, self._in_force, updates, quality, floor).reward
         self._quality = {}
-        signals = {name: float(value[0]) for name, value in self._run.known.items()}
+        signals = {name: float(value[0]) for name, value in self._ledger.seen().items()}
         advice, worse = self._health.judge(self.last_step, signals, told)
         if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
             self._fallen_back = True
@@ -314,10 +317,9 @@ class GANScheduler:
         failed: MetaGANError | None = None
         if self._ranks.decides and not self._fallen_back and self.last_step < self.options.total_steps:
             rates = np.array([[self._rates[0].base[0], self._rates[1].base[0]]])
-            signals = self._run.signals(self.last_step * self._cycle, self._in_force)
             try:
                 with torch.autocast("cpu", enabled=False), np.errstate(all="ignore"):
-                    situation = Situation(signals, self._base, self._in_force, self._run.reward, rates)
+                    situation = Situation(self._ledger.signals(), self._base, self._in_force, self._reward, rates)
                     proposed = self.scheduler.step(situation)
                 if not isinstance(proposed, Controls) or len(proposed) != 1:
                     raise InvalidValueError(f"it gave {proposed!r}, which is no Controls of one run")
@@ -330,11 +332,14 @@ class GANScheduler:
             advice = Advice(advice.status, f"{advice.message}; your own constants hold", advice.roll_back_to)
         wanted = self._base if self._fallen_back else self._allowed(self.proposed)
         roll_back = -1.0 if advice.roll_back_to is None else float(advice.roll_back_to)
-        numbers = [float(getattr(wanted, knob)[0]) for knob in KNOBS]
+        numbers = [float(getattr(wanted, knob)[0]) for knob in LOOP_KNOBS]
         numbers = self._ranks.follow([*numbers, STATUSES.index(advice.status), roll_back, self._fallen_back])
         if self._ranks.several:
-            wanted = Controls(*(np.array([kind(value)]) for kind, value in zip(_KINDS, numbers, strict=False)))
-            status, roll_back, fallen = numbers[len(KNOBS) :]
+            sent = zip(LOOP_KNOBS, numbers, strict=False)
+            wanted = Controls(
+                **{name: np.array([value], dtype=getattr(self._base, name).dtype) for name, value in sent}
+            )
+            status, roll_back, fallen = numbers[len(LOOP_KNOBS) :]
             advice = Advice(STATUSES[int(status)], advice.message, None if roll_back < 0 else int(roll_back))
             self._fallen_back = bool(fallen)
         self._put_in_force(wanted, advice)
@@ -346,10 +351,10 @@ class GANScheduler:
 
     def _allowed(self, proposed: Controls) -> Controls:
         """The base with those knobs changed that may be, rates within bounds."""
-        changes = {knob: getattr(proposed, knob) for knob in KNOBS if self.options.may_change(knob)}
+        changes = {knob: getattr(proposed, knob) for knob in LOOP_KNOBS if self.options.may_change(knob)}
         if self.options.mode == "discriminator" and self.options.may_change("adversarial_weight"):
-            changes["generator_lr"] = proposed.generator_lr  # told as this control: both are how strongly D moves G
-        for knob in ("generator_lr", "discriminator_lr"):
+            changes[RATES[0]] = proposed.generator_lr_factor  # told as this: both are how strongly D moves G
+        for knob in RATES:
             if knob in changes:
                 changes[knob] = np.clip(changes[knob], *self.options.bounds)
         return self._base.replace(**changes)
@@ -367,9 +372,9 @@ class GANScheduler:
         )
         changed = []
         if self.options.mode == "both":
-            changed.append(self._rates[0].set(self._controls.generator_lr))
+            changed.append(self._rates[0].set(self._controls.generator_lr_factor))
         if self.options.mode != "log":
-            changed.append(self._rates[1].set(self._controls.discriminator_lr))
+            changed.append(self._rates[1].set(self._controls.discriminator_lr_factor))
         if any(changed):
             self._complain("something else changes the learning rates too; use one scheduler at a time")
 
@@ -377,7 +382,7 @@ class GANScheduler:
         if self.writer is None or not self._ranks.decides:
             return
         try:
-            for name, value in scalars(self._controls, self.proposed, self._run.known).items():
+            for name, value in scalars(self._controls, self.proposed, self._ledger.seen()).items():
                 self.writer.add_scalar(f"gan_scheduler/{name}", value, self.last_step)
         except Exception as error:  # a full disk must not end a user's run
             self._complain(f"the writer failed: {error}")

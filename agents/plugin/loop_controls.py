@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from metagan_rl.agents.plugin.health import STATUSES, Advice
-from metagan_rl.controls import RATIOS, Controls
+from metagan_rl.loop.controls import Controls
+from metagan_rl.losses import LOSSES
+from metagan_rl.populations.settings import RATIOS
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class LoopControls:
         penalty_weight: of D's gradient penalty.
         loss: name, as in ``metagan_rl.losses.LOSSES``.
         adversarial_weight: of the adversarial term in G's loss, beside other terms; 1 but in mode ``"discriminator"``.
-        generator_lr, discriminator_lr: multipliers of the user's rates, which are already written.
+        generator_lr_factor, discriminator_lr_factor: what the user's rates are multiplied by, which is already done.
         advice: how the run is doing.
         fallen_back: the safeguard has given the run back to the user's constants.
     """
@@ -28,8 +30,8 @@ class LoopControls:
     penalty_weight: float
     loss: str
     adversarial_weight: float
-    generator_lr: float
-    discriminator_lr: float
+    generator_lr_factor: float
+    discriminator_lr_factor: float
     advice: Advice
     fallen_back: bool
 
@@ -44,18 +46,20 @@ class LoopControls:
             advice: goes along.
             fallen_back: goes along.
             penalty_unit: what a penalty weight of 1 is in the loop.
-            one_sided: G's rate is not touched; its multiplier is the adversarial term's weight instead.
+            one_sided: G's rate is not touched; its factor is the adversarial term's weight instead.
         """
-        words = controls.describe(0)
-        discriminator_steps, generator_steps = RATIOS[words["ratio"]]
+        discriminator_steps, generator_steps = RATIOS.values()[int(controls.ratio[0])]
+        generator, discriminator = (
+            float(factor[0]) for factor in (controls.generator_lr_factor, controls.discriminator_lr_factor)
+        )
         return cls(
             discriminator_steps=discriminator_steps,
             generator_steps=generator_steps,
-            penalty_weight=words["penalty_weight"] * penalty_unit,
-            loss=words["loss"],
-            adversarial_weight=words["generator_lr"] if one_sided else 1.0,
-            generator_lr=1.0 if one_sided else words["generator_lr"],
-            discriminator_lr=words["discriminator_lr"],
+            penalty_weight=float(controls.penalty_weight[0]) * penalty_unit,
+            loss=list(LOSSES)[int(controls.loss[0])],
+            adversarial_weight=generator if one_sided else 1.0,
+            generator_lr_factor=1.0 if one_sided else generator,
+            discriminator_lr_factor=discriminator,
             advice=advice,
             fallen_back=fallen_back,
         )
@@ -64,15 +68,15 @@ class LoopControls:
 def scalars(told: LoopControls, proposed: Controls, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
     """What a writer gets at a decision: controls, advice, what the scheduler had proposed, and known signals."""
     return {
-        "generator_lr": told.generator_lr,
-        "discriminator_lr": told.discriminator_lr,
+        "generator_lr_factor": told.generator_lr_factor,
+        "discriminator_lr_factor": told.discriminator_lr_factor,
         "penalty_weight": told.penalty_weight,
         "adversarial_weight": told.adversarial_weight,
         "discriminator_steps": float(told.discriminator_steps),
         "generator_steps": float(told.generator_steps),
         "status": float(STATUSES.index(told.advice.status)),
         "fallen_back": float(told.fallen_back),
-        "proposed/generator_lr": float(proposed.generator_lr[0]),
-        "proposed/discriminator_lr": float(proposed.discriminator_lr[0]),
+        "proposed/generator_lr_factor": float(proposed.generator_lr_factor[0]),
+        "proposed/discriminator_lr_factor": float(proposed.discriminator_lr_factor[0]),
         **{f"signals/{name}": float(value[0]) for name, value in signals.items()},
     }

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.controls import Controls
 
 
 def pack(value: Any, name: str) -> Any:
@@ -41,7 +41,7 @@ def pack(value: Any, name: str) -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"dict": {key: pack(each, f"{name}[{key!r}]") for key, each in value.items()}}
     if isinstance(value, Controls):
-        return {"controls": {key: pack(each, f"{name}.{key}") for key, each in vars(value).items()}}
+        return {"controls": [value.describe(member) for member in range(len(value))]}
     if _constant(value):
         return {"kept": type(value).__name__}
     if hasattr(value, "__dict__") and not isinstance(value, random.Random):
@@ -73,10 +73,11 @@ def unpack(data: Any, there: Any) -> Any:
             row = there if isinstance(there, (list, tuple)) else ()
             values = [unpack(each, row[place] if place < len(row) else None) for place, each in enumerate(held)]
             return values if kind == "list" else tuple(values)
-        if kind in ("dict", "controls"):
+        if kind == "controls":
+            return Controls.described(*held)
+        if kind == "dict":
             old = there if isinstance(there, Mapping) else {}
-            filled = {key: unpack(each, old.get(key)) for key, each in held.items()}
-            return filled if kind == "dict" else Controls(**filled)
+            return {key: unpack(each, old.get(key)) for key, each in held.items()}
         if kind == "kept" and type(there).__name__ == held:
             return there
         if kind == "object" and hasattr(there, "__dict__") and not _constant(there):

@@ -3,9 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from metagan_rl.controls import KNOBS, LR_FACTOR
-from metagan_rl.envs.actions import SIDES
 from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
 
 BOUNDS = (1 / LR_FACTOR, 10.0)
 """Of the multipliers of a user's rates. Downwards all that schedulers may: decays end there, and slow can be mended.
@@ -13,7 +12,11 @@ Upwards a third of it: too fast cannot, and no task that was ever measured here 
 INTERVALS = 64
 """Decisions in a run by default: as many as policies are trained with."""
 MODES = ("both", "discriminator", "log")
-LOOP_KNOBS = (*KNOBS, "adversarial_weight")
+RATES = ("generator_lr_factor", "discriminator_lr_factor")
+"""Knobs that are written into a user's optimizers."""
+LOOP_KNOBS = (*RATES, "ratio", "loss", "penalty_weight")
+"""Knobs that a loop can follow."""
+MAY_CHANGE = (*LOOP_KNOBS, "adversarial_weight")
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class LoopOptions:
         if self.mode not in MODES:
             raise UnknownNameError("mode", self.mode, MODES)
         for knob in self.knobs:
-            if knob not in LOOP_KNOBS:
-                raise UnknownNameError("knob", knob, LOOP_KNOBS)
+            if knob not in MAY_CHANGE:
+                raise UnknownNameError("knob", knob, MAY_CHANGE)
             if knob == "adversarial_weight" and self.mode == "both":
                 raise InvalidValueError(
                     "knob 'adversarial_weight' is of mode \"discriminator\" alone; choose that, or leave it"
@@ -65,5 +68,6 @@ class LoopOptions:
         """Whether a control, or the adversarial weight, is not left at the user's own."""
         if self.mode == "log" or knob not in self.knobs:
             return False
-        one_sided = self.mode == "discriminator"
-        return knob in (*SIDES["discriminator"], "adversarial_weight") if one_sided else knob in KNOBS
+        if knob == "adversarial_weight":
+            return self.mode == "discriminator"
+        return self.mode == "both" or KNOBS[knob].side == "discriminator"

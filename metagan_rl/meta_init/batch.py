@@ -7,7 +7,6 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 
-from metagan_rl.controls import Controls
 from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.meta_init.settings import MetaSettings
@@ -16,6 +15,7 @@ from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import Measurements, Population
 from metagan_rl.populations.drawing import Pool
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks.task import Task
 
 Part = Literal["all", "support", "query"]
@@ -109,11 +109,11 @@ class MetaBatch(Population):
 
     def train_steps(self, updates: int) -> Measurements:
         """Trains every member for so many updates, a whole number of its cycles."""
-        return self._train(Controls.base([task.base for task in self.tasks]), updates)
+        return self._train(Settings.of([task.base for task in self.tasks]), updates)
 
     def prepared(self, updates: int) -> tuple[IntervalPlan, IntervalInputs]:
         """What :meth:`train_steps` would do, and all that is random in it, with all members in one chunk."""
         members = np.arange(len(self))
-        plan = self._plan(members, Controls.base([task.base for task in self.tasks]), updates)
+        plan = self._plan(Settings.of([task.base for task in self.tasks]), updates)
         mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
         return plan, self._inputs(members, self.state, updates, mix=mix)

@@ -6,13 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import RATIOS
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.meta_init.fomaml import split_batches
 from metagan_rl.meta_init.game import Game
 from metagan_rl.meta_init.weights import MetaInit
 from metagan_rl.populations.interval import IntervalInputs
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import Task
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import CYCLE, RATIOS
 from metagan_rl.meta_init.batch import MetaBatch, TaskDistribution
 from metagan_rl.meta_init.loop import MeanGradient, meta_train
 from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
 from metagan_rl.populations.interval import WEIGHT_LIMIT, IntervalTrainer, Turn
+from metagan_rl.populations.settings import CYCLE, RATIOS
 from metagan_rl.tasks.task import Task
 
 QUERY_SEED = 2**31

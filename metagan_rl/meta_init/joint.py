@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import Controls
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.meta_init.batch import MetaBatch, TaskDistribution
 from metagan_rl.meta_init.loop import Method, meta_train
@@ -15,6 +14,7 @@ from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
 from metagan_rl.populations.interval import IntervalTrainer, Turn
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks.task import Task
 
 MOMENTS = ("generator_first", "generator_second", "discriminator_first", "discriminator_second")
@@ -36,7 +36,7 @@ class OneGAN(MetaBatch):
 
     trainer = AveragingTrainer
 
-    def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
+    def _chunks(self, settings: Settings) -> Iterator[np.ndarray]:
         yield np.arange(len(self))
 
 

@@ -30,7 +30,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import RATIOS
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.meta_init.batch import TaskDistribution
 from metagan_rl.meta_init.differentiable import check_differentiable
@@ -41,6 +40,7 @@ from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
 from metagan_rl.populations.interval import WEIGHT_LIMIT, IntervalInputs
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import Task
 
 

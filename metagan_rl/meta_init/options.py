@@ -4,9 +4,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from metagan_rl.controls import CYCLE
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.meta_init.weights import MetaInit
+from metagan_rl.populations.settings import CYCLE
 from metagan_rl.tasks import Task
 
 

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from metagan_rl.controls import RATIOS
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.losses import LOSSES
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import LEARNING_RATE_RANGE, Base
 
 METHODS = ("reptile", "maml", "fomaml", "joint")

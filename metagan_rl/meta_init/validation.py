@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from metagan_rl.controls import Controls
 from metagan_rl.evaluation import evaluate
 from metagan_rl.meta_init.weights import MetaInit
 from metagan_rl.populations import MixedPopulation
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks.task import Task
 
 
@@ -28,7 +28,7 @@ def adaptation(initial: MetaInit | None, tasks: Sequence[Task], updates: int, *,
     tasks = [task.with_base(ema_decay=0.0) for task in tasks]
     population = MixedPopulation(tasks, [seed + place for place in range(len(tasks))], initial_weights=initial)
     before = _mean(population)
-    population.train(Controls.base([task.base for task in tasks]), updates)
+    population.train(Settings.of([task.base for task in tasks]), updates)
     return before, _mean(population)
 
 

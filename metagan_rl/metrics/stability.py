@@ -8,6 +8,9 @@
 | mode_loss | coverage is the best so far | all coverage lost |
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from metagan_rl.populations.measurements import Measurements
@@ -44,6 +47,20 @@ class StabilityMonitor:
         self._first_gradient = self._first_gradient[sources]
         self._best_coverage = self._best_coverage[sources]
         self._log_distances = self._log_distances[sources]
+
+    def state_dict(self) -> dict[str, list[Any]]:
+        """All that is remembered, as lists of numbers."""
+        return {
+            "first_gradient": self._first_gradient.tolist(),
+            "best_coverage": self._best_coverage.tolist(),
+            "log_distances": self._log_distances.tolist(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from there."""
+        self._first_gradient = np.array(state["first_gradient"], dtype=np.float64)
+        self._best_coverage = np.array(state["best_coverage"], dtype=np.float64)
+        self._log_distances = np.array(state["log_distances"], dtype=np.float64)
 
     def update(self, measured: Measurements, log_distance: np.ndarray, coverage: np.ndarray) -> dict[str, np.ndarray]:
         """The terms ``[B]`` of the interval just trained."""

@@ -3,6 +3,20 @@
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.mixed import MixedPopulation
 from metagan_rl.populations.population import Population, Shape
+from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
 from metagan_rl.populations.state import PopulationState
 
-__all__ = ["Measurements", "MixedPopulation", "Population", "PopulationState", "Shape"]
+ENGINE = "torch"
+"""What trains populations; rows, ``info`` and policy files tell it."""
+
+__all__ = [
+    "CYCLE",
+    "ENGINE",
+    "RATIOS",
+    "Measurements",
+    "MixedPopulation",
+    "Population",
+    "PopulationState",
+    "Settings",
+    "Shape",
+]

@@ -11,12 +11,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import CYCLE
 from metagan_rl.losses import LOSSES, LogitLoss
 from metagan_rl.networks.base import ClosedForm, StackedNetwork, split
 from metagan_rl.penalties import PENALTIES, Penalty, input_gradient
 from metagan_rl.populations.measurements import Measurements, Recorder
 from metagan_rl.populations.optimizers import SGD, Adam, Optimizer, per_member_norm
+from metagan_rl.populations.settings import CYCLE
 from metagan_rl.populations.state import PopulationState, pick
 
 WEIGHT_LIMIT = 1e4

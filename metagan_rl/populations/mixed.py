@@ -1,18 +1,18 @@
 """Members of different shapes behind one face: one population for each shape, the order of members kept."""
 
 from collections.abc import Callable, Iterator, Sequence
-from os import PathLike
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
-from metagan_rl.populations.drawing import find_noise
 from metagan_rl.populations.measurements import Measurements
+from metagan_rl.populations.options import PopulationOptions
 from metagan_rl.populations.population import Population, Shape
+from metagan_rl.populations.settings import Settings
 from metagan_rl.runtime import find_device
 from metagan_rl.tasks.task import Task
 
@@ -23,21 +23,15 @@ class MixedPopulation:
     Args:
         tasks: one for each member.
         seeds: one for each member, as in :class:`Population`.
-        device, noise, initial_weights: as there.
+        options: where and from where they train.
     """
 
     def __init__(
-        self,
-        tasks: Sequence[Task],
-        seeds: Sequence[int],
-        *,
-        device: str | torch.device = "cpu",
-        noise: str | None = None,
-        initial_weights: MetaInit | str | PathLike[str] | None = None,
+        self, tasks: Sequence[Task], seeds: Sequence[int], options: PopulationOptions | None = None, **given: Any
     ) -> None:
-        self.device = find_device(device)
-        self.noise = find_noise(noise, self.device)
-        self.initial_weights = find_initial_weights(initial_weights)
+        options = options or PopulationOptions.named(**given)
+        self.options = replace(PopulationOptions.of(options), initial_weights=options.weights())
+        self.device = find_device(self.options.device)
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -107,13 +101,13 @@ class MixedPopulation:
         for shape, population in self._populations.items():
             population.copy(rows[shape])
 
-    def train(self, controls: Controls, updates: int) -> Measurements:
+    def train(self, settings: Settings, updates: int) -> Measurements:
         """Trains all sound members for one interval; see :meth:`Population.train`."""
-        if len(controls) != len(self):
-            raise InvalidValueError(f"controls for {len(controls)} members, but there are {len(self)}")
+        if len(settings) != len(self):
+            raise InvalidValueError(f"settings of {len(settings)} members, but there are {len(self)}")
         measured = Measurements.empty(len(self))
         for population, members in self.groups():
-            measured.put(members, population.train(controls[members], updates))
+            measured.put(members, population.train(settings[members], updates))
         return measured
 
     def sample(self, noise: Sequence[Tensor], members: Sequence[int], *, average: bool = True) -> list[Tensor]:
@@ -142,13 +136,7 @@ class MixedPopulation:
                 self._populations[shape].append(new_tasks, new_seeds)
                 self._members[shape].extend(places)
             else:
-                self._populations[shape] = Population(
-                    new_tasks,
-                    new_seeds,
-                    device=self.device,
-                    noise=self.noise,
-                    initial_weights=self.initial_weights,
-                )
+                self._populations[shape] = Population(new_tasks, new_seeds, self.options)
                 self._members[shape] = list(places)
             for member, task in zip(places, new_tasks, strict=True):
                 self.tasks[member] = task

@@ -4,21 +4,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from os import PathLike
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from metagan_rl.controls import CYCLE, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
-from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
 from metagan_rl.networks.base import build_networks, size, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations.drawing import Drawn, Pool, draw_on_device, draw_on_host, find_noise, stream
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
 from metagan_rl.populations.measurements import Measurements
+from metagan_rl.populations.options import PopulationOptions
+from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
 from metagan_rl.populations.state import PopulationState
 from metagan_rl.runtime import available_memory, find_device
 from metagan_rl.tasks.task import Networks, Task
@@ -63,12 +63,7 @@ class Population:
         tasks: one for each member, all of one shape.
         seeds: one whole number for each member, fixing its starting weights, noise and data order. A member's
             randomness does not depend on who else is in the population nor on its controls.
-        device: ``"cpu"`` or ``"cuda"``: where the members' state lives and is trained.
-        noise: ``"host"`` or ``"device"``: where noise and data order are drawn, by two streams of different numbers
-            (see :mod:`.drawing`); both may be used on any device, and either is the same on all. By default that of
-            the device: ``"host"`` on a CPU.
-        initial_weights: a meta-initialisation, or its file: all members start from it, and their seeds then fix only
-            noise and data order.
+        options: where and from where they train; or as keywords.
 
     Raises:
         InvalidValueError: the tasks differ in shape, there is not one seed for each, there is no such device, the
@@ -81,17 +76,12 @@ class Population:
     """Trains a chunk for one interval."""
 
     def __init__(
-        self,
-        tasks: Sequence[Task],
-        seeds: Sequence[int],
-        *,
-        device: str | torch.device = "cpu",
-        noise: str | None = None,
-        initial_weights: MetaInit | str | PathLike[str] | None = None,
+        self, tasks: Sequence[Task], seeds: Sequence[int], options: PopulationOptions | None = None, **given: Any
     ) -> None:
-        self.device = find_device(device)
-        self.noise = find_noise(noise, self.device)
-        self.initial_weights = find_initial_weights(initial_weights)
+        options = options or PopulationOptions.named(**given)
+        self.device = find_device(options.device)
+        self.noise = find_noise(options.noise, self.device)
+        self.initial_weights = options.weights()
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
                 f"{len(tasks)} tasks and {len(seeds)} seeds; give one seed for each task, at least one"
@@ -146,11 +136,11 @@ class Population:
         self.tasks.extend(tasks)
         self._pool = None
 
-    def train(self, controls: Controls, updates: int) -> Measurements:
+    def train(self, settings: Settings, updates: int) -> Measurements:
         """Trains every sound member for one interval.
 
         Args:
-            controls: for the B members.
+            settings: of the B members.
             updates: gradient steps of each member, D and G together; a whole number of every member's cycle, as any
                 multiple of 12 is.
 
@@ -158,25 +148,25 @@ class Population:
             What was measured; NaN for members that had diverged before.
 
         Raises:
-            InvalidValueError: the controls are not for B members, or the interval does not fit all ratios.
+            InvalidValueError: the settings are not of B members, or the interval does not fit all ratios.
         """
-        if len(controls) != len(self):
-            raise InvalidValueError(f"controls for {len(controls)} members, but the population has {len(self)}")
-        cycle = math.lcm(*(sum(list(RATIOS.values())[place]) for place in np.unique(controls.ratio)))
+        if len(settings) != len(self):
+            raise InvalidValueError(f"settings of {len(settings)} members, but the population has {len(self)}")
+        cycle = math.lcm(*(sum(RATIOS.values()[place]) for place in np.unique(settings.ratio)))
         if updates < cycle or updates % cycle:
             raise InvalidValueError(
                 f"an interval of {updates} updates; with these ratios it must be a multiple of {cycle}, and {CYCLE} "
                 "suits them all"
             )
-        return self._train(controls, updates)
+        return self._train(settings, updates)
 
-    def _train(self, controls: Controls, updates: int) -> Measurements:
+    def _train(self, settings: Settings, updates: int) -> Measurements:
         torch.set_flush_denormal(True)  # dead GANs fill with denormal numbers, which are 80 times slower
         measured = Measurements.empty(len(self))
-        for members in self._chunks(controls):
+        for members in self._chunks(settings):
             places = self._places(members)
             chunk = self.state[places]
-            plan = self._plan(members, controls[members], updates)
+            plan = self._plan(settings[members], updates)
             mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
             inputs = self._inputs(members, chunk, updates, mix=mix)
             result = self.trainer(self.generator, self.discriminator, chunk, plan, inputs).run()
@@ -230,20 +220,20 @@ class Population:
     def _places(self, members: Sequence[int] | np.ndarray) -> Tensor:
         return torch.as_tensor(np.asarray(members), dtype=torch.long, device=self.device)
 
-    def _chunks(self, controls: Controls) -> Iterator[np.ndarray]:
+    def _chunks(self, settings: Settings) -> Iterator[np.ndarray]:
         """Sound members that train together: of nearby ratios, in runs of the same penalty and the same loss."""
         sound = np.flatnonzero(~self.state.diverged.numpy(force=True))
         losses = LOSSES.values()
-        penalised = [list(PENALTIES).index(losses[loss].penalty) for loss in controls.loss]
-        penalty = np.where(controls.penalty_weight > 0, penalised, -1)
-        ordered = sound[np.lexsort((sound, controls.loss[sound], penalty[sound], controls.ratio[sound]))]
+        penalised = [list(PENALTIES).index(losses[loss].penalty) for loss in settings.loss]
+        penalty = np.where(settings.penalty_weight > 0, penalised, -1)
+        ordered = sound[np.lexsort((sound, settings.loss[sound], penalty[sound], settings.ratio[sound]))]
         parts = [ordered]
         if self.shape.simultaneous:  # only members at 1:1 step both networks from the same point
-            together = controls.ratio[ordered] == RATIOS.index("1:1")
+            together = settings.ratio[ordered] == RATIOS.index("1:1")
             parts = [ordered[together], ordered[~together]]
         for part in parts:
             for chunk in np.array_split(part, -(-len(part) // self._chunk_members())) if len(part) else []:
-                yield chunk[np.lexsort((chunk, controls.loss[chunk], penalty[chunk]))]
+                yield chunk[np.lexsort((chunk, settings.loss[chunk], penalty[chunk]))]
 
     def _chunk_members(self) -> int:
         members = CHUNK_MEMBERS[self.device.type]
@@ -251,29 +241,29 @@ class Population:
             return max(1, members * SMALL_IMAGE // self.shape.dim)  # activations of many pixels fill the cache
         return members
 
-    def _plan(self, members: np.ndarray, controls: Controls, updates: int) -> IntervalPlan:
-        bases = [self.tasks[member].base for member in members]
-        cycles = [RATIOS.values()[ratio] for ratio in controls.ratio]
-        losses = [list(LOSSES)[loss] for loss in controls.loss]
+    def _plan(self, settings: Settings, updates: int) -> IntervalPlan:
+        """What a chunk of members with these settings does."""
+        cycles = [RATIOS.values()[ratio] for ratio in settings.ratio]
+        losses = [list(LOSSES)[loss] for loss in settings.loss]
         penalties = [
             LOSSES[loss].penalty if weight > 0 else None
-            for loss, weight in zip(losses, controls.penalty_weight, strict=True)
+            for loss, weight in zip(losses, settings.penalty_weight, strict=True)
         ]
 
-        def column(values: Sequence[float] | np.ndarray) -> Tensor:
-            return torch.tensor(np.asarray(values, dtype=np.float64), dtype=self.dtype, device=self.device)[:, None]
+        def column(values: np.ndarray) -> Tensor:
+            return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None]
 
         return IntervalPlan(
             updates=updates,
             cycles=cycles,
             losses=_runs(losses),
             penalties=_runs(penalties),
-            penalty_weight=column(controls.penalty_weight),
-            generator_lr=column([base.generator_lr for base in bases] * controls.generator_lr),
-            discriminator_lr=column([base.discriminator_lr for base in bases] * controls.discriminator_lr),
-            beta1=column([base.beta1 for base in bases]),
-            beta2=column([base.beta2 for base in bases]),
-            ema_decay=column([base.ema_decay for base in bases]),
+            penalty_weight=column(settings.penalty_weight),
+            generator_lr=column(settings.generator_lr),
+            discriminator_lr=column(settings.discriminator_lr),
+            beta1=column(settings.beta1),
+            beta2=column(settings.beta2),
+            ema_decay=column(settings.ema_decay),
             optimizer=self.shape.optimizer,
             simultaneous=self.shape.simultaneous and set(cycles) == {(1, 1)},
         )

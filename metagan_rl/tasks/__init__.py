@@ -1,8 +1,9 @@
 """Tasks: what a GAN is trained on. Importing this registers the built-in families and suites."""
 
 from metagan_rl.tasks import images, planar, planar_curves, real  # noqa: F401  (imported to register their families)
+from metagan_rl.tasks.own import suite_from_array, suite_from_csv, suite_from_images, suite_from_npy
 from metagan_rl.tasks.real import table_from_array
-from metagan_rl.tasks.suites import SUITES, Split, Suite, get_suite, register_suite
+from metagan_rl.tasks.suites import SUITES, Split, Suite, get_suite, is_suite, register_suite
 from metagan_rl.tasks.task import (
     FAMILIES,
     Base,
@@ -27,8 +28,13 @@ __all__ = [
     "Task",
     "TaskData",
     "get_suite",
+    "is_suite",
     "register_family",
     "register_suite",
     "sample_task",
+    "suite_from_array",
+    "suite_from_csv",
+    "suite_from_images",
+    "suite_from_npy",
     "table_from_array",
 ]

@@ -134,6 +134,23 @@ def table_from_array(name: str, array: Any) -> Family:
             values, or has a constant column.
         InvalidValueError: the name is malformed or taken.
     """
+    rows = checked_rows(name, array)
+    family = ArrayTable(rows)
+    register_family(name, family)
+    return family
+
+
+def checked_rows(name: str, array: Any, *, whole: bool = False) -> np.ndarray:
+    """A user's rows as float64 ``[N, D]``, copied and made read-only, if a GAN can be trained on them.
+
+    Args:
+        name: of the table, for messages.
+        array: anything ``numpy.asarray`` takes.
+        whole: it will be standardised as a whole, so that single columns may be constant.
+
+    Raises:
+        DataError: see :func:`table_from_array`.
+    """
     try:
         rows = np.array(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -152,10 +169,8 @@ def table_from_array(name: str, array: Any) -> Family:
             "drop or impute them first"
         )
     constant = np.flatnonzero((rows == rows[0]).all(axis=0))
-    if len(constant):
+    if len(constant) == rows.shape[1] or (len(constant) and not whole):
         columns = ", ".join(str(column) for column in constant[:8])
         raise DataError(f"table {name!r}: column {columns} is constant; drop it")
     rows.setflags(write=False)
-    family = ArrayTable(rows)
-    register_family(name, family)
-    return family
+    return rows

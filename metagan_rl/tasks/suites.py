@@ -24,6 +24,8 @@ BUILT_IN = (
 )  # fmt: skip
 FORMAT = "metagan-rl suite"
 FORMAT_VERSION = 1
+USUAL = {"tag": "known-family"}
+"""What hashes leave out besides values at their default: it was the default when the first suites were made."""
 
 
 @dataclass(frozen=True)
@@ -211,18 +213,45 @@ class Suite:
         return suite
 
 
-SUITES: Registry[Callable[[], Suite]] = Registry("suite")
+SUITES: Registry[Callable[[], Suite]] = Registry("suite", importable=True)
 """Suites by name; an entry is called to get the suite, and loads it once (``get_suite`` does)."""
+FILES = (".json", ".csv", ".npy")
+"""Files that a suite can be made of, besides folders of images."""
 
 
 def get_suite(name: str) -> Suite:
     """The suite of that name.
 
+    Args:
+        name: registered; ``module:attribute`` of a suite or of a function that makes one; or a file: a manifest
+            (``.json``), a table (``.csv``, ``.npy``), or a folder of images.
+
     Raises:
         UnknownNameError: there is none; the nearest names are offered.
         FileFormatError: its manifest is damaged.
+        DataError: its data cannot be trained on.
     """
-    return SUITES[name]()
+    if name not in SUITES and is_suite(name):
+        return _from_file(str(Path(name).resolve()))
+    found = SUITES[name]
+    return found if isinstance(found, Suite) else _make(found, name)
+
+
+def is_suite(name: str) -> bool:
+    """Whether :func:`get_suite` finds something of that name."""
+    if name in SUITES:
+        return True
+    path = Path(name)
+    return path.is_dir() or (path.suffix in FILES and path.is_file())
+
+
+@cache
+def _from_file(path: str) -> Suite:
+    from metagan_rl.tasks.own import suite_from_csv, suite_from_images, suite_from_npy
+
+    if Path(path).is_dir():
+        return suite_from_images(path)
+    return {".json": Suite.load, ".csv": suite_from_csv, ".npy": suite_from_npy}[Path(path).suffix](path)
 
 
 def register_suite(suite: Suite | Callable[[], Suite], name: str | None = None) -> None:
@@ -245,7 +274,7 @@ def register_suite(suite: Suite | Callable[[], Suite], name: str | None = None) 
         raise InvalidValueError(f"suite is {suite!r}; give a Suite, or a function that returns one")
     if name is None:
         raise InvalidValueError("a function that makes a suite needs a name: register_suite(function, name=...)")
-    SUITES.register(name, cache(partial(_make, suite, name)))
+    SUITES.register(name, cache(suite))
 
 
 def _make(function: Callable[[], Suite], name: str) -> Suite:
@@ -265,8 +294,8 @@ def _json(value: Any, sort_keys: bool = False) -> str:
 
 def _canonical(task: Task) -> dict[str, Any]:
     def chosen(record: Any) -> dict[str, Any]:
-        values = {item.name: getattr(record, item.name) for item in fields(record)}
-        return {item.name: values[item.name] for item in fields(record) if values[item.name] != item.default}
+        usual = {item.name: USUAL.get(item.name, item.default) for item in fields(record)}
+        return {name: getattr(record, name) for name in usual if getattr(record, name) != usual[name]}
 
     return {
         **chosen(task),

@@ -124,7 +124,8 @@ class Task:
         family: name of a registered family.
         dim: columns of the data.
         parameters: JSON-able parameters of the distribution, as the family drew them.
-        tag: which tier of a comparison it belongs to: ``"known-family"``, ``"held-out-family"``, ``"real"``.
+        tag: which tier of a comparison it belongs to: ``"known-family"``, ``"held-out-family"``, ``"real"``; a user's
+            own tasks are ``"own"``.
         networks: the two networks.
         base: hyper-parameters of an unscheduled run.
         budget: updates of one run, D and G together.
@@ -140,7 +141,7 @@ class Task:
     family: str
     dim: int
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    tag: str = "known-family"
+    tag: str = "own"
     networks: Networks = Networks()
     base: Base = Base()
     budget: int = 3072
@@ -234,7 +235,7 @@ class Family:
         return self.dim
 
 
-FAMILIES: Registry[Family] = Registry("family")
+FAMILIES: Registry[Family] = Registry("family", importable=True)
 
 
 def register_family(name: str, family: Family | type[Family] | None = None) -> Any:

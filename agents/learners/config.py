@@ -1,0 +1,154 @@
+"""Everything a training run depends on, in one frozen dataclass; the command line is made from it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+from metagan_rl.agents.learners.learner import Learner, find_learner
+from metagan_rl.envs.options import EnvOptions
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.tasks import get_suite
+
+
+@dataclass(frozen=True)
+class TrainConfig(EnvOptions):
+    """Everything a training run depends on; written into its directory.
+
+    Attributes:
+        device: ``"cpu"`` or ``"cuda"``: where GANs are trained; the agent itself stays on the CPU.
+        noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
+        initial_weights: meta-initialisation file that all GANs start from; ``None``: each from fresh weights. The run
+            keeps a copy.
+        interval_updates: updates in an interval.
+        horizon: intervals in a run; by default the tasks' budget decides.
+        reward: ``"quality"`` gained, or ``"balance"``: FSCO's, which only wants the losses of G and D to be equal.
+        knobs: controls the agent sets, each a name or ``"name=level,level"``; by default those that agents have.
+        control: ``"both"``, or the side (``"generator"``, ``"discriminator"``) whose own knobs alone the agent has.
+        lr_levels: levels of each learning rate.
+        actions: the algorithm decides.
+        signals: ``"all"``, ``"loop"``, ``"outputs"`` or ``"autoloss"``.
+        trial_runs: runs in a trial (RL²).
+        algorithm: what learns: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, values of moves of one
+            control by one level; ``autoloss``, a small ``ppo`` that sets the ratio alone; or ``module:attribute``.
+        suite: suite to train on; its validation split is only looked at.
+        env: environment id to train on instead, one of your own too.
+        minutes: time to train for, without validation; how far schedules of the learner are then depends on the
+            machine's speed. 10 if ``updates`` is not given either.
+        updates: GAN updates to train for, instead of minutes; such a run is the same every time.
+        seed: of the agent and of all tasks and GANs.
+        members: GANs trained at once.
+        shards: worker processes that train them.
+        validate_every: iterations between validations; 0 for none.
+        validation_tasks: how many tasks of the validation split.
+        learner: the algorithm's own options; ``None`` for its defaults.
+    """
+
+    initial_weights: str | None = None
+    reward: str = "quality"
+    knobs: tuple[str, ...] | None = None
+    signals: str = "all"
+    trial_runs: int = 1
+    algorithm: str = "recurrent-ppo"
+    suite: str = "planar"
+    env: str | None = None
+    minutes: float | None = None
+    updates: int | None = None
+    seed: int = 0
+    members: int = 64
+    shards: int = 2
+    validate_every: int = 5
+    validation_tasks: int = 24
+    learner: Any = field(default=None)
+
+    def __post_init__(self) -> None:
+        kind = self.kind
+        if self.learner is None:
+            object.__setattr__(self, "learner", kind.Config())
+        if not isinstance(self.learner, kind.Config):
+            raise InvalidValueError(
+                f"learner is {self.learner!r}; the options of {self.algorithm} are a {kind.Config.__name__}"
+            )
+        super().__post_init__()
+        for name in ("members", "shards", "validation_tasks"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1")
+        self._require("validate_every", self.validate_every >= 0, "at least 0")
+        self._require("minutes", self.minutes is None or 0 < self.minutes < math.inf, "more than 0")
+        self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
+        self._require("trial_runs", self.trial_runs == 1 or kind.trial_memory, f"1 with {self.algorithm}")
+        self._require("actions", self.actions in ("discrete", kind.actions), f"{kind.actions} with {self.algorithm}")
+        self.weights()
+        for split in ("train", *(("val",) if self.validate_every else ())):
+            get_suite(self.tasks_of()).split(split)
+
+    @property
+    def kind(self) -> type[Learner]:
+        """The class of its learner."""
+        return find_learner(self.algorithm)
+
+    def _require(self, name: str, holds: bool, range_: str) -> None:
+        if not holds:
+            raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {range_}")
+
+    def settled(self) -> Self:
+        """With the algorithm's own defaults in the place of those that were left as they are."""
+        ordinary = {each.name: each.default for each in fields(self)}
+        own = {"actions": self.kind.actions, **self.kind.defaults}
+        return replace(self, **{name: own[name] for name in own if getattr(self, name) == ordinary[name]})
+
+    def environment(self) -> tuple[str, dict[str, Any]]:
+        """The id of the environment, and the keywords that it is made with besides the options."""
+        from metagan_rl.envs.registration import environment_of, find_environment
+
+        return environment_of(self.suite) if self.env is None else find_environment(self.env)
+
+    def tasks_of(self) -> str:
+        """The suite whose tasks are trained on.
+
+        Raises:
+            UnknownNameError: there is no such environment.
+            InvalidValueError: the environment is not one of GAN training.
+        """
+        if self.env is None:
+            return self.suite
+        import gymnasium as gym
+
+        name, keywords = self.environment()
+        suite = {**gym.spec(name).kwargs, **keywords}.get("suite")
+        if suite is None:
+            raise InvalidValueError(f"env is {self.env!r}, which trains no GANs; metagan-rl list environments")
+        return str(suite)
+
+    def env_keywords(self) -> dict[str, Any]:
+        """Keywords of the environment: all options, and a trial's memory where the learner sees one."""
+        options = EnvOptions.of(self).keywords()
+        return {**options, "trial_runs": self.trial_runs if self.kind.trial_memory else None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Self:
+        """The configuration that :meth:`to_dict` gave.
+
+        Raises:
+            UnknownNameError, InvalidValueError: a value is of nothing there is, or out of range.
+        """
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        learner = find_learner(values.get("algorithm", "recurrent-ppo")).Config(**(values.pop("learner", None) or {}))
+        return cls.named(**values, learner=learner)
+
+    @classmethod
+    def named(cls, **given: Any) -> Self:
+        """From keywords, those of the learner among them; of a misspelt one the nearest names are told."""
+        own = {each.name for each in fields(cls)}
+        if "learner" in given or given.keys() <= own:
+            return super().named(**given)
+        config = find_learner(given.get("algorithm", "recurrent-ppo")).Config
+        known = {each.name for each in fields(config)}
+        for name in given.keys() - own - known:
+            raise UnknownNameError("option of training", name, [*own, *known])
+        learner = config(**{name: given[name] for name in given.keys() & known})
+        return cls(**{name: given[name] for name in given.keys() & own}, learner=learner)

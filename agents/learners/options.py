@@ -1,0 +1,42 @@
+"""Checks of learners' options, so that each says its ranges in one line."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from metagan_rl.errors import InvalidValueError
+
+
+def require(
+    options: Any,
+    *,
+    whole: Sequence[str] = (),
+    positive: Sequence[str] = (),
+    not_negative: Sequence[str] = (),
+    shares: Sequence[str] = (),
+    rates: Sequence[str] = (),
+) -> None:
+    """Checks fields of an options object.
+
+    Args:
+        options: the object.
+        whole: fields that are whole numbers of at least 1.
+        positive: finite, more than 0.
+        not_negative: finite, at least 0.
+        shares: in [0, 1].
+        rates: learning rates, between 0 and 1.
+
+    Raises:
+        InvalidValueError: one is out of range.
+    """
+    tests = (
+        (whole, lambda value: isinstance(value, int) and value >= 1, "at least 1"),
+        (positive, lambda value: 0 < value < math.inf, "more than 0"),
+        (not_negative, lambda value: 0 <= value < math.inf, "at least 0"),
+        (shares, lambda value: 0 <= value <= 1, "between 0 and 1"),
+        (rates, lambda value: 0 < value < 1, "between 0 and 1"),
+    )
+    for names, holds, range_ in tests:
+        for name in names:
+            if not holds(getattr(options, name)):
+                raise InvalidValueError(f"{name} is {getattr(options, name)!r}; it must be {range_}")

@@ -1,0 +1,149 @@
+"""Policies: a trained scheduler, run with torch alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.trial import TrialMemory
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import Knob
+from metagan_rl.loop.scheduler import Scheduler, Situation
+from metagan_rl.loop.signals import Signal, as_matrix
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """All that is needed to run a policy besides its weights; its file keeps it, with the meaning of every number.
+
+    Attributes:
+        knobs: that the policy sets, with their levels.
+        signals: that it sees, in order.
+        trial_memory: it also sees its previous action, the previous reward and a run-boundary flag (RL²).
+        hidden: units of the LSTM; 0 for a policy without memory.
+        layers: units of each hidden layer after it.
+        actions: ``"discrete"`` levels or ``"moves"``.
+        greedy: the network tells values and the best is taken; otherwise logits, by which actions are drawn.
+
+    Raises:
+        InvalidValueError: a value is out of range.
+    """
+
+    knobs: tuple[Knob, ...]
+    signals: tuple[Signal, ...]
+    trial_memory: bool
+    hidden: int
+    layers: tuple[int, ...]
+    actions: str = "discrete"
+    greedy: bool = False
+
+    def __post_init__(self) -> None:
+        sizes = (self.hidden, *self.layers)
+        if not all(
+            type(size) is int and size >= least for size, least in zip(sizes, [0] + len(sizes) * [1], strict=False)
+        ):
+            raise InvalidValueError(f"hidden is {self.hidden!r} and layers {self.layers!r}; they must be whole numbers")
+        if self.actions not in ("discrete", "moves"):
+            raise InvalidValueError(f"actions are {self.actions!r}; those of a policy are 'discrete' or 'moves'")
+        if type(self.trial_memory) is not bool or type(self.greedy) is not bool:
+            raise InvalidValueError(f"trial_memory is {self.trial_memory!r}, greedy {self.greedy!r}; say true or false")
+
+    def codec(self) -> ActionCodec:
+        """What its actions mean."""
+        return ActionCodec(self.knobs, self.actions)
+
+
+class PolicyNetwork(nn.Module):
+    """Signals to one number for each choice: an optional LSTM, tanh layers, and a linear layer beside them.
+
+    Args:
+        inputs: size of the observation.
+        config: of the policy.
+        choices: how many there are of each thing to choose: levels of each knob, or moves.
+    """
+
+    def __init__(self, inputs: int, config: PolicyConfig, choices: list[int]) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(inputs, config.hidden) if config.hidden else None
+        sizes = [config.hidden or inputs, *config.layers]
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.head = nn.Linear(sizes[-1], sum(choices))
+        self.direct = nn.Linear(inputs, sum(choices), bias=False)
+
+    def forward(self, observation: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Logits or values ``[B, choices]`` and the new memory, from observations ``[B, O]``."""
+        values = observation
+        if self.lstm is not None:
+            output, state = self.lstm(values[None], state)
+            values = output[0]
+        for layer in self.layers:
+            values = torch.tanh(layer(values))
+        return self.head(values) + self.direct(observation), state
+
+
+class PolicyScheduler(Scheduler):
+    """A trained policy as a scheduler; its memory is kept within a run.
+
+    Actions are drawn from the policy's distribution, by a generator of its own: a policy trained to change controls now
+    and then says so by the probability of a change, and the likeliest level alone would never change anything. A greedy
+    policy takes the action of the highest value, the first where several have it.
+
+    Args:
+        config: of the policy.
+        weights: of its :class:`PolicyNetwork`.
+        metadata: where it comes from; kept with the file.
+    """
+
+    source = "learned over many GAN training runs, by metagan-rl train"
+
+    def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        self.config, self.metadata = config, dict(metadata)
+        self.cost = int(self.metadata.get("gan_updates", 0))
+        self.needs = tuple(signal.name for signal in config.signals)
+        self.codec = config.codec()
+        inputs = len(config.signals) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
+        with torch.device("meta"):  # no memory for weights that may not fit, whatever size a damaged file claims
+            self.network = PolicyNetwork(inputs, config, self.codec.choices)
+        self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
+        self.network.requires_grad_(False).eval()
+        self.begin([0])
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Forgets everything, and starts the random streams anew."""
+        self._state: Any = None
+        self._memory = TrialMemory(len(seeds), self.codec, 1) if self.config.trial_memory else None
+        self._actions: np.ndarray | None = None
+        self._rngs = [np.random.default_rng(seed) for seed in seeds]
+
+    def propose(self, situation: Situation) -> Controls:
+        """Controls drawn from the policy's distribution, or those of the highest value."""
+        observation = as_matrix(situation.signals, self.config.signals, len(situation))
+        if self._memory is not None:
+            if self._actions is not None:
+                self._memory.note(self._actions, situation.reward, np.zeros(len(situation), dtype=bool))
+            observation = np.concatenate([observation, self._memory.observation()], axis=1)
+        with torch.no_grad():
+            outputs, self._state = self.network(torch.from_numpy(observation), self._state)
+        parts = outputs.split(self.codec.choices, dim=1)
+        chosen = _best(parts) if self.config.greedy else _drawn(parts, self._rngs)
+        self._actions = chosen[:, 0] if self.codec.kind == "moves" else chosen
+        return self.codec.decode(self._actions, situation.base, situation.controls)
+
+
+def _best(parts: Sequence[Tensor]) -> np.ndarray:
+    """The place of the highest value in each part ``[B, choices]``, the first of equals, ``[B, parts]``."""
+    return np.stack([part.numpy().argmax(axis=1) for part in parts], axis=1)
+
+
+def _drawn(parts: Sequence[Tensor], rngs: Sequence[np.random.Generator]) -> np.ndarray:
+    """A place drawn by each part's logits ``[B, choices]``, by each run's generator, ``[B, parts]``."""
+    drawn = np.array([rng.uniform(size=len(parts)) for rng in rngs])
+    below = [part.double().softmax(dim=1).cumsum(dim=1).numpy() for part in parts]
+    columns = [(part < drawn[:, [place]]).sum(axis=1) for place, part in enumerate(below)]
+    return np.minimum(np.stack(columns, axis=1), np.array([part.shape[1] for part in parts]) - 1)

@@ -1,0 +1,124 @@
+"""Policy files: safetensors weights with JSON metadata, and the meaning of all that the policy sees and sets.
+
+A file tells its knobs with their levels and scales, and its signals with ranges and the versions of their formulas. So
+it means the same whatever is registered later; a file that means something else than this package would take it for is
+refused, and the difference is named.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
+from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.files import write_whole
+from metagan_rl.loop.knobs import KNOBS, Knob
+from metagan_rl.loop.signals import Signal, choose_signals
+
+FORMAT = "metagan-rl policy"
+VERSION = 3
+
+
+def describe(config: PolicyConfig) -> dict[str, Any]:
+    """A policy's configuration as JSON has it."""
+    return {
+        "knobs": [knob.to_dict() for knob in config.knobs],
+        "signals": [
+            {"name": each.name, "low": each.low, "high": each.high, "version": each.version} for each in config.signals
+        ],
+        "trial_memory": config.trial_memory,
+        "hidden": config.hidden,
+        "layers": list(config.layers),
+        "actions": config.actions,
+        "greedy": config.greedy,
+    }
+
+
+def config_from(record: Mapping[str, Any]) -> PolicyConfig:
+    """The configuration that :func:`describe` wrote.
+
+    Raises:
+        InvalidValueError: a knob or a signal means something else here.
+        UnknownNameError: one is not known here.
+        KeyError, TypeError, ValueError: the record is damaged.
+    """
+    knobs = tuple(_knob(each) for each in record["knobs"])
+    found = choose_signals([each["name"] for each in record["signals"]], knobs)
+    signals = tuple(_signal(signal, each) for signal, each in zip(found, record["signals"], strict=True))
+    rest = {name: record[name] for name in ("trial_memory", "hidden", "actions", "greedy")}
+    return PolicyConfig(knobs=knobs, signals=signals, layers=tuple(record["layers"]), **rest)
+
+
+def _knob(record: Mapping[str, Any]) -> Knob:
+    knob = KNOBS[record["name"]].with_levels(tuple(record["levels"]))
+    _compare(f"knob {knob.name}", dict(record), knob.to_dict())
+    return knob
+
+
+def _signal(signal: Signal, record: Mapping[str, Any]) -> Signal:
+    here = {"name": signal.name, "low": signal.low, "high": signal.high, "version": signal.version}
+    _compare(f"signal {signal.name}", dict(record), here)
+    return signal
+
+
+def _compare(what: str, there: dict[str, Any], here: dict[str, Any]) -> None:
+    for name in sorted(there.keys() | here.keys()):
+        if there.get(name) != here.get(name):
+            raise InvalidValueError(
+                f"{what} means something else in it: its {name} is {there.get(name)!r}, here it is {here.get(name)!r}"
+            )
+
+
+def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
+    """Writes a policy file whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import safetensors.torch  # here, as in load_policy, because schedulers that are no files need torch and NumPy alone
+
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "config": describe(scheduler.config),
+        "metadata": scheduler.metadata,
+    }
+    header = {"metagan_rl": json.dumps(record, sort_keys=True)}
+    write_whole(path, safetensors.torch.save(dict(scheduler.network.state_dict()), metadata=header))
+
+
+def load_policy(path: str | Path) -> PolicyScheduler:
+    """Reads a policy file; no code of the file is run.
+
+    Raises:
+        FileFormatError: the file is missing, truncated, of another kind, version or meaning, or does not fit together.
+    """
+    import safetensors
+
+    path = Path(path)
+    if not path.is_file():
+        from metagan_rl.agents.learners.shipped import shipped_policies
+
+        if path.name in shipped_policies():
+            raise FileFormatError(f"there is no policy file {path}, but a scheduler of that name: --schedulers {path}")
+        raise FileFormatError(f"there is no policy file {path}; metagan-rl train writes one, as policy.safetensors")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except (safetensors.SafetensorError, ValueError, TypeError, OSError, MemoryError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not a whole policy file ({error}); train or fetch it again") from None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise FileFormatError(f"{path} holds weights, but of no metagan-rl policy")
+    if header.get("version") != VERSION:
+        raise FileFormatError(f"{path} is a policy of format {header.get('version')}; this version reads {VERSION}")
+    try:
+        config = config_from(header["config"])
+        if not all(tensor.is_floating_point() and torch.isfinite(tensor).all() for tensor in weights.values()):
+            raise ValueError("weights are not finite numbers")
+        return PolicyScheduler(config, weights, header.get("metadata", {}))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        raise FileFormatError(f"{path} does not fit together ({error}); train or fetch it again") from None

@@ -1,0 +1,133 @@
+"""Learners of Stable-Baselines3 and sb3-contrib behind our own protocol: the one place that knows how these work inside."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.logger import Logger
+from torch import Tensor
+
+from metagan_rl.agents.learners.learner import Learner
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
+from metagan_rl.agents.learners.sb3.rollout_log import RolloutLog
+from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+from metagan_rl.tasks import get_suite
+
+if TYPE_CHECKING:
+    from metagan_rl.agents.learners.config import TrainConfig
+
+
+class SB3Learner(Learner):
+    """An algorithm of Stable-Baselines3, iteration by iteration; a subclass says which.
+
+    An iteration begins new episodes in all members, with seeds that depend on its number alone.
+
+    Args:
+        config: of the training run.
+    """
+
+    def __init__(self, config: "TrainConfig") -> None:
+        super().__init__(config)
+        first = get_suite(config.tasks_of()).split("train")[0]
+        self.steps = config.intervals(first) * config.trial_runs
+        """Intervals that each member trains for in an iteration."""
+        name, keywords = config.environment()
+        shards = min(config.shards, config.members)
+        options = {"split": "train", **keywords, **config.env_keywords()}
+        self.env: SB3VecEnv = make_sb3_vec_env(name, config.members, shards=shards, **options)
+        try:
+            torch.manual_seed(config.seed)
+            self.model: Any = self.build(self.env)
+            self.model.set_logger(Logger(None, []))  # what there is to log is in what iterate returns
+        except BaseException:
+            self.env.close()
+            raise
+
+    @abstractmethod
+    def build(self, env: SB3VecEnv) -> BaseAlgorithm:
+        """The model, fresh."""
+
+    @abstractmethod
+    def schedule(self, done: float) -> None:
+        """Sets what depends on how much of the run is done, from 0 to 1."""
+
+    @property
+    @abstractmethod
+    def network(self) -> dict[str, Any]:
+        """``hidden``, ``layers`` and ``greedy`` of its :class:`PolicyConfig`."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """Of its :class:`PolicyNetwork`, by name."""
+
+    @property
+    def updates_per_iteration(self) -> int:
+        """See :class:`Learner`."""
+        return self.steps * self.config.members * self.config.interval_updates
+
+    def iterate(self, number: int, done: float, on_interval: Callable[[], object]) -> dict[str, float]:
+        """Collects ``steps`` intervals from every member and learns; see :class:`Learner`."""
+        log = RolloutLog(on_interval)
+        self.schedule(done)
+        self.begin_iteration()
+        seed = int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0] // 2)
+        # Stable-Baselines3 draws from torch's global generator, from NumPy's, and from that of the space of actions.
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        self.model.action_space.seed(seed)
+        self.model.get_env().seed(seed)
+        self.model._last_obs = None  # makes learn() begin new episodes
+        steps = self.steps * self.config.members
+        self.model.learn(steps, callback=log, log_interval=10**9, reset_num_timesteps=False)
+        self.end_iteration()
+        told = self.model.logger.name_to_value
+        own = {name: float(value) for name, value in told.items() if name.startswith("train/")}
+        told.clear()
+        return {**log.summary(), **own}
+
+    def begin_iteration(self) -> None:
+        """What has to be forgotten before new episodes begin."""
+
+    def end_iteration(self) -> None:
+        """What has to be marked once they are over."""
+
+    def policy(self, metadata: Mapping[str, Any]) -> PolicyScheduler:
+        """See :class:`Learner`."""
+        described = PolicyConfig(
+            knobs=self.config.chosen_knobs(),
+            signals=self.config.which(),
+            trial_memory=self.trial_memory,
+            actions=self.actions,
+            **self.network,
+        )
+        return PolicyScheduler(described, self.weights(), metadata)
+
+    def state(self) -> dict[str, Any]:
+        """See :class:`Learner`."""
+        return {
+            "policy": self.model.policy.state_dict(),
+            "optimizer": self.model.policy.optimizer.state_dict(),
+            "timesteps": self.model.num_timesteps,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """See :class:`Learner`."""
+        self.model.policy.load_state_dict(state["policy"])
+        self.model.policy.optimizer.load_state_dict(state["optimizer"])
+        self.model.num_timesteps = state["timesteps"]
+
+    def close(self) -> None:
+        """Ends the environment and its workers."""
+        self.env.close()
+
+    def renamed(self, names: Mapping[str, str]) -> dict[str, Tensor]:
+        """Copies of the policy's weights whose names begin as given, under names that begin otherwise."""
+        return {
+            ours + key.removeprefix(theirs): value.detach().clone()
+            for key, value in self.model.policy.state_dict().items()
+            for theirs, ours in names.items()
+            if key.startswith(theirs)
+        }

@@ -1,0 +1,60 @@
+"""``recurrent-ppo``: sb3-contrib's RecurrentPPO, whose LSTM keeps its memory over a whole trial (RL²)."""
+
+from typing import Any
+
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from torch import Tensor
+
+from metagan_rl.agents.learners.learner import register_learner
+from metagan_rl.agents.learners.sb3.direct_layer import keep_controls
+from metagan_rl.agents.learners.sb3.fast_recurrent_ppo import FastRecurrentPPO
+from metagan_rl.agents.learners.sb3.policies import SchedulerPolicy
+from metagan_rl.agents.learners.sb3.ppo import PPOConfig, PPOLearner
+from metagan_rl.envs.sb3 import SB3VecEnv
+
+
+@register_learner("recurrent-ppo")
+class RecurrentPPOLearner(PPOLearner):
+    """PPO with an LSTM each for actor and critic, and a tanh layer after it."""
+
+    def build(self, env: SB3VecEnv) -> BaseAlgorithm:
+        """The model, which keeps the controls in force at first."""
+        own: PPOConfig = self.config.learner
+        model = FastRecurrentPPO(
+            SchedulerPolicy,
+            env,
+            policy_kwargs={
+                "lstm_hidden_size": own.hidden,
+                "net_arch": {"pi": [own.hidden], "vf": [own.hidden]},
+                "ortho_init": False,
+                "enable_critic_lstm": True,
+            },
+            **self.settings(),
+        )
+        keep_controls(model.policy, self.config.codec(), self.config.which(), own.stickiness)
+        return model
+
+    def begin_iteration(self) -> None:
+        """Empties the memories."""
+        self.model._last_lstm_states = _zeroed(self.model._last_lstm_states)
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """An LSTM and one layer after it."""
+        return {"hidden": self.config.learner.hidden, "layers": (self.config.learner.hidden,)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """The actor's."""
+        return self.renamed(
+            {
+                "lstm_actor.": "lstm.",
+                "mlp_extractor.policy_net.0.": "layers.0.",
+                "action_net.": "head.",
+                "direct.": "direct.",
+            }
+        )
+
+
+def _zeroed(states: Any) -> Any:
+    return type(states)(*(tuple(torch.zeros_like(part) for part in pair) for pair in states))

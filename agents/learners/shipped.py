@@ -1,0 +1,63 @@
+"""Policies that come with the package, as schedulers by name; ``agents/policies/README.md`` tells where they are from."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from metagan_rl.agents.learners.policy import PolicyScheduler
+from metagan_rl.agents.learners.policy_files import load_policy
+from metagan_rl.errors import UnknownNameError
+from metagan_rl.loop.scheduler import register_scheduler
+
+SHIPPED = Path(__file__).parent.parent / "policies"
+
+
+def shipped_policies() -> list[str]:
+    """Names of the policies that come with the package; :func:`shipped_policy` tells where they are."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def shipped_policy(name: str = "default") -> Path:
+    """The file of a policy that comes with the package.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if name not in shipped_policies():
+        raise UnknownNameError("policy", name, shipped_policies())
+    return SHIPPED / f"{name}.safetensors"
+
+
+def default_policy() -> PolicyScheduler:
+    """Recurrent PPO trained over 20 million GAN updates: the learned schedule that comes with the package."""
+    return load_policy(shipped_policy())
+
+
+def loop_policy() -> PolicyScheduler:
+    """Both learning rates, from what any loop tells: losses, D's outputs and how far weights go; no quality metric."""
+    return load_policy(shipped_policy(LOOP))
+
+
+LOOP = "loop"
+"""The shipped policy that is made for loops of others."""
+COMPARED = {
+    "recurrent-ppo": "Recurrent PPO (RL\N{SUPERSCRIPT TWO}) trained with no more updates than tuned-constant took.",
+    "ppo": "PPO without memory, trained as recurrent-ppo is.",
+    "dqn": "A value-based agent that moves one control by one level at a time, trained as recurrent-ppo is.",
+    "autoloss": "The step ratio alone, learned from AutoLoss's few signals as recurrent-ppo is.",
+    "fsco": "Recurrent PPO rewarded as FSCO is: only for losses of D and G that are equal.",
+}
+"""What policies that ship to be compared with are; the model card beside their files tells the sources."""
+
+
+def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
+    def make() -> PolicyScheduler:
+        return load_policy(shipped_policy(name))
+
+    make.__doc__ = what
+    return make
+
+
+register_scheduler("default", default_policy)
+register_scheduler(LOOP, loop_policy)
+for _name, _what in COMPARED.items():
+    register_scheduler(_name, _compared(_name, _what))

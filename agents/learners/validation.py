@@ -1,0 +1,48 @@
+"""How the agent does on validation tasks while it trains, next to the untuned base and to random controls."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from metagan_rl.agents.rules.clock import Constant, Random
+from metagan_rl.loop.drive import drive
+from metagan_rl.loop.runs import RunOptions
+from metagan_rl.loop.scheduler import Scheduler
+from metagan_rl.tasks import get_suite
+
+if TYPE_CHECKING:
+    from metagan_rl.agents.learners.config import TrainConfig
+
+FIRST_SEED = 1_000_000
+"""GAN seeds of validation runs, far from those of training."""
+
+
+class Validation:
+    """A fixed set of validation runs; references are measured once.
+
+    Args:
+        config: of the training run.
+    """
+
+    def __init__(self, config: "TrainConfig") -> None:
+        split = get_suite(config.tasks_of()).split("val")
+        step = max(1, len(split) // config.validation_tasks)
+        self._tasks = [split[i] for i in range(0, len(split), step)][: config.validation_tasks]
+        self._options = RunOptions.of(config).ready()
+        self._references: dict[str, float] = {}
+
+    def measure(self, scheduler: Scheduler) -> dict[str, float]:
+        """Geometric mean distance at the end, and mean return (log start / end), of the agent and the references."""
+        if not self._references:
+            for name, reference in (("constant", Constant()), ("random", Random())):
+                self._references.update(self._measure(reference, f"_{name}"))
+        return {**self._measure(scheduler, ""), **self._references}
+
+    def _measure(self, scheduler: Scheduler, suffix: str) -> dict[str, float]:
+        seeds = [FIRST_SEED + i for i in range(len(self._tasks))]
+        runs, trace = drive(scheduler, self._tasks, seeds, self._options)
+        gain = np.log(trace.distance[0] / runs.quality.distance)
+        return {
+            f"validation/distance{suffix}": float(np.exp(np.log(runs.quality.distance).mean())),
+            f"validation/return{suffix}": float(gain.mean()),
+        }

@@ -1,0 +1,135 @@
+"""Schedulers that look at nothing but the clock: constants, decays, random controls."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from metagan_rl.agents.rules.scaling import half_cosine, scaled
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import KNOBS
+from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
+
+
+@register_scheduler("constant")
+class Constant(Scheduler):
+    """The user's own base, all the way: what an unscheduled run does."""
+
+    source = "no schedule"
+
+    def propose(self, situation: Situation) -> Controls:
+        """The base."""
+        return situation.base
+
+
+class _Course(Scheduler):
+    """Both learning rates are the base times a common factor of the progress, at least 1/30."""
+
+    def factor(self, progress: np.ndarray) -> np.ndarray:
+        """Multiplier of the base rates at a progress in [0, 1)."""
+        raise NotImplementedError(f"{type(self).__name__} must define factor(progress)")
+
+    def propose(self, situation: Situation) -> Controls:
+        """The base with multiplied rates."""
+        factor = self.factor(situation.progress)
+        return scaled(situation.base, factor, factor)
+
+
+@register_scheduler("linear")
+class Linear(_Course):
+    """Linear decay to (nearly) zero."""
+
+    source = "SNGAN, Miyato et al. 2018, arXiv:1802.05957: linear decay of both rates"
+
+    def factor(self, progress: np.ndarray) -> np.ndarray:
+        """1 - progress."""
+        return 1 - progress
+
+
+@register_scheduler("cosine")
+class Cosine(_Course):
+    """Half a cosine, from the base to (nearly) zero."""
+
+    source = "Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts; R3GAN, arXiv:2501.05441"
+
+    def factor(self, progress: np.ndarray) -> np.ndarray:
+        """(1 + cos(pi progress)) / 2."""
+        return half_cosine(progress, 1, 0)
+
+
+@register_scheduler("step")
+class Step(_Course):
+    """Both rates divided by 10 at one half and by 100 (in effect 30) at three quarters of the budget."""
+
+    source = "ResNet, He et al. 2016, arXiv:1512.03385: by 10 at 32k and 48k of 64k iterations on CIFAR-10"
+
+    def factor(self, progress: np.ndarray) -> np.ndarray:
+        """1, 1/10, 1/100; the last is cut off at 1/30."""
+        return np.where(progress < 1 / 2, 1.0, np.where(progress < 3 / 4, 0.1, 0.01))
+
+
+@register_scheduler("warm-up")
+class WarmUp(_Course):
+    """Both rates rise linearly over the first 1/18 of the budget, then stay at the base.
+
+    Args:
+        share: of the budget that warms up, in (0, 1].
+    """
+
+    source = "Goyal et al. 2017, arXiv:1706.02677: linear over 5 of 90 epochs (in supervised training)"
+
+    def __init__(self, share: float = 5 / 90) -> None:
+        if not 0 < share <= 1:
+            raise InvalidValueError(f"share is {share!r}; it must lie above 0, and be 1 at most")
+        self.share = share
+
+    def factor(self, progress: np.ndarray) -> np.ndarray:
+        """min(1, progress / share); the first interval is trained at 1/30."""
+        return np.minimum(1.0, progress / self.share)
+
+
+@register_scheduler("ttur")
+class TwoTimeScale(Scheduler):
+    """D learns four times as fast as G."""
+
+    source = "TTUR, Heusel et al. 2017, arXiv:1706.08500; the factor of SAGAN, arXiv:1805.08318 (1e-4 and 4e-4)"
+
+    def propose(self, situation: Situation) -> Controls:
+        """The base with G's rate halved and D's doubled."""
+        return scaled(situation.base, 1 / 2, 2)
+
+
+@register_scheduler("random")
+class Random(Scheduler):
+    """Every control drawn anew in every interval: what an untrained agent does."""
+
+    source = "log-uniform rates, uniform ratio and loss, no penalty"
+    turned = ("generator_lr_factor", "discriminator_lr_factor", "ratio", "loss")
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Starts the random streams anew."""
+        self._rngs = [np.random.default_rng(seed) for seed in seeds]
+
+    def propose(self, situation: Situation) -> Controls:
+        """Random controls."""
+        drawn = np.array([rng.uniform(size=len(self.turned)) for rng in self._rngs])
+        turned = {name: KNOBS[name].from_unit(2 * drawn[:, place] - 1) for place, name in enumerate(self.turned)}
+        return situation.base.replace(**turned, penalty_weight=np.zeros(len(situation)))
+
+
+@register_scheduler("random-constant")
+class RandomConstant(Random):
+    """One random setting for each run, kept all the way: a user's first blind trial."""
+
+    source = "random search with a single trial, Bergstra and Bengio 2012"
+
+    def begin(self, seeds: Sequence[int]) -> None:
+        """Forgets the settings."""
+        super().begin(seeds)
+        self._kept: Controls | None = None
+
+    def propose(self, situation: Situation) -> Controls:
+        """The setting drawn at the first interval."""
+        if self._kept is None:
+            self._kept = super().propose(situation)
+        return self._kept

@@ -1,0 +1,190 @@
+"""Schedules found by search on training tasks: what a careful user gets who tunes once and uses it everywhere."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.files import write_whole
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT
+from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
+from metagan_rl.losses import LOSSES
+from metagan_rl.populations.settings import RATIOS
+
+FOLDER = Path(__file__).with_name("schedules")
+KIND = "metagan-rl schedule"
+SWITCHED = ("ratio", "loss", "penalty_weight")
+"""Fields that a schedule may switch once."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule in absolute learning rates, the same for every task.
+
+    Attributes:
+        generator_lr, discriminator_lr: at the start and at the end.
+        hold: share of the budget before the rates begin to change, in [0, 1); from there on they change exponentially.
+        ratio, loss: names.
+        penalty_weight: of the loss's penalty.
+        switch: share of the budget in [0, 1) after which the later values hold; ``None`` to keep the first throughout.
+        later_ratio, later_loss, later_penalty_weight: from the switch on; ``None`` for what stays as it was.
+    """
+
+    generator_lr: tuple[float, float]
+    discriminator_lr: tuple[float, float]
+    hold: float
+    ratio: str
+    loss: str
+    penalty_weight: float
+    switch: float | None = None
+    later_ratio: str | None = None
+    later_loss: str | None = None
+    later_penalty_weight: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("generator_lr", "discriminator_lr"):
+            if len(getattr(self, name)) != 2 or not all(0 < rate < 100 for rate in getattr(self, name)):
+                raise InvalidValueError(f"{name} is {getattr(self, name)}; both rates must lie between 0 and 100")
+        if not 0 <= self.hold < 1:
+            raise InvalidValueError(f"hold is {self.hold}; it must lie in [0, 1)")
+        for name in ("penalty_weight", "later_penalty_weight"):
+            weight = getattr(self, name)
+            if weight is not None and not 0 <= weight <= MAX_PENALTY_WEIGHT:
+                raise InvalidValueError(f"{name} is {weight}; it must lie between 0 and {MAX_PENALTY_WEIGHT:g}")
+        if self.switch is not None and not 0 <= self.switch < 1:
+            raise InvalidValueError(f"switch is {self.switch}; it must lie in [0, 1), or be None")
+        later = [name for name in SWITCHED if getattr(self, f"later_{name}") is not None]
+        if self.switch is None and later:
+            raise InvalidValueError(f"later_{later[0]} is given, but switch is None; say when to switch")
+        RATIOS.index(self.ratio)
+        LOSSES.index(self.loss)
+        if self.later_ratio is not None:
+            RATIOS.index(self.later_ratio)
+        if self.later_loss is not None:
+            LOSSES.index(self.later_loss)
+
+    def later(self) -> "Schedule":
+        """What holds from the switch on."""
+        changed = {name: getattr(self, f"later_{name}") for name in SWITCHED}
+        return replace(self, **{name: value for name, value in changed.items() if value is not None})
+
+
+class Tuned(Scheduler):
+    """Follows one :class:`Schedule` in every run, whatever the run's own base.
+
+    Unlike a policy it is told each task's absolute base rates, to set its own; controls reach 30 times above and below
+    the base, which binds only where the base is off by more.
+
+    Args:
+        schedule: to follow.
+        metadata: where it comes from; kept with the file.
+    """
+
+    source = "hyper-parameter search on the training split"
+
+    def __init__(self, schedule: Schedule, metadata: Mapping[str, Any] | None = None) -> None:
+        self.schedule, self.metadata = schedule, dict(metadata or {})
+        self.cost = int(self.metadata.get("gan_updates", 0))
+
+    def propose(self, situation: Situation) -> Controls:
+        """The schedule's controls.
+
+        Raises:
+            InvalidValueError: the situation does not tell the base rates.
+        """
+        return _controls([self.schedule] * len(situation), situation)
+
+
+class Candidates(Scheduler):
+    """Another schedule in each run: how a search tries many at once.
+
+    Args:
+        schedules: one for each run.
+    """
+
+    source = "hyper-parameter search"
+
+    def __init__(self, schedules: Sequence[Schedule]) -> None:
+        self.schedules = list(schedules)
+
+    def propose(self, situation: Situation) -> Controls:
+        """Each run's own controls."""
+        return _controls(self.schedules, situation)
+
+
+def _controls(schedules: Sequence[Schedule], situation: Situation) -> Controls:
+    if situation.rates is None:
+        raise InvalidValueError("a tuned schedule needs the absolute base rates, and the situation does not tell them")
+    hold = np.array([schedule.hold for schedule in schedules])
+    along = np.clip((situation.progress - hold) / (1 - hold), 0, 1)
+    factors = []
+    for column, name in enumerate(("generator_lr", "discriminator_lr")):
+        start, end = np.array([getattr(schedule, name) for schedule in schedules]).T
+        rate = start * (end / start) ** along
+        factors.append(np.clip(rate / situation.rates[:, column], 1 / LR_FACTOR, LR_FACTOR))
+    switch = np.array([np.inf if schedule.switch is None else schedule.switch for schedule in schedules])
+    first, later = _switched(schedules), _switched([schedule.later() for schedule in schedules])
+    values = {name: np.where(situation.progress < switch, first[name], later[name]) for name in SWITCHED}
+    return situation.base.replace(generator_lr_factor=factors[0], discriminator_lr_factor=factors[1], **values)
+
+
+def _switched(schedules: Sequence[Schedule]) -> dict[str, np.ndarray]:
+    return {name: np.array([KNOBS[name].value(getattr(each, name)) for each in schedules]) for name in SWITCHED}
+
+
+def save_schedule(path: str | Path, scheduler: Tuned) -> None:
+    """Writes a schedule as JSON.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    record = {"kind": KIND, "schedule": asdict(scheduler.schedule), "metadata": scheduler.metadata}
+    write_whole(path, json.dumps(record, indent=2) + "\n")
+
+
+def schedule_from(record: Mapping[str, Any]) -> Schedule:
+    """A schedule from what ``dataclasses.asdict`` and JSON made of it.
+
+    Raises:
+        TypeError: a field is missing, or is none of a schedule.
+        InvalidValueError: a value is out of range.
+    """
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
+    return Schedule(**values)
+
+
+def load_schedule(path: str | Path) -> Tuned:
+    """Reads a schedule.
+
+    Raises:
+        FileFormatError: the file is missing, damaged or of another kind, or its values are out of range.
+    """
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["kind"] != KIND:
+            raise ValueError(f"it is of kind {record['kind']!r}")
+        return Tuned(schedule_from(record["schedule"]), record.get("metadata", {}))
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not a schedule ({error})") from None
+
+
+def tuned_constant() -> Tuned:
+    """The best constant setting that was found on training tasks and chosen on validation tasks."""
+    return load_schedule(FOLDER / "tuned-constant.json")
+
+
+def tuned_decay() -> Tuned:
+    """The best schedule with decaying rates, found in the same way by a search that began at the tuned constant."""
+    return load_schedule(FOLDER / "tuned-decay.json")
+
+
+register_scheduler("tuned-constant", tuned_constant)
+register_scheduler("tuned-decay", tuned_decay)

@@ -1,0 +1,99 @@
+"""What users add to the package: their files and modules, imported by name, in worker processes too.
+
+Three ways lead here: ``metagan-rl ... --import FILE_OR_MODULE``, :func:`load_extension`, and packages that are installed
+with an entry point of the group ``metagan_rl``. Importing is all that is done: an extension registers what it adds.
+"""
+
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+from metagan_rl.errors import ExtensionError
+
+VARIABLE = "METAGAN_RL_IMPORT"
+"""The environment variable by which worker processes know what to import."""
+GROUP = "metagan_rl"
+"""The group of entry points that packages add themselves by."""
+_loaded: dict[str, ModuleType] = {}
+_entry_points_loaded = False
+
+
+def load_extension(what: str | os.PathLike[str]) -> ModuleType:
+    """Imports a user's file (``things.py``) or module (``my_package.things``), once; workers do the same.
+
+    Raises:
+        ExtensionError: there is nothing of that name, or its own code raised; the message holds the user's traceback.
+    """
+    name = os.fspath(what)
+    path = Path(name)
+    is_file = path.suffix == ".py" or path.is_file()
+    key = str(path.resolve()) if is_file else name
+    if key not in _loaded:
+        _loaded[key] = _run_file(Path(key), name) if is_file else _import(name)
+        told = [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
+        os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*told, key]))
+    return _loaded[key]
+
+
+def load_extensions_again() -> None:
+    """Imports in a worker process what was imported in the process that started it."""
+    for name in os.environ.get(VARIABLE, "").split(os.pathsep):
+        if name:
+            load_extension(name)
+
+
+def load_entry_points() -> None:
+    """Imports the installed packages that extend this one, once; one that fails is an error that names it."""
+    global _entry_points_loaded
+    if _entry_points_loaded:
+        return
+    _entry_points_loaded = True  # first, because an extension looks names up itself
+    for entry in entry_points(group=GROUP):
+        try:
+            entry.load()
+        except Exception as error:  # whatever a package of somebody's raises
+            raise ExtensionError(f"the extension {entry.name!r} ({entry.value}) failed:\n{_theirs(error)}") from None
+
+
+def _import(name: str) -> ModuleType:
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as python -m does
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name.split(".")[0] and error.name != name:
+            raise ExtensionError(f"importing {name} failed:\n{_theirs(error)}") from None
+        raise ExtensionError(f"there is no module {name!r} to import; give a file (things.py) or a module") from None
+    except Exception as error:  # whatever a user's code raises
+        raise ExtensionError(f"importing {name} failed:\n{_theirs(error)}") from None
+
+
+def _run_file(path: Path, given: str) -> ModuleType:
+    if not path.is_file():
+        raise ExtensionError(f"there is no file {given} to import; give a file (things.py) or a module")
+    name = f"metagan_rl_import_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ExtensionError(f"{given} is no Python file; give one that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # so that what it defines can be pickled
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's code raises
+        del sys.modules[name]
+        raise ExtensionError(f"importing {given} failed:\n{_theirs(error)}") from None
+    return module
+
+
+def _theirs(error: Exception) -> str:
+    """The traceback from the first frame that is neither ours nor of the import system."""
+    trace = error.__traceback__
+    ours = (str(Path(__file__)), "<frozen importlib", importlib.__file__ or "")
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(ours):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()

@@ -1,0 +1,39 @@
+"""The main loop: a scheduler sets the controls of some GAN runs, they train for an interval, and it sees what came of it.
+
+Read in this order: ``knobs`` (what can be set), ``controls`` (what is set now), ``runs`` (train and evaluate for an
+interval), ``ledger`` (what is known of a run: ``signals``, stability, ``reward``), ``scheduler`` (whoever decides), and
+``drive``, the loop itself in forty lines.
+"""
+
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.drive import Trace, drive
+from metagan_rl.loop.knobs import KNOBS, Knob, choose_knobs, register_knob
+from metagan_rl.loop.ledger import Ledger, Outcome
+from metagan_rl.loop.reward import REWARDS, Reward
+from metagan_rl.loop.runs import RunOptions, Runs
+from metagan_rl.loop.scheduler import SCHEDULERS, Scheduler, Situation, register_scheduler
+from metagan_rl.loop.signals import SIGNALS, Signal, choose_signals, register_signal
+
+__all__ = [
+    "KNOBS",
+    "REWARDS",
+    "SCHEDULERS",
+    "SIGNALS",
+    "Controls",
+    "Knob",
+    "Ledger",
+    "Outcome",
+    "Reward",
+    "RunOptions",
+    "Runs",
+    "Scheduler",
+    "Signal",
+    "Situation",
+    "Trace",
+    "choose_knobs",
+    "choose_signals",
+    "drive",
+    "register_knob",
+    "register_scheduler",
+    "register_signal",
+]

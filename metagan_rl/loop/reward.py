@@ -1,0 +1,100 @@
+"""The reward: sample quality gained in an interval, less what was unstable about it; and FSCO's, to compare it with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.metrics import STABILITY_TERMS, WORST_DISTANCE
+from metagan_rl.registry import Registry
+
+LARGEST_IMBALANCE = 10.0
+"""Losses further apart than this count as this far apart, and so do those of a GAN that diverged."""
+
+
+@dataclass(frozen=True)
+class Reward:
+    """Weights of the reward's terms; all 0 or more, and finite.
+
+    An interval that takes the quality distance from d to d' earns
+
+        quality * log(d / d') - saturation * s - vanishing * v - oscillation * o - mode_loss * m - balance * |L_G - L_D|
+
+    with the stability terms in [0, 1]. The first part telescopes: over a run it is log(start / end). A run that
+    diverges pays as if it ended at the worst distance with every stability term at 1, and the losses as far apart as
+    can be, for the rest of its budget, which is never better than carrying on.
+
+    The last term, 0 unless asked for, is FSCO's whole reward (arXiv:2504.15099): that the two losses be equal, with no
+    word on quality. They are the interval's means, without penalty, at most ``LARGEST_IMBALANCE`` apart.
+    """
+
+    quality: float = 1.0
+    saturation: float = 0.005
+    vanishing: float = 0.005
+    oscillation: float = 0.005
+    mode_loss: float = 0.005
+    balance: float = 0.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
+                raise InvalidValueError(f"reward weight {field.name} is {value!r}; it must be 0 or more, and finite")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The terms there are; ``balance`` only where it has a weight."""
+        return ("quality", *STABILITY_TERMS, *(["balance"] if self.balance else []))
+
+    def terms(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        stability: dict[str, np.ndarray],
+        diverged: np.ndarray,
+        intervals_left: np.ndarray,
+        imbalance: np.ndarray | float = 0.0,
+    ) -> dict[str, np.ndarray]:
+        """The weighted terms ``[B]``, whose sum is the reward.
+
+        Args:
+            before: quality distance at the beginning of the interval, ``[B]``.
+            after: quality distance at its end, ``[B]``.
+            stability: the stability terms of the interval, ``[B]`` each.
+            diverged: bool ``[B]``, members that blew up in this interval.
+            intervals_left: intervals of the budget, this one included, ``[B]``.
+            imbalance: L_G - L_D, ``[B]``.
+        """
+        end = np.where(diverged, WORST_DISTANCE, after)
+        terms = {"quality": self.quality * np.log(before / end)}
+        for name in STABILITY_TERMS:
+            terms[name] = -getattr(self, name) * np.where(diverged, intervals_left, stability[name])
+        if self.balance:
+            apart = np.minimum(np.nan_to_num(np.abs(imbalance), nan=LARGEST_IMBALANCE), LARGEST_IMBALANCE)
+            terms["balance"] = -self.balance * np.where(diverged, LARGEST_IMBALANCE * intervals_left, apart)
+        return terms
+
+
+def find_reward(reward: "Reward | Mapping[str, float] | str | None") -> Reward:
+    """The reward that is meant: one by name, by its weights, or as it is; ``None`` for the usual.
+
+    Raises:
+        UnknownNameError: there is no such reward or term.
+        InvalidValueError: a weight is out of range.
+    """
+    if reward is None or isinstance(reward, Reward):
+        return reward or Reward()
+    if isinstance(reward, str):
+        return REWARDS[reward]
+    known = [field.name for field in fields(Reward)]
+    for name in reward:
+        if name not in known:
+            raise UnknownNameError("reward term", name, known)
+    return Reward(**reward)
+
+
+REWARDS: Registry[Reward] = Registry("reward")
+"""Rewards by name: our own, and FSCO's, whose weight brings returns to the size of ours and changes no preference."""
+REWARDS.register("quality", Reward())
+REWARDS.register("balance", Reward(0.0, 0.0, 0.0, 0.0, 0.0, balance=0.02))

@@ -1,0 +1,182 @@
+"""B GAN runs, stepped interval by interval: train, evaluate, and tell the ledger.
+
+Environments put spaces and episodes around it; the benchmark drives it directly (:mod:`.drive`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.evaluation import Evaluation, evaluate, floor
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.ledger import Ledger, Outcome
+from metagan_rl.loop.reward import Reward, find_reward
+from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
+from metagan_rl.populations import CYCLE, MixedPopulation
+from metagan_rl.populations.options import PopulationOptions
+from metagan_rl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class RunOptions(PopulationOptions):
+    """All that a run depends on besides task, seed and scheduler; environments, training and benchmark pass it whole.
+
+    Attributes:
+        device, noise, initial_weights: as in :class:`PopulationOptions`.
+        interval_updates: updates in an interval, a multiple of 12.
+        horizon: intervals in a run; by default each task's budget decides.
+        reward: a :class:`Reward`, its weights by name, or the name of one of ``REWARDS``.
+
+    Raises:
+        InvalidValueError: a value is out of range.
+        UnknownNameError: a name is of nothing there is.
+    """
+
+    interval_updates: int = 48
+    horizon: int | None = None
+    reward: Reward | Mapping[str, float] | str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fits = isinstance(self.interval_updates, int) and self.interval_updates >= CYCLE
+        if not fits or self.interval_updates % CYCLE:
+            raise InvalidValueError(f"interval_updates is {self.interval_updates!r}; it must be a multiple of {CYCLE}")
+        if self.horizon is not None and not (isinstance(self.horizon, int) and self.horizon >= 1):
+            raise InvalidValueError(f"horizon is {self.horizon!r}; it must be at least 1 interval")
+        find_reward(self.reward)
+
+    def intervals(self, task: Task) -> int:
+        """Intervals of a run on a task."""
+        return self.horizon or max(1, task.budget // self.interval_updates)
+
+    def ready(self) -> Self:
+        """The same with files read, so that many runs need not read them again."""
+        return replace(self, initial_weights=self.weights(), reward=find_reward(self.reward))
+
+
+class Runs:
+    """B GAN runs side by side.
+
+    They train just as well within ``torch.no_grad`` or ``torch.inference_mode``, as agents switch gradients off while
+    they collect experience; ``inference_mode(False)`` undoes both.
+
+    Args:
+        tasks: one for each run.
+        seeds: one for each run, fixing its starting weights, noise and data order.
+        options: all else; or as keywords.
+
+    Raises:
+        InvalidValueError: an option is out of range, or the initial weights do not fit a task.
+        FileFormatError: the file of initial weights is damaged.
+    """
+
+    @torch.inference_mode(False)
+    def __init__(
+        self, tasks: Sequence[Task], seeds: Sequence[int], options: RunOptions | None = None, **given: Any
+    ) -> None:
+        self.options = (options or RunOptions.named(**given)).ready()
+        self.population = MixedPopulation(tasks, seeds, self.options)
+        count = len(tasks)
+        controls = self.base_controls()
+        self.ledger = Ledger(controls, np.ones(count), find_reward(self.options.reward))
+        self._begin(np.arange(count))
+
+    def __len__(self) -> int:
+        return len(self.population)
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The task of each run."""
+        return self.population.tasks
+
+    @property
+    def controls(self) -> Controls:
+        """Of the last interval; of the base, before the first."""
+        return self.ledger.controls
+
+    @property
+    def quality(self) -> Evaluation:
+        """Now, of each run."""
+        return self.ledger.quality
+
+    @property
+    def updates(self) -> np.ndarray:
+        """Updates done by each run, int64 ``[B]``."""
+        return self.ledger.updates.astype(np.int64)
+
+    @property
+    def done_intervals(self) -> np.ndarray:
+        """Intervals done by each run, int64 ``[B]``."""
+        return self.updates // self.options.interval_updates
+
+    @property
+    def horizons(self) -> np.ndarray:
+        """Intervals of each run in all, int64 ``[B]``."""
+        return self.ledger.budget.astype(np.int64) // self.options.interval_updates
+
+    def base_controls(self) -> Controls:
+        """What each run would use unscheduled."""
+        return Controls.base([task.base for task in self.tasks])
+
+    def base_rates(self) -> np.ndarray:
+        """Absolute base learning rates of G and D, ``[B, 2]``."""
+        return np.array([[task.base.generator_lr, task.base.discriminator_lr] for task in self.tasks])
+
+    @torch.inference_mode(False)
+    def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
+        """Begins new runs in some places."""
+        self.population.restart(members, tasks, seeds)
+        self._begin(np.asarray(members, dtype=np.int64))
+
+    def copy(self, sources: Sequence[int] | np.ndarray) -> None:
+        """Each run goes on from where its source is, with its weights, its moments and all its history.
+
+        It keeps its own seed: what it draws from now on is not what its source draws.
+
+        Args:
+            sources: a run for each of the B runs, ``[B]``, of the same task; its own number for one that stays.
+
+        Raises:
+            InvalidValueError: a source trains another task.
+        """
+        sources = np.asarray(sources)
+        for run, source in enumerate(sources):
+            if self.tasks[source] != self.tasks[run]:
+                raise InvalidValueError(f"run {run} cannot go on from run {source}, which trains another task")
+        self.population.copy(sources)
+        self.ledger.take(sources)
+
+    def keep(self, members: Sequence[int] | np.ndarray) -> None:
+        """Drops all runs but these, which are distinct, and puts them into this order."""
+        self.population.keep(members)
+        self.ledger.take(np.asarray(members))
+
+    @torch.inference_mode(False)
+    def advance(self, controls: Controls) -> Outcome:
+        """Trains every run for one interval under the given controls."""
+        settings = controls.settings([task.base for task in self.tasks])
+        measured = self.population.train(settings, self.options.interval_updates)
+        quality = evaluate(self.population, range(len(self)))
+        return self.ledger.record(measured, controls, self.options.interval_updates, quality)
+
+    def signals(self) -> dict[str, np.ndarray]:
+        """All signals of all runs by name, ``[B]`` each, before clipping."""
+        return self.ledger.signals()
+
+    def observe(self, which: str | Sequence[Signal] = "all") -> np.ndarray:
+        """Signals as an array, float32 ``[B, S]`` within their ranges."""
+        return as_matrix(self.signals(), choose_signals(which) if isinstance(which, str) else which, len(self))
+
+    def _begin(self, members: np.ndarray) -> None:
+        tasks = [self.tasks[member] for member in members]
+        self.ledger.begin(
+            members,
+            Controls.base([task.base for task in tasks]),
+            np.array([self.options.intervals(task) * self.options.interval_updates for task in tasks]),
+            evaluate(self.population, members.tolist()),
+            np.array([floor(task) for task in tasks]),
+        )

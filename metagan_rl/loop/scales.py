@@ -1,0 +1,193 @@
+"""Scales: how the values of a knob that is a number spread between its lowest and its highest.
+
+All that depends on this is told by the scale: where a value lies in [-1, 1] for a continuous action and for a signal,
+which of some levels is nearest, and how a value is drawn at random.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+class Scale(ABC):
+    """One way to spread values; subclasses are frozen dataclasses."""
+
+    low: float
+    high: float
+
+    @abstractmethod
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """Numbers in [-1, 1] for values, ``[B]``."""
+
+    @abstractmethod
+    def from_unit(self, numbers: np.ndarray) -> np.ndarray:
+        """Values for numbers in [-1, 1], ``[B]``; the inverse of :meth:`to_unit`."""
+
+    @abstractmethod
+    def coordinate(self, values: np.ndarray) -> np.ndarray:
+        """Where values lie on an axis on which equal steps matter equally, ``[B]``."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Values at random, ``[count]``."""
+
+    def signal(self, values: np.ndarray) -> np.ndarray:
+        """What a scheduler sees of values, ``[B]``."""
+        return self.to_unit(values)
+
+    @property
+    def signal_range(self) -> tuple[float, str]:
+        """The least that :meth:`signal` can be (the most is 1), and its formula in words."""
+        return -1.0, "its place between lowest and highest, on its scale"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form, by which two scales are compared."""
+        values = asdict(self)  # type: ignore[call-overload]  # subclasses are dataclasses
+        return {"kind": type(self).__name__} | {
+            name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+        }
+
+
+@dataclass(frozen=True)
+class FactorScale(Scale):
+    """Factors from 1/limit to limit, equal ratios mattering equally."""
+
+    limit: float
+
+    @property
+    def low(self) -> float:  # type: ignore[override]
+        """The smallest factor."""
+        return 1 / self.limit
+
+    @property
+    def high(self) -> float:  # type: ignore[override]
+        """The largest factor."""
+        return self.limit
+
+    def spaced(self, count: int) -> tuple[float, ...]:
+        """So many factors from the smallest to the largest, at equal ratios."""
+        return tuple(float(factor) for factor in self.limit ** np.linspace(-1, 1, count))
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """log(factor) / log(limit)."""
+        return np.log(values) / np.log(self.limit)
+
+    def from_unit(self, numbers: np.ndarray) -> np.ndarray:
+        """Limit ** number."""
+        return self.limit**numbers
+
+    def coordinate(self, values: np.ndarray) -> np.ndarray:
+        """The logarithm."""
+        return np.log(values)
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Log-uniform."""
+        widest = float(np.log(self.limit))
+        return np.exp(rng.uniform(-widest, widest, count))
+
+    @property
+    def signal_range(self) -> tuple[float, str]:
+        """See :class:`Scale`."""
+        return -1.0, f"log(factor) / log {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class WeightScale(Scale):
+    """Weights that are 0 or spread over decades.
+
+    Attributes:
+        high: largest weight there may be; the lowest is 0.
+        decades: exponents of ten of the least and the largest weight that is sought, besides 0.
+        unit: weights well below this are as good as none.
+    """
+
+    high: float
+    decades: tuple[float, float]
+    unit: float
+    low: float = 0.0
+    none_below: float = -0.8
+    """Numbers below this stand for 0."""
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """-1 for 0, else the exponent between ``none_below`` and 1."""
+        exponent = np.log10(np.maximum(values, 1e-30))
+        return np.where(values <= 0, -1.0, np.interp(exponent, self.decades, (self.none_below, 1)))
+
+    def from_unit(self, numbers: np.ndarray) -> np.ndarray:
+        """0 below ``none_below``, then ten to the exponent."""
+        exponent = np.interp(numbers, (self.none_below, 1), self.decades)
+        return np.where(numbers < self.none_below, 0.0, 10.0**exponent)
+
+    def coordinate(self, values: np.ndarray) -> np.ndarray:
+        """The logarithm; 0 lies a decade below the least."""
+        return np.log(np.maximum(values, self.unit / 10))
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Log-uniform in one half of the cases, else 0."""
+        lightest, heaviest = np.log([10.0**exponent for exponent in self.decades])
+        return np.exp(rng.uniform(lightest, heaviest, count)) * rng.integers(2, size=count)
+
+    def signal(self, values: np.ndarray) -> np.ndarray:
+        """log(1 + weight / unit), 1 at the largest."""
+        return np.log1p(values / self.unit) / float(np.log1p(self.high / self.unit))
+
+    @property
+    def signal_range(self) -> tuple[float, str]:
+        """See :class:`Scale`."""
+        return 0.0, f"log(1 + {1 / self.unit:g} weight), 1 at weight {self.high:g}"
+
+
+@dataclass(frozen=True)
+class LinearScale(Scale):
+    """Values from low to high, equal differences mattering equally."""
+
+    low: float
+    high: float
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """-1 at the lowest, 1 at the highest."""
+        return 2 * (values - self.low) / (self.high - self.low) - 1
+
+    def from_unit(self, numbers: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`to_unit`."""
+        return self.low + (numbers + 1) / 2 * (self.high - self.low)
+
+    def coordinate(self, values: np.ndarray) -> np.ndarray:
+        """The value itself."""
+        return values
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Uniform."""
+        return rng.uniform(self.low, self.high, count)
+
+
+@dataclass(frozen=True)
+class DecayScale(Scale):
+    """Decay rates d, of which equal ratios of the memory 1 / (1 - d) matter equally.
+
+    Attributes:
+        low, high: in [0, 1).
+    """
+
+    low: float
+    high: float
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """-1 at the lowest, 1 at the highest, even steps of log(1 - d)."""
+        ends = np.log1p(-np.array([self.low, self.high]))
+        return 2 * (np.log1p(-values) - ends[0]) / (ends[1] - ends[0]) - 1
+
+    def from_unit(self, numbers: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`to_unit`."""
+        ends = np.log1p(-np.array([self.low, self.high]))
+        return -np.expm1(ends[0] + (numbers + 1) / 2 * (ends[1] - ends[0]))
+
+    def coordinate(self, values: np.ndarray) -> np.ndarray:
+        """log(1 - d)."""
+        return np.log1p(-values)
+
+    def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """Uniform on the scale."""
+        return self.from_unit(rng.uniform(-1, 1, count))

@@ -1,0 +1,338 @@
+"""Signals: what a scheduler may see. Unit-free numbers, each with a name, a range, a formula and the formula's version.
+
+None tells which data set is trained, nor any absolute learning rate or loss: a scheduler must find them where it never
+was. Each signal says what it needs: what any training loop has, or a quality metric besides.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from metagan_rl.errors import UnknownNameError
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import KNOBS, Knob, default_knobs
+from metagan_rl.losses import LOSSES
+from metagan_rl.populations.measurements import Measurements
+from metagan_rl.registry import Registry
+
+USUAL_BUDGET = 3072
+HUGE = 1e30
+"""Measurements are cut off here."""
+
+Need = Literal["clock", "controls", "outputs", "gradients", "quality"]
+"""What a loop must tell: nothing but its clock; nothing but its controls; D's outputs, losses and how far weights go;
+norms of gradients; a quality metric."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What signals are made of: all that is known of B runs, ``[B]`` each, NaN where nothing was measured.
+
+    Attributes:
+        measured: of the last interval, no infinities.
+        controls: of the last interval; of the base, before the first.
+        before: values of the signals that have a slope, one interval earlier.
+        updates, budget: done, and in all.
+        gradient_decline: log10 of G's gradient norm relative to that of its first interval.
+        stability: stability terms by name, in [0, 1].
+        distance, distance_before, start, best, floor: the quality distance now, one interval ago, before training, at
+            its best, and of real to real points.
+        sliced_wasserstein, precision, coverage: its parts.
+    """
+
+    measured: Measurements
+    controls: Controls
+    before: Mapping[str, np.ndarray]
+    updates: np.ndarray
+    budget: np.ndarray
+    gradient_decline: np.ndarray
+    stability: Mapping[str, np.ndarray]
+    distance: np.ndarray
+    distance_before: np.ndarray
+    start: np.ndarray
+    best: np.ndarray
+    floor: np.ndarray
+    sliced_wasserstein: np.ndarray
+    precision: np.ndarray
+    coverage: np.ndarray
+
+    def of_loss(self, attribute: str) -> np.ndarray:
+        """A number of each run's loss, such as ``ideal``."""
+        return np.array([getattr(loss, attribute) for loss in LOSSES.values()])[self.controls.loss]
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """Deviation of logits within real and within generated batches, never 0."""
+        return np.maximum(self.measured.logit_deviation, 1e-12)
+
+    @property
+    def gap(self) -> np.ndarray:
+        """(mean real - mean generated logit) / deviation within."""
+        return (self.measured.real_logit - self.measured.fake_logit) / self.deviation
+
+    def slope(self, name: str) -> np.ndarray:
+        """Change of a signal in this interval."""
+        return np.clip(SIGNALS[name].formula(self), -1, 1) - np.clip(self.before.get(name, 0.0), -1, 1)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One number that a scheduler may see.
+
+    Attributes:
+        name: identifier.
+        low, high: range; values beyond are clipped.
+        meaning: formula in words.
+        needs: what a loop must tell for it.
+        formula: what is known to its values ``[B]``, before clipping.
+        version: of the formula; a policy that was trained on another is refused.
+    """
+
+    name: str
+    low: float
+    high: float
+    meaning: str
+    needs: Need
+    formula: Callable[[Known], np.ndarray]
+    version: int = 1
+
+
+SIGNALS: Registry[Signal] = Registry("signal", words="_")
+"""Signals that do not belong to a knob; those of knobs are told by :func:`knob_signals`."""
+
+
+def register_signal(signal: Signal) -> Signal:
+    """Adds a signal under its name; environments show it when they are asked for it by ``signals=``."""
+    return SIGNALS.register(signal.name, signal)
+
+
+def _add(needs: Need, *rows: tuple[str, float, str, Callable[[Known], np.ndarray]]) -> tuple[str, ...]:
+    for name, low, meaning, formula in rows:
+        register_signal(Signal(name, low, 1.0, meaning, needs, formula))
+    return tuple(name for name, *_ in rows)
+
+
+def _relative(loss: np.ndarray, ideal: np.ndarray) -> np.ndarray:
+    return np.log10(np.maximum(loss, 1e-12) / np.where(ideal > 0, ideal, 1.0))
+
+
+def _discriminator_loss(known: Known) -> np.ndarray:
+    ideal, gap = known.of_loss("ideal"), known.gap
+    relative = _relative(known.measured.discriminator_loss, ideal)
+    return np.where(ideal > 0, relative, -gap / (1 + np.abs(gap)))
+
+
+def _generator_loss(known: Known) -> np.ndarray:
+    ideal, fake = known.of_loss("generator_ideal"), known.measured.fake_logit / known.deviation
+    relative = _relative(known.measured.generator_loss, ideal)
+    return np.where(ideal > 0, relative, -fake / (1 + np.abs(fake)))
+
+
+def _logit_centre(known: Known) -> np.ndarray:
+    middle = (known.measured.real_logit + known.measured.fake_logit) / 2
+    return np.tanh((middle - known.of_loss("boundary")) / known.deviation / 3)
+
+
+def _gradient_ratio(known: Known) -> np.ndarray:
+    generator, discriminator = known.measured.generator_gradient, known.measured.discriminator_gradient
+    return np.log10(np.maximum(generator, 1e-30) / np.maximum(discriminator, 1e-30)) / 3
+
+
+def _move(relative: np.ndarray) -> np.ndarray:
+    return (np.log10(np.maximum(relative, 1e-12)) + 2) / 2
+
+
+CLOCK = _add(
+    "clock",
+    ("progress", 0, "updates done / budget", lambda known: known.updates / known.budget),
+    ("budget", -1, "log10(budget / 3072)", lambda known: np.log10(known.budget / USUAL_BUDGET)),
+)
+_OUTPUTS_FIRST = _add(
+    "outputs",
+    ("discriminator_loss", -1, "log10(D's loss / its ideal); for critics -gap / (1 + |gap|)", _discriminator_loss),
+    ("discriminator_loss_slope", -1, "change of the above in this interval", lambda k: k.slope("discriminator_loss")),
+    (
+        "real_accuracy",
+        -1,
+        "2 x share of real logits on the right side - 1",
+        lambda known: 2 * known.measured.real_accuracy - 1,
+    ),
+    (
+        "fake_accuracy",
+        -1,
+        "2 x share of generated logits on the right side - 1",
+        lambda known: 2 * known.measured.fake_accuracy - 1,
+    ),
+    (
+        "pair_accuracy",
+        -1,
+        "2 x share of real-generated pairs ordered rightly - 1",
+        lambda known: 2 * known.measured.pair_accuracy - 1,
+    ),
+    (
+        "logit_gap",
+        -1,
+        "tanh(gap / 3); gap = (mean real - mean generated logit) / deviation within",
+        lambda known: np.tanh(known.gap / 3),
+    ),
+    ("logit_gap_slope", -1, "change of the above in this interval", lambda known: known.slope("logit_gap")),
+    ("logit_centre", -1, "tanh(c / 3); c = (middle of the two means - boundary) / deviation within", _logit_centre),
+)
+_GRADIENTS = _add(
+    "gradients",
+    ("gradient_ratio", -1, "log10(G's gradient norm / D's) / 3", _gradient_ratio),
+    (
+        "gradient_decline",
+        -1,
+        "log10(G's gradient norm / that of its first interval) / 3",
+        lambda known: known.gradient_decline / 3,
+    ),
+)
+_OUTPUTS_LAST = _add(
+    "outputs",
+    (
+        "generator_move",
+        -1,
+        "(log10(|change of G's weights| / |weights|) + 2) / 2",
+        lambda known: _move(known.measured.generator_move),
+    ),
+    (
+        "discriminator_move",
+        -1,
+        "(log10(|change of D's weights| / |weights|) + 2) / 2",
+        lambda known: _move(known.measured.discriminator_move),
+    ),
+    (
+        "saturation",
+        0,
+        "stability term: D orders (almost) all pairs rightly",
+        lambda known: known.stability["saturation"],
+    ),
+)
+_VANISHING = _add(
+    "gradients",
+    ("vanishing", 0, "stability term: G's gradient is dying", lambda known: known.stability["vanishing"]),
+)
+TRAINING = (*_OUTPUTS_FIRST, *_GRADIENTS, *_OUTPUTS_LAST, *_VANISHING)
+QUALITY = _add(
+    "quality",
+    (
+        "distance_from_start",
+        -1,
+        "log(distance / distance before training) / 3",
+        lambda known: np.log(known.distance / known.start) / 3,
+    ),
+    (
+        "distance_to_floor",
+        -1,
+        "log(distance / distance of real to real points) / 3",
+        lambda known: np.log(known.distance / known.floor) / 3,
+    ),
+    (
+        "distance_change",
+        -1,
+        "2 log(distance / distance one interval ago)",
+        lambda known: 2 * np.log(known.distance / known.distance_before),
+    ),
+    (
+        "distance_from_best",
+        0,
+        "log(distance / best distance so far) / 2",
+        lambda known: np.log(known.distance / known.best) / 2,
+    ),
+    (
+        "sliced_wasserstein",
+        -1,
+        "log10(sliced Wasserstein distance) / 2",
+        lambda known: np.log10(np.maximum(known.sliced_wasserstein, 1e-12)) / 2,
+    ),
+    ("precision", 0, "precision", lambda known: known.precision),
+    ("coverage", 0, "coverage", lambda known: known.coverage),
+    (
+        "oscillation",
+        0,
+        "stability term: log distance goes to and fro",
+        lambda known: known.stability["oscillation"],
+    ),
+    ("mode_loss", 0, "stability term: best coverage so far - coverage", lambda known: known.stability["mode_loss"]),
+)
+FURTHER = _add(
+    "outputs",
+    (
+        "generator_loss",
+        -1,
+        "log10(G's loss / its ideal); for hinge and WGAN -c / (1 + |c|), c = generated logit / deviation",
+        _generator_loss,
+    ),
+)
+"""Worked out, but in no set of signals of our own but ``autoloss``."""
+SLOPES = ("discriminator_loss", "logit_gap")
+"""Signals whose change is one as well."""
+AUTOLOSS = ("progress", "gradient_ratio", "generator_loss", "discriminator_loss", "distance_to_floor")
+"""What comes nearest to what AutoLoss sees of a GAN (Xu et al. 2018, arXiv:1810.02442): the share of training done, the
+log ratio of the gradients' norms, moving averages of both losses (ours are means over the interval) and, for its
+inception score relative to 8, our distance relative to the floor."""
+SIGNAL_SETS = ("all", "loop", "outputs", "autoloss")
+"""Named sets: all; without a quality metric; of these, without norms of gradients; AutoLoss's."""
+
+
+def knob_signals(knob: Knob) -> tuple[Signal, ...]:
+    """The signals that tell a knob's values."""
+
+    def formula(tell: Callable[[np.ndarray], np.ndarray]) -> Callable[[Known], np.ndarray]:
+        return lambda known: tell(getattr(known.controls, knob.name))
+
+    return tuple(
+        Signal(each.name, each.low, 1.0, each.meaning, "controls", formula(each.tell)) for each in knob.signals
+    )
+
+
+def choose_signals(which: str | Sequence[str] = "all", knobs: Sequence[Knob] = ()) -> tuple[Signal, ...]:
+    """The signals of a set, in order; or those of these names.
+
+    Args:
+        which: one of ``SIGNAL_SETS``, or names.
+        knobs: of the agent. A set tells those knobs too that agents have by default, for a task's base may differ in
+            them; where the agent's knob has other levels, their signals are told.
+
+    Raises:
+        UnknownNameError: no such set or signal.
+    """
+    own = {knob.name: knob for knob in knobs}
+    told = [own.get(name, KNOBS[name]) for name in (*default_knobs(), *(n for n in own if n not in default_knobs()))]
+    of_knobs = {signal.name: signal for knob in told for signal in knob_signals(knob)}
+    if not isinstance(which, str):
+        further = {signal.name: signal for knob in KNOBS.values() for signal in knob_signals(knob)}
+        return tuple(_find(name, {**further, **of_knobs}) for name in which)
+    if which not in SIGNAL_SETS:
+        raise UnknownNameError("set of signals", which, SIGNAL_SETS)
+    if which == "autoloss":
+        return tuple(SIGNALS[name] for name in AUTOLOSS)
+    names = (*CLOCK, *of_knobs, *TRAINING, *(QUALITY if which == "all" else ()))
+    chosen = tuple(_find(name, of_knobs) for name in names)
+    return tuple(signal for signal in chosen if which != "outputs" or signal.needs != "gradients")
+
+
+def _find(name: str, of_knobs: Mapping[str, Signal]) -> Signal:
+    if name in of_knobs:
+        return of_knobs[name]
+    if name not in SIGNALS:
+        raise UnknownNameError("signal", name, [*SIGNALS, *of_knobs])
+    return SIGNALS[name]
+
+
+def bounded(measured: Measurements) -> Measurements:
+    """No infinities, whose differences and ratios are not numbers; NaN, which is not measured, stays."""
+    return Measurements(**{name: np.clip(values, -HUGE, HUGE) for name, values in vars(measured).items()})
+
+
+def as_matrix(values: Mapping[str, np.ndarray], which: Sequence[Signal], members: int) -> np.ndarray:
+    """Signals in order, clipped to their ranges, float32 ``[B, S]``; 0 where nothing is known yet, never NaN."""
+    matrix = np.zeros((members, len(which)))
+    for column, signal in enumerate(which):
+        if signal.name in values:
+            matrix[:, column] = values[signal.name]
+    low, high = [signal.low for signal in which], [signal.high for signal in which]
+    return np.clip(np.nan_to_num(matrix, nan=0.0), low, high).astype(np.float32)

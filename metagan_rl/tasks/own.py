@@ -1,0 +1,202 @@
+"""Suites of one's own data: an array, a CSV or NumPy file, a folder of images, each in one call.
+
+A suite made here has ``tasks`` tasks in each split. All are of the same rows; they differ in which half of them trains,
+in the base learning rates, and in the split's other half of the data: rows of ``test`` are never seen in ``train``.
+"""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.errors import DataError, InvalidValueError, MissingDependencyError
+from metagan_rl.tasks.real import ArrayTable, checked_rows
+from metagan_rl.tasks.suites import SPLITS, Suite, register_suite
+from metagan_rl.tasks.task import FAMILIES, Base, Networks, Task
+
+SPREAD = 10.0
+"""Base learning rates of the tasks are off the given ones by up to this factor, as a user's are who has not tuned."""
+SHARES = {"train": 0.5, "val": 0.2, "test": 0.3}
+"""Of the rows, by split."""
+SIDES = tuple(range(8, 65, 4))
+"""Sides of images that the convolutional networks take."""
+LARGEST_FLAT = 64
+"""Images with more pixels are trained by convolutional networks."""
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+
+
+def suite_from_array(
+    name: str,
+    rows: Any,
+    *,
+    tasks: int = 12,
+    networks: Networks | None = None,
+    base: Base | None = None,
+    budget: int = 3072,
+    images: bool = False,
+    register: bool = True,
+) -> Suite:
+    """A suite of a user's own rows, ready to train on and to benchmark.
+
+    Args:
+        name: of the suite, lower-case words joined by hyphens.
+        rows: numbers ``[N, D]``, one row per sample, at least 80; or grey images ``[N, side, side]``. Copied.
+        tasks: in each split.
+        networks: of every task; by default the usual ones, convolutions for images of more than 8x8 pixels.
+        base: what an unscheduled run uses; learning rates of tasks are off its by up to 10 times either way.
+        budget: updates of a run.
+        images: rows are square images, which are standardised as a whole.
+        register: make it known by its name.
+
+    Raises:
+        DataError: the rows are no table of numbers, are too few, hold NaN or infinite values, or a column is constant.
+        InvalidValueError: the name is malformed or taken, or an argument is out of range.
+    """
+    if tasks < 1:
+        raise InvalidValueError(f"tasks is {tasks}; it must be at least 1")
+    table = np.asarray(rows)
+    if table.ndim == 3:
+        table, images = table.reshape(len(table), -1), True
+    table = checked_rows(name, table, whole=images)
+    if len(table) < 80:
+        raise DataError(f"table {name!r} has {len(table)} rows; at least 80 are needed for three splits")
+    if networks is None:
+        large = images and table.shape[1] > LARGEST_FLAT
+        networks = Networks(latent_dim=64, width=16, kind="conv") if large else Networks()
+    rng = np.random.default_rng(list(name.encode()))
+    parts = np.split(
+        rng.permutation(len(table)), (np.cumsum([SHARES["train"], SHARES["val"]]) * len(table)).astype(int)
+    )
+    splits: dict[str, tuple[Task, ...]] = {}
+    for split, places in zip(SPLITS, parts, strict=True):
+        family = ArrayTable(table[np.sort(places)])
+        family.standardise = "whole" if images else "columns"
+        family_name = f"{name}-{split}"
+        if family_name in FAMILIES:
+            FAMILIES.remove(family_name)
+        FAMILIES.register(family_name, family)
+        splits[split] = tuple(
+            _task(f"{name}/{split}/{index:04d}", family_name, table.shape[1], networks, base or Base(), budget, rng)
+            for index in range(tasks)
+        )
+    suite = Suite(name, 1, f"{len(table)} rows of {table.shape[1]} columns, a user's own", splits)
+    if register:
+        register_suite(suite)
+    return suite
+
+
+def suite_from_npy(path: str | os.PathLike[str], name: str | None = None, **options: Any) -> Suite:
+    """A suite of a NumPy file: ``[N, D]``, or grey images ``[N, side, side]``.
+
+    Args:
+        path: of the file; it is read without pickle.
+        name: of the suite; by default the file's.
+        **options: of :func:`suite_from_array`; by default the suite is not registered.
+
+    Raises:
+        DataError: the file is damaged, or its data cannot be trained on.
+    """
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path} as an array ({error}); write it with numpy.save") from None
+    if not isinstance(rows, np.ndarray):
+        raise DataError(f"{path} holds several arrays; write the one that is meant with numpy.save")
+    return suite_from_array(name or _stem(path), rows, **{"register": False, **options})
+
+
+def suite_from_csv(path: str | os.PathLike[str], name: str | None = None, **options: Any) -> Suite:
+    """A suite of a CSV file: one row per sample, numbers alone, with or without a line of column names.
+
+    Args:
+        path: of the file, UTF-8.
+        name: of the suite; by default the file's.
+        **options: of :func:`suite_from_array`; by default the suite is not registered.
+
+    Raises:
+        DataError: the file cannot be read, a cell is no number (line and column are named), or lines differ in length.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            lines = [(number, line) for number, line in enumerate(csv.reader(file), start=1) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path} as CSV: {error}") from None
+    if lines and not any(_is_number(cell) for cell in lines[0][1]):
+        header, lines = lines[0][1], lines[1:]
+    else:
+        header = [f"{place + 1}" for place in range(len(lines[0][1]))] if lines else []
+    rows = []
+    for number, line in lines:
+        if len(line) != len(header):
+            raise DataError(f"{path}, line {number} has {len(line)} cells, the first has {len(header)}; mend the line")
+        for place, cell in enumerate(line):
+            if not _is_number(cell):
+                raise DataError(
+                    f"{path}, line {number}, column {header[place]!r}: {cell[:40]!r} is no number; encode text as "
+                    "numbers, and drop or fill missing values first"
+                )
+        rows.append([float(cell) for cell in line])
+    if not rows:
+        raise DataError(f"{path} has no rows; give it at least 80")
+    return suite_from_array(name or _stem(path), rows, **{"register": False, **options})
+
+
+def suite_from_images(folder: str | os.PathLike[str], name: str | None = None, **options: Any) -> Suite:
+    """A suite of a folder of images, all square and of one size; they are read as grey values.
+
+    Args:
+        folder: with the images, in folders of its own too.
+        name: of the suite; by default the folder's.
+        **options: of :func:`suite_from_array`; by default the suite is not registered.
+
+    Raises:
+        DataError: there are no images, one cannot be read, or they differ in size.
+        MissingDependencyError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingDependencyError("Pillow", "data", "reading images") from error
+    paths = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in PICTURES)
+    if not paths:
+        raise DataError(f"{folder} holds no images; they end in {', '.join(PICTURES)}")
+    images = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                images.append(np.asarray(image.convert("L"), dtype=np.float64))
+        except OSError as error:
+            raise DataError(f"cannot read {path} as an image: {error}") from None
+        side = images[0].shape[0]
+        if images[-1].shape != (side, side) or side not in SIDES:
+            raise DataError(
+                f"{path} is of {images[-1].shape[1]}x{images[-1].shape[0]} pixels; all must be square, of one size, with "
+                f"a side of {', '.join(map(str, SIDES[:4]))} ... {SIDES[-1]}: resize them first"
+            )
+    return suite_from_array(name or _stem(folder), np.stack(images), **{"register": False, **options})
+
+
+def _task(
+    name: str, family: str, dim: int, networks: Networks, base: Base, budget: int, rng: np.random.Generator
+) -> Task:
+    factors = SPREAD ** rng.uniform(-1, 1, 2)
+    task = Task(name, family, dim, networks=networks, base=base, budget=budget, seed=int(rng.integers(2**31)))
+    return task.with_base(
+        generator_lr=float(np.clip(base.generator_lr * factors[0], 1e-7, 10)),
+        discriminator_lr=float(np.clip(base.discriminator_lr * factors[1], 1e-7, 10)),
+    )
+
+
+def _stem(path: str | os.PathLike[str]) -> str:
+    stem = "".join(letter if letter.isalnum() else "-" for letter in Path(path).stem.lower()).strip("-")
+    return stem or "own"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
