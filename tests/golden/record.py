@@ -22,13 +22,12 @@ from torch.nn.functional import softplus
 
 import metagan_rl
 from metagan_rl import GANScheduler
-from metagan_rl.agents import TrainConfig, load_policy, make_scheduler, train
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.scheduler import scheduler_names
+from metagan_rl.agents import TrainConfig, load_policy, make_scheduler, scheduler_names, train
 from metagan_rl.errors import MissingDataError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.records import read_rows
 from metagan_rl.experiments.tune import Tune, tune
+from metagan_rl.loop import Controls, drive
 from metagan_rl.meta_init import (
     MetaDiscriminator,
     MetaGenerator,
@@ -73,12 +72,25 @@ def brief(tensor: torch.Tensor) -> list[Any]:
     return [*flat[:3].tolist(), float(flat.double().sum()), hashlib.sha256(flat.numpy().tobytes()).hexdigest()[:16]]
 
 
+NAMES = {"generator_lr": "generator_lr_factor", "discriminator_lr": "discriminator_lr_factor"}
+"""What factors of rates were called when the numbers were made."""
+
+
+def told(controls: Controls, member: int) -> dict[str, Any]:
+    """One member's controls, as many as there were when the numbers were made."""
+    words = controls.describe(member)
+    return {
+        name: words[NAMES.get(name, name)]
+        for name in ("generator_lr", "discriminator_lr", "ratio", "loss", "penalty_weight")
+    }
+
+
 def driven(name: str, tasks: Any, intervals: int) -> dict[str, Any]:
     """A scheduler over a few tasks: distances, controls, and all signals at the end."""
     runs, trace = drive(make_scheduler(name), tasks, range(len(tasks)), horizon=intervals)
     return {
         "distance": trace.distance,
-        "controls": [[controls.describe(member) for member in range(len(controls))] for controls in trace.controls],
+        "controls": [[told(controls, member) for member in range(len(controls))] for controls in trace.controls],
         "stability": trace.stability,
         "observed": runs.observe("all").tolist(),
     }
@@ -190,9 +202,10 @@ def learned() -> dict[str, Any]:
     found = {}
     for algorithm in ("recurrent-ppo", "ppo", "dqn", "autoloss"):
         with tempfile.TemporaryDirectory() as folder:
-            config = TrainConfig(
-                algorithm=algorithm, members=4, shards=1, horizon=3, updates=2 * 4 * 3 * 48, epochs=2, minibatches=2,
-                hidden=8, validate_every=2, validation_tasks=2,
+            own = {"hidden": 8, "epochs": 2, **({} if algorithm == "dqn" else {"minibatches": 2})}
+            config = TrainConfig.named(
+                algorithm=algorithm, members=4, shards=1, horizon=3, updates=2 * 4 * 3 * 48, lr_levels=9,
+                validate_every=2, validation_tasks=2, **own,
             )  # fmt: skip
             policy = load_policy(train(config, Path(folder) / "run", show=lambda line: None))
         weights = policy.network.state_dict()
