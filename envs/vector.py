@@ -13,8 +13,9 @@ from metagan_rl.envs.options import EnvOptions
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.ledger import Outcome
 from metagan_rl.loop.reward import find_reward
-from metagan_rl.loop.runs import Outcome, Runs
+from metagan_rl.loop.runs import Runs
 from metagan_rl.tasks import Task, get_suite
 
 MAX_SEED = 2**31

@@ -136,7 +136,9 @@ class TrainConfig(EnvOptions):
         Raises:
             UnknownNameError, InvalidValueError: a value is of nothing there is, or out of range.
         """
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
         learner = find_learner(values.get("algorithm", "recurrent-ppo")).Config(**(values.pop("learner", None) or {}))
         return cls.named(**values, learner=learner)
 
