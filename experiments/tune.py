@@ -20,8 +20,8 @@ from metagan_rl.agents.drive import drive
 from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.controls import RATIOS
 from metagan_rl.errors import InvalidValueError, MissingDependencyError
-from metagan_rl.experiments.backends import Workers
-from metagan_rl.experiments.cells import gan_seed
+from metagan_rl.experiments.benchmark.backends import Workers
+from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
 from metagan_rl.signals import KNOWN_LOSSES

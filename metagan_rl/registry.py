@@ -1,4 +1,4 @@
-"""One small registry for everything that is looked up by name: families, suites, losses, penalties, schedulers."""
+"""One small registry for everything that is looked up by name: families, suites, losses, schedulers, metrics."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -13,20 +13,24 @@ class Registry(Generic[T]):
 
     Args:
         kind: what the entries are, in the singular; used in messages ("unknown family 'rng'; did you mean ring?").
+        joint: what joins the words of a name: "-", or "_" where names are columns of files as well.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, joint: str = "-") -> None:
         self.kind = kind
+        self._joint = joint
         self._entries: dict[str, T] = {}
 
     def register(self, name: str, entry: T) -> T:
         """Adds an entry and returns it.
 
         Raises:
-            InvalidValueError: the name is not lower-case words joined by hyphens, or it is taken.
+            InvalidValueError: the name is not lower-case words joined as it should be, or it is taken.
         """
-        if not isinstance(name, str) or not name or name != name.lower() or " " in name or "_" in name:
-            raise InvalidValueError(f"{self.kind} name {name!r} must be lower-case words joined by hyphens")
+        strangers = {" ", "-", "_"} - {self._joint}
+        if not isinstance(name, str) or not name or name != name.lower() or strangers & set(name):
+            joined = {"-": "hyphens", "_": "underscores"}[self._joint]
+            raise InvalidValueError(f"{self.kind} name {name!r} must be lower-case words joined by {joined}")
         if name in self._entries:
             raise InvalidValueError(f"{self.kind} {name!r} is registered already; choose another name")
         self._entries[name] = entry

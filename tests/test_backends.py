@@ -12,7 +12,7 @@ from namespace import sealed
 
 from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError, WorkerError
-from metagan_rl.experiments.backends import Workers, run_jobs
+from metagan_rl.experiments.benchmark.backends import Workers, run_jobs
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
 from metagan_rl.tasks.suites import SUITES
 

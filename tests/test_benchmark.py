@@ -12,8 +12,8 @@ from metagan_rl.agents.scheduler import SCHEDULERS
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments import benchmark
 from metagan_rl.experiments.benchmark import BenchmarkConfig, _batches, every_scheduler, run_benchmark
-from metagan_rl.experiments.cells import gan_seed
-from metagan_rl.experiments.samples import SampleFile, SampleKeeper
+from metagan_rl.experiments.benchmark.cells import gan_seed
+from metagan_rl.experiments.benchmark.samples import SampleFile, SampleKeeper
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
 
@@ -317,8 +317,8 @@ def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
 
 
 def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, monkeypatch):
-    from metagan_rl.experiments import references
-    from metagan_rl.experiments.oracle import Search, make_references
+    from metagan_rl.experiments.benchmark import references
+    from metagan_rl.experiments.studies.oracle import Search, make_references
 
     monkeypatch.setattr(references, "FOLDER", tmp_path)
     with pytest.raises(InvalidValueError, match="short-test has no references"):

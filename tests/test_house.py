@@ -89,10 +89,10 @@ def test_constraints_are_exact() -> None:
 
 
 def test_the_page_of_signals_is_that_of_the_code() -> None:
-    from metagan_rl.experiments.pictures import signals_page
+    from metagan_rl.experiments.studies.pictures import signals_page
 
     page = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
-    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.pictures"
+    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.studies.pictures"
 
 
 def test_pages_of_environments_say_the_same_where_they_are_the_same() -> None:
@@ -129,6 +129,6 @@ def test_python_runs_the_package_as_the_command_line() -> None:
 
 def test_the_readme_has_the_table_of_the_committed_rows() -> None:
     pytest.importorskip("matplotlib")
-    from metagan_rl.experiments.standing import table
+    from metagan_rl.experiments.studies.full_form import table
 
     assert table() in (ROOT / "README.md").read_text(encoding="utf-8")

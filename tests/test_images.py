@@ -44,7 +44,7 @@ from metagan_rl.metrics import (
     read_features,
     real_floor,
 )
-from metagan_rl.metrics import train_features as training
+from metagan_rl.experiments.studies import train_features as training
 from metagan_rl.metrics.features import SHIPPED
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.tasks import (

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
-from metagan_rl.experiments import recipe_study
-from metagan_rl.experiments.minimal import RECIPES, GANRunner, images_of
-from metagan_rl.experiments.minimal.recipes import gradient_penalty
-from metagan_rl.experiments.minimal.runner import _to_images, _to_points
+from metagan_rl.experiments.studies import recipe_study
+from metagan_rl.experiments.studies.minimal import RECIPES, GANRunner, images_of
+from metagan_rl.experiments.studies.minimal.recipes import gradient_penalty
+from metagan_rl.experiments.studies.minimal.runner import _to_images, _to_points
 from metagan_rl.metrics.quality import WORST_DISTANCE
 from metagan_rl.tasks import Task
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metagan_rl.experiments import oracle
-from metagan_rl.experiments.oracle import Search, best_of, draw, in_turns, make_references, reference, schedules_for
+from metagan_rl.experiments.studies import oracle
+from metagan_rl.experiments.studies.oracle import Search, best_of, draw, in_turns, make_references, reference, schedules_for
 from metagan_rl.tasks import SUITES, Suite, get_suite, register_suite
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from metagan_rl.errors import FileFormatError, MissingDependencyError
-from metagan_rl.experiments.report import read_rows, write_report
-from metagan_rl.experiments.summary import summarise
-from metagan_rl.experiments.tables import number, shade
+from metagan_rl.experiments.report.page import read_rows, write_report
+from metagan_rl.experiments.report.summary import summarise
+from metagan_rl.experiments.report.tables import number, shade
 
 pytest.importorskip("matplotlib")
 
@@ -312,7 +312,7 @@ def test_samples_damaged_in_the_middle_are_named(fresh: Path) -> None:
 
 
 def test_samples_beyond_the_size_limit_are_left_out_and_told(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metagan_rl.experiments.gallery.MAX_BYTES", 60_000)
+    monkeypatch.setattr("metagan_rl.experiments.report.gallery.MAX_BYTES", 60_000)
     text = write_report(fresh).read_text(encoding="utf-8")
     shown = len(page_data(fresh)["tasks"])
     assert 0 < shown < 6 and f"{6 - shown} more task" in text

@@ -27,7 +27,7 @@ from metagan_rl.agents.drive import drive
 from metagan_rl.agents.scheduler import scheduler_names
 from metagan_rl.errors import MissingDataError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
-from metagan_rl.experiments.records import read_rows
+from metagan_rl.experiments.benchmark.records import read_rows
 from metagan_rl.experiments.tune import Tune, tune
 from metagan_rl.meta_init import (
     MetaDiscriminator,

@@ -1,0 +1,243 @@
+"""The report: a benchmark directory becomes one HTML file that needs nothing else, and tables in Markdown and CSV."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.agents.scheduler import SCHEDULERS, scheduler_names
+from metagan_rl.errors import MissingDependencyError
+from metagan_rl.experiments.report import figures, promises
+from metagan_rl.experiments.report.curves import choices_in, quality_bands, schedule_of
+from metagan_rl.experiments.report.gallery import default_pair, script_data, task_pages
+from metagan_rl.experiments.report.ranking import rank
+from metagan_rl.experiments.benchmark.records import KEY, read_config, read_curves, read_lines, read_rows
+from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, References, load_references
+from metagan_rl.experiments.benchmark.samples import SAMPLES
+from metagan_rl.experiments.report.summary import group_rows, reference_of, summarise
+from metagan_rl.experiments.report.tables import (
+    amount,
+    as_csv,
+    as_markdown,
+    fixed,
+    fixed_interval,
+    interval,
+    number,
+    percent,
+    percents,
+    shade,
+    what_ranking_shows,
+    whiskers,
+)
+from metagan_rl.files import write_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+KINDS = {
+    "fixed": "fixed",
+    "reactive": "reactive",
+    "tuned": "searching",
+    "population_based": "searching",
+    "bandit": "searching",
+    "policy": "learned",
+}
+"""What schedulers of each module of ``metagan_rl.agents`` are."""
+SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
+STABILITY = (
+    ("vanishing", "vanishing gradient"),
+    ("saturation", "saturation of\N{NO-BREAK SPACE}D"),
+    ("oscillation", "oscillation"),
+    ("mode_loss", "mode loss"),
+    ("modes_share", "modes found"),
+    ("high_quality", "samples on a mode"),
+)
+
+
+def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> Path:
+    """Writes ``report.html``, ``summary.md``, ``summary.csv`` and ``promises.csv`` into a benchmark directory.
+
+    Args:
+        directory: as ``run_benchmark`` leaves it; an interrupted benchmark gives a report of the runs there are.
+        references: folder with what tuning wins on each task, by which runs are scored.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        FileFormatError: the directory is not a benchmark's, or one of its files is damaged.
+        MissingDependencyError: matplotlib is not installed.
+        OutputError: the directory cannot be written.
+    """
+    directory = Path(directory)
+    config = read_config(directory)
+    rows = read_rows(directory)
+    curves = {tuple(curve[name] for name in KEY): curve for curve in read_curves(directory / "curves.jsonl")}
+    training = read_lines(directory / "training.jsonl", ())
+    schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row["scheduler"] for row in rows)]))
+    groups, reference = summarise(rows, schedulers), reference_of(schedulers)
+    known = _references(config, references)
+    ranking = rank(rows, known)
+    leading = [*_policies(config), *(standing.scheduler for standing in ranking.standings)]
+    all_lines = figures.lines_for(schedulers, leading)
+    lines = figures.quieted(all_lines, leading)
+    panels = _quality_panels(rows, curves, lines)
+    cards, choices = _schedule_cards(curves, schedulers, all_lines)
+    promised = promises.promises(rows, list(curves.values()), ranking, known, lines)
+    profile = promises.profile(rows, known, lines)
+    commands = [str(line) for line in config.get("commands") or ["metagan_rl.experiments.run_benchmark"]]
+    pages, left_out = task_pages(directory / SAMPLES, rows, curves, schedulers, all_lines, commands)
+    pair = default_pair(groups, reference, pages)
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            config=config,
+            commands=commands,
+            groups=groups,
+            ranking=ranking,
+            profile=profile,
+            promises=promised,
+            schedulers=schedulers,
+            kinds=_kinds(schedulers, config),
+            reference=reference,
+            lines=lines,
+            all_lines=all_lines,
+            panels=panels,
+            cards=cards,
+            choices=choices,
+            colours={"ratio": figures.RATIO_COLOURS, "loss": figures.LOSS_COLOURS},
+            dark=figures.DARK,
+            training=_training_figures(training, all_lines, schedulers),
+            pages=pages,
+            pair=pair,
+            data=script_data(pages, schedulers, all_lines, choices, pair),
+            left_out=left_out,
+            stability=STABILITY,
+            runs=sum(entry.runs for group in groups for entry in group.entries),
+            errors=[row for row in rows if row.get("error")][:8],
+            script=script,
+            script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+    write_whole(directory / "summary.csv", as_csv(groups, ranking))
+    write_whole(directory / "promises.csv", promises.as_csv([*promised, profile]))
+    write_whole(
+        directory / "summary.md", as_markdown(groups, ranking, [str(line) for line in config.get("commands", [])])
+    )
+    write_whole(directory / "report.html", page)
+    return directory / "report.html"
+
+
+def _references(config: Mapping[str, Any], folder: str | Path) -> list[References]:
+    """Those measured on the very suites that the benchmark ran on."""
+    entries = [entry for entry in config.get("suites", ()) if isinstance(entry, dict)]
+    found = [load_references(str(entry.get("suite")), str(entry.get("split")), folder) for entry in entries]
+    return [
+        some for some, entry in zip(found, entries, strict=True) if some.sha256 and some.sha256 == entry.get("sha256")
+    ]
+
+
+def _quality_panels(
+    rows: Sequence[dict[str, Any]], curves: Mapping[tuple[Any, ...], dict[str, Any]], lines: Mapping[str, figures.Line]
+) -> list[tuple[str, str]]:
+    """Quality over the run, a picture for each group of tasks: title and SVG."""
+    latest = {key: curve for key, curve in curves.items() if curve["generator_lr"]}
+    panels = []
+    for place, ((suite, split, tag), members) in enumerate(group_rows(rows).items()):
+        sound = {tuple(row[name] for name in KEY): row for row in members if not row.get("error")}
+        some = [latest[key] for key in sound if key in latest]
+        if some:
+            updates = {key[2:]: row.get("updates", 0) for key, row in sound.items() if not row.get("diverged")}
+            bands, label = quality_bands(some, updates)
+            ordered = {name: bands[name] for name in sorted(bands, key=lambda name: lines[name].width)}
+            svg = figures.quality_panel(f"quality{place}", ordered, lines, label)
+            panels.append((f"{suite}, {split} split: {tag}", svg))
+    return panels
+
+
+def _schedule_cards(
+    curves: Mapping[tuple[Any, ...], dict[str, Any]], schedulers: Sequence[str], lines: Mapping[str, figures.Line]
+) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
+    """What each scheduler chose, name and SVG; and the names of ratios and losses for their legends."""
+    latest = [curve for curve in curves.values() if curve["generator_lr"]]
+    choices = choices_in(latest)
+    cards = []
+    for place, name in enumerate(sorted(schedulers, key=lambda name: name in figures.KNOWN_COLOURS)):  # policies first
+        own = [curve for curve in latest if curve["scheduler"] == name]
+        if own:
+            cards.append((name, figures.schedule_card(f"schedule{place}", *schedule_of(own, choices), lines[name])))
+    return cards, choices
+
+
+def _policies(config: Mapping[str, Any]) -> list[str]:
+    """Names of the policy files that were compared."""
+    return list(dict.fromkeys(name for each in config.get("configs", ()) for name, _ in each.get("policies", ())))
+
+
+def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, str]:
+    """What sort of scheduler each is: the module it comes from says; policies are learned, others a user's own."""
+    known = scheduler_names()
+    kinds = dict.fromkeys(_policies(config), "learned") | {ORACLE: "reference"}
+    for name in schedulers:
+        module = getattr(SCHEDULERS[name], "__module__", "") if name in known else ""
+        kinds.setdefault(name, KINDS.get(module.removeprefix("metagan_rl.agents."), "own"))
+    return kinds
+
+
+def _training_figures(
+    records: Sequence[dict[str, Any]], lines: Mapping[str, figures.Line], schedulers: Sequence[str]
+) -> list[tuple[str, list[tuple[str, figures.Line]], str]]:
+    """Title, legend and picture of the agent's progress; nothing where no training was recorded."""
+    own = next((lines[name] for name in reversed(schedulers) if name not in figures.KNOWN_COLOURS), None)
+    agent = own or figures.Line(figures.OTHER_COLOURS[0], width=2.2)
+    references = [
+        (f"validation/distance_{name}", name, figures.Line(figures.KNOWN_COLOURS[name], (5, 2)))
+        for name in ("constant", "random")
+    ]
+    wanted = (
+        ("Distance on validation tasks", "distance", [("validation/distance", "the agent", agent), *references], True),
+        ("Return of the training rollouts", "return", [("rollout/return", "the agent", agent)], False),
+    )
+    shown = []
+    for place, (title, y_label, entries, log) in enumerate(wanted):
+        x = np.array([float(record.get("gan_updates", record.get("iteration", 0))) for record in records]) / 1e6
+        curves = [(_column(records, name), label, line) for name, label, line in entries]
+        curves = [curve for curve in curves if np.isfinite(curve[0]).any()]
+        if curves:
+            pairs = [(values, line) for values, _, line in curves]
+            svg = figures.training_panel(f"training{place}", x, pairs, "GAN updates (millions)", y_label, log)
+            shown.append((title, [(label, line) for _, label, line in curves], svg))
+    return shown
+
+
+def _column(records: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    values = [record.get(name) for record in records]
+    return np.array([np.nan if value is None else float(value) for value in values], dtype=np.float64)
+
+
+def _environment() -> Any:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependencyError("jinja2", "report", "the report") from error
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(number=number, percent=percent, interval=interval, percents=percents)
+    environment.filters.update(themed=figures.themed, sortable=_sortable)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters.update(fixed=fixed, fixed_interval=fixed_interval, amount=amount)
+    environment.globals.update(whiskers=whiskers, shade=shade, what_ranking_shows=what_ranking_shows, nan=float("nan"))
+    return environment
+
+
+def _sortable(value: float | None) -> str:
+    """A number for the script to sort by; empty where it is not known."""
+    return "" if value is None or not np.isfinite(value) else f"{value:.6g}"
