@@ -100,7 +100,7 @@ class Benchmark:
         """Does it."""
         from metagan_rl.experiments import write_report
         from metagan_rl.experiments.benchmark import TIERS, BenchmarkConfig, every_scheduler, run_benchmark
-        from metagan_rl.experiments.references import ORACLE
+        from metagan_rl.experiments.benchmark.references import ORACLE
 
         suites = _names(self.suite)
         if suites == ("all",) or (self.quick and suites == ("planar",)):

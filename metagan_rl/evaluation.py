@@ -133,9 +133,7 @@ def _measure_dirac(population: MixedPopulation, members: Sequence[int]) -> Quali
     return Quality(radius, theta.abs().clamp_max(WORST_DISTANCE), near, near)
 
 
-def _put(
-    result: dict[str, np.ndarray], known: dict[str, np.ndarray], places: Sequence[int], quality: Quality
-) -> None:
+def _put(result: dict[str, np.ndarray], known: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
     for name, values in result.items():
         measured = getattr(quality, name)
         if measured is not None:

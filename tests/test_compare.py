@@ -5,8 +5,8 @@ import json
 import pytest
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
-from metagan_rl.experiments.report.compare import compare
 from metagan_rl.experiments.benchmark.records import append_lines, called_as, read_lines
+from metagan_rl.experiments.report.compare import compare
 
 
 def row(scheduler, task, distance, seed=0, tag="known-family"):

@@ -18,11 +18,11 @@ from metagan_rl.evaluation import evaluate, floor, generated
 from metagan_rl.metrics import (
     STABILITY_TERMS,
     WORST_DISTANCE,
+    ModeStatistics,
     Quality,
     Reference,
     StabilityMonitor,
     combined_distance,
-    ModeStatistics,
     mode_statistics,
     neighbour_radii,
     precision_and_coverage,

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from metagan_rl.agents.tuned import tuned_constant
+from metagan_rl.experiments.benchmark.references import References, Room
 from metagan_rl.experiments.report import promises as pr
 from metagan_rl.experiments.report.figures import MOST_LINES, QUIET, Band, lines_for, quieted
+from metagan_rl.experiments.report.page import write_report
 from metagan_rl.experiments.report.promise_figures import first_below, spread_out
 from metagan_rl.experiments.report.ranking import Ranking, gradient_vanished, modes_lost, rank
-from metagan_rl.experiments.benchmark.references import References, Room
-from metagan_rl.experiments.report.page import write_report
 from metagan_rl.experiments.report.statistics import Estimate
 from metagan_rl.experiments.report.summary import summarise
 from metagan_rl.experiments.report.tables import UNKNOWN, amount, as_csv, as_markdown, fixed

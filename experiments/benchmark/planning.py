@@ -69,5 +69,3 @@ def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
     for tag in dict.fromkeys(tag for tag, _ in first):
         kept += [name for (other, _), name in first.items() if other == tag][:SAMPLED_TASKS]
     return tuple(kept)
-
-

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from metagan_rl.errors import FileFormatError, OutputError
 from metagan_rl.experiments.benchmark.row import CURVE_COLUMNS, REQUIRED, Curve, Row
 
-KIND = "metagan-rl benchmark"
+BENCHMARK_KIND = "metagan-rl benchmark"
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
 T = TypeVar("T")
 
@@ -32,8 +32,10 @@ def read_config(directory: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise FileFormatError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("kind") != KIND:
-        raise FileFormatError(f"{directory} is not a benchmark directory: {path.name} is not of kind {KIND!r}")
+    if not isinstance(config, dict) or config.get("kind") != BENCHMARK_KIND:
+        raise FileFormatError(
+            f"{directory} is not a benchmark directory: {path.name} is not of kind {BENCHMARK_KIND!r}"
+        )
     return config
 
 

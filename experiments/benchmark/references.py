@@ -22,7 +22,7 @@ from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.tasks.suites import SUITES, Suite, get_suite
 
 FOLDER = Path(__file__).with_name("references")
-KIND = "metagan-rl references"
+REFERENCES_KIND = "metagan-rl references"
 ORACLE = "oracle"
 """Name in the benchmark of the schedules found for the very tasks."""
 LEAST_ROOM = 1.25
@@ -114,7 +114,7 @@ def load_references(suite: str, split: str, folder: str | Path | None = None) ->
         return References(suite, split)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["kind"] != KIND or (record["suite"], record["split"]) != (suite, split):
+        if record["kind"] != REFERENCES_KIND or (record["suite"], record["split"]) != (suite, split):
             raise ValueError(f"it holds {record['kind']!r} of {record['suite']}-{record['split']}")
         sha256 = str(record["sha256"])
         runs, tasks = int(record["runs"]), dict(record["tasks"])

@@ -124,9 +124,7 @@ class Row:
         )
 
 
-PLAIN = tuple(
-    each.name for each in fields(Row) if each.name not in ("key", "tag", "family", "metrics", "stability")
-)
+PLAIN = tuple(each.name for each in fields(Row) if each.name not in ("key", "tag", "family", "metrics", "stability"))
 NUMBERS = ("floor", "start", "updates", "extra_updates", "tuning_updates", "seconds")
 COLUMNS = frozenset({*RunKey._fields, "tag", "family", *STABILITY_TERMS, *PLAIN})
 """Columns that are no metric; no metric may have such a name."""

@@ -20,7 +20,7 @@ from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import run_batch
 from metagan_rl.experiments.benchmark.config import BenchmarkConfig
 from metagan_rl.experiments.benchmark.planning import batches_of
-from metagan_rl.experiments.benchmark.records import CONFIG, CURVES, KIND, ROWS, append_lines, read_rows
+from metagan_rl.experiments.benchmark.records import BENCHMARK_KIND, CONFIG, CURVES, ROWS, append_lines, read_rows
 from metagan_rl.experiments.benchmark.references import ORACLE, load_references, references_file
 from metagan_rl.experiments.benchmark.row import RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES, add_samples
@@ -134,7 +134,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
         suites = list(before.values())
         commands = [*earlier.get("commands", []), command]
     record: dict[str, Any] = {
-        "kind": KIND,
+        "kind": BENCHMARK_KIND,
         "version": __version__,
         "commands": [line for line in dict.fromkeys(commands) if line],
         "suites": suites,

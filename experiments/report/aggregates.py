@@ -15,12 +15,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.experiments.report.statistics import CONFIDENCE, TASKS_TO_RESAMPLE, TIE, Cell, Estimate
+from metagan_rl.experiments.benchmark.row import Cell
+from metagan_rl.experiments.report.statistics import (
+    CONFIDENCE,
+    TASKS_TO_RESAMPLE,
+    TIE,
+    Estimate,
+    draw_tasks,
+    percentile_ends,
+    student_factor,
+)
 
-RESAMPLES = 2000
+DRAWS = 2000
+"""Resamples of scores."""
 BLOCK = 1 << 18
 """Runs drawn at a time, so that memory stays small however many there are; so many fit the processor's cache."""
 TARGET = 1.0
@@ -70,7 +79,7 @@ def over_seeds(tasks: np.ndarray, resamples: int, rng: np.random.Generator) -> n
 def over_tasks(tasks: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Bootstrap of whole tasks: as many as there are, drawn with replacement, each with all its runs."""
     count = int(tasks[-1]) + 1
-    return rng.multinomial(count, np.full(count, 1 / count), size=resamples)[:, tasks]
+    return draw_tasks(count, resamples, rng)[:, tasks]
 
 
 @dataclass(frozen=True)
@@ -103,9 +112,9 @@ class Aggregate:
             return Estimate(self.value, float("nan"), float("nan"))
         if 1 < self.tasks < TASKS_TO_RESAMPLE:
             deviation = self.resampled.std() * np.sqrt(self.tasks / (self.tasks - 1))
-            half = float(stdtrit(self.tasks - 1, (1 + confidence) / 2) * deviation)
+            half = float(student_factor(self.tasks, confidence) * deviation)
             return Estimate(self.value, self.value - half, self.value + half)
-        low, high = np.quantile(self.resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = percentile_ends(self.resampled, confidence)
         return Estimate(self.value, float(low), float(high))
 
 
@@ -115,7 +124,7 @@ def aggregates(
     resampling: Resampling,
     rng: np.random.Generator,
     *,
-    resamples: int = RESAMPLES,
+    resamples: int = DRAWS,
 ) -> list[Aggregate]:
     """Works out statistics of the runs and of resamples of them, the same resamples for all.
 
@@ -152,7 +161,7 @@ def performance_profile(
     rng: np.random.Generator,
     *,
     resampling: Resampling = over_seeds,
-    resamples: int = RESAMPLES,
+    resamples: int = DRAWS,
     confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share of runs with a score above each threshold, 1/K sum_k 1/S_k sum_s [x_ks > t], with pointwise bands.
@@ -179,8 +188,7 @@ def performance_profile(
         return share, np.full_like(share, np.nan), np.full_like(share, np.nan)
     drawn = (resampling(tasks, part, rng) for part in _blocks(len(values), resamples))
     shares = np.concatenate([some @ above for some in drawn]) / len(sizes)
-    low, high = np.quantile(shares, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return share, low, high
+    return share, *percentile_ends(shares, confidence)
 
 
 def probability_of_improvement(
@@ -188,7 +196,7 @@ def probability_of_improvement(
     reference: Mapping[Cell, float],
     rng: np.random.Generator,
     *,
-    resamples: int = RESAMPLES,
+    resamples: int = DRAWS,
 ) -> Aggregate:
     """P(a run of the scheduler ends at a smaller distance than one of the reference on the same task).
 

@@ -1,23 +1,22 @@
 """One scheduler over another: ``python -m metagan_rl.experiments.report.compare DIR default constant``."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tyro
 
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
-from metagan_rl.experiments.report.ranking import cell_of
 from metagan_rl.experiments.benchmark.records import read_rows
-from metagan_rl.experiments.report.statistics import Cell, Estimate, paired_ratio
-from metagan_rl.experiments.report.summary import by_scheduler, end_distance
+from metagan_rl.experiments.benchmark.row import Row
+from metagan_rl.experiments.report.statistics import Estimate, paired_ratio
+from metagan_rl.experiments.report.summary import by_scheduler, distances_of
 
 
 @dataclass
-class Options:
+class Compare:
     """Paired ratio of the distances of two schedulers, with its 95 % interval over tasks: over all, and by tier."""
 
     directory: tyro.conf.Positional[Path]
@@ -28,7 +27,7 @@ class Options:
     """The one below it."""
 
 
-def compare(rows: list[dict[str, Any]], scheduler: str, against: str) -> dict[str, Estimate]:
+def compare(rows: Sequence[Row], scheduler: str, against: str) -> dict[str, Estimate]:
     """Ratios of geometric mean distances on the tasks and seeds that both have, less than 1 where the first is better.
 
     Returns:
@@ -38,33 +37,26 @@ def compare(rows: list[dict[str, Any]], scheduler: str, against: str) -> dict[st
         UnknownNameError: one of them was not run.
         InvalidValueError: they have no run in common.
     """
-    sound, _ = by_scheduler(rows, cell_of)
+    sound, _ = by_scheduler(rows, lambda row: row.whole_cell)
     for name in (scheduler, against):
         if name not in sound:
             raise UnknownNameError("scheduler of this benchmark", name, list(sound))
-    tier = {cell_of(row): f"{row['suite']}, {row['tag']}" for row in rows}
-    both = [cell for cell in sound[scheduler] if cell in sound[against]]
+    own, other = distances_of(sound[scheduler]), distances_of(sound[against])
+    both = [cell for cell in own if cell in other]
     if not both:
         raise InvalidValueError(
             f"{scheduler} and {against} have no run in common; run both on the same tasks and seeds"
         )
-    groups = {
-        "all": both,
-        **{name: [c for c in both if tier[c] == name] for name in dict.fromkeys(map(tier.get, both))},
-    }
-
-    def distances(name: str, cells: list[Cell]) -> Mapping[Cell, float]:
-        return {cell: end_distance(sound[name][cell]) for cell in cells}
-
-    return {
-        str(group): paired_ratio(distances(scheduler, cells), distances(against, cells), np.random.default_rng(0))
-        for group, cells in groups.items()
-    }
+    groups = {"all": both}
+    tier = {row.whole_cell: f"{row.key.suite}, {row.tag}" for row in rows}
+    for cell in both:
+        groups.setdefault(tier[cell], []).append(cell)
+    return {group: paired_ratio({cell: own[cell] for cell in cells}, other) for group, cells in groups.items()}
 
 
 def main() -> None:
     """Prints a line for each tier."""
-    options = tyro.cli(Options)
+    options = tyro.cli(Compare)
     try:
         found = compare(read_rows(options.directory), options.scheduler, options.against)
     except MetaGANError as error:

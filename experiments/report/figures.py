@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metagan_rl.controls import LR_FACTOR, MAX_PENALTY_WEIGHT
-from metagan_rl.envs.render import STYLE, log_axis
+from metagan_rl.envs.render import DIM, STYLE, log_axis
 from metagan_rl.errors import MissingDependencyError
+from metagan_rl.experiments.benchmark.row import DISCRIMINATOR_RATE, GENERATOR_RATE, LOSS, PENALTY_WEIGHT, RATIO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +33,10 @@ KNOWN_COLOURS = {
 }
 OTHER_COLOURS = ("#d55e00", "#332288", "#117733", "#aa4499", "#661100", "#44aa99", "#6699cc")
 DASHES = ((), (6, 2), (2, 1.5), (6, 2, 1.5, 2), (10, 3))
-RATIO_COLOURS = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838")  # six steps of cividis
-LOSS_COLOURS = ("#77aadd", "#ee8866", "#eedd88", "#bbcc33", "#ffaabb", "#44bb99", "#dddddd")  # Tol's "light"
+CHOICE_COLOURS = {
+    RATIO: ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838"),  # six steps of cividis
+    LOSS: ("#77aadd", "#ee8866", "#eedd88", "#bbcc33", "#ffaabb", "#44bb99", "#dddddd"),  # Tol's "light"
+}
 DARK = {
     "#000000": "#f4f4f2", "#56b4e9": "#63bdf0", "#009e73": "#2fc79a", "#0072b2": "#4ba0e4", "#e69f00": "#eeaa22",
     "#999933": "#b9b957", "#cc79a7": "#de92bb", "#882255": "#d0649b", "#d55e00": "#f5813a", "#332288": "#9a8bf0",
@@ -181,26 +184,27 @@ def schedule_card(key: str, bands: Mapping[str, Band], shares: Mapping[str, np.n
 
     Args:
         key: of the picture.
-        bands: ``generator_lr``, ``discriminator_lr`` and ``penalty_weight``, medians and quartiles against progress.
-        shares: ``ratio`` and ``loss``, ``[choices, T]``, each column summing to 1.
+        bands: medians and quartiles against progress of the controls that are numbers, by name.
+        shares: of those that are words, ``[choices, T]`` by name, each column summing to 1.
         line: of the scheduler.
     """
     with style():
         figure = new_figure(5.0, 3.1)
         rates, ratio, weight, loss = figure.subplots(2, 2, sharex=True).ravel()
         rates.axhline(1, color="#bdbdbd", linewidth=0.8)
-        draw_line(rates, bands["generator_lr"], Line(line.colour, width=2.4), 0.25)
-        draw_line(rates, bands["discriminator_lr"], Line("#3c3c3c", (4, 2.5), width=1.1), 0.12)
+        draw_line(rates, bands[GENERATOR_RATE], Line(line.colour, width=2.4), 0.25)
+        draw_line(rates, bands[DISCRIMINATOR_RATE], Line("#3c3c3c", (4, 2.5), width=1.1), 0.12)
         rates.set_yscale("log")
         rates.set_ylim(1 / LR_FACTOR / 1.25, LR_FACTOR * 1.25)
         rates.set_yticks([1 / 30, 1 / 5, 1, 5, 30], ["1/30", "1/5", "1", "5", "30"])
         rates.minorticks_off()
-        draw_line(weight, bands["penalty_weight"], Line(line.colour, width=1.8), 0.2)
+        draw_line(weight, bands[PENALTY_WEIGHT], Line(line.colour, width=1.8), 0.2)
         weight.set_yscale("symlog", linthresh=0.01)
         weight.set_ylim(-0.002, MAX_PENALTY_WEIGHT * 1.5)
         weight.set_yticks([0, 0.01, 0.1, 1, 10, 100], ["0", "0.01", "0.1", "1", "10", "100"])
         weight.minorticks_off()
-        for axes, name, colours in ((ratio, "ratio", RATIO_COLOURS), (loss, "loss", LOSS_COLOURS)):
+        for axes, name in ((ratio, RATIO), (loss, LOSS)):
+            colours = CHOICE_COLOURS[name]
             steps = np.linspace(0, 1, shares[name].shape[1] + 1)
             held = np.column_stack([shares[name], shares[name][:, -1]])
             shades = [colours[place % len(colours)] for place in range(len(held))]
@@ -231,10 +235,25 @@ def training_panel(
         return inline_svg(figure, key)
 
 
+def mark_values(axes: "Axes", marks: Mapping[float, str]) -> None:
+    """Upright lines at some values, with what each is written over it."""
+    for value, label in marks.items():
+        axes.axvline(value, color=DIM, linewidth=0.9, zorder=1)
+        axes.annotate(
+            label, (value, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
+            fontsize=7.5, color=DIM,
+        )  # fmt: skip
+
+
+def fill_band(axes: "Axes", band: Band, colour: str, opacity: float) -> None:
+    """A curve's band, where its ends are known."""
+    if opacity and np.isfinite(band.low).all():
+        axes.fill_between(band.x, band.low, band.high, color=colour, alpha=opacity, linewidth=0)
+
+
 def draw_line(axes: "Axes", band: Band, line: Line, opacity: float) -> None:
     """Draws a curve as its scheduler is drawn everywhere, over its band where ``opacity`` is above 0."""
-    if opacity and np.isfinite(band.low).all():
-        axes.fill_between(band.x, band.low, band.high, color=line.colour, alpha=opacity, linewidth=0)
+    fill_band(axes, band, line.colour, opacity)
     axes.plot(band.x, band.middle, color=line.colour, linestyle=_dash(line), linewidth=line.width)
 
 

@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.envs.render import is_image
-from metagan_rl.experiments.report.curves import GRID, resampled
-from metagan_rl.experiments.report.figures import DARK, LOSS_COLOURS, RATIO_COLOURS, Line
-from metagan_rl.experiments.benchmark.records import KEY, WORDS
-from metagan_rl.experiments.report.sample_pictures import STEPS, coordinates, image_png, scatter_png
+from metagan_rl.experiments.benchmark.row import (
+    DISCRIMINATOR_RATE,
+    DRAWN_WORDS,
+    GENERATOR_RATE,
+    PENALTY_WEIGHT,
+    Curve,
+    Row,
+    RunKey,
+)
 from metagan_rl.experiments.benchmark.samples import SampleFile, TaskSamples
-from metagan_rl.experiments.report.summary import SMALLEST, Group, end_distance, group_rows
+from metagan_rl.experiments.report.curves import GRID, resampled, sound_distances
+from metagan_rl.experiments.report.figures import CHOICE_COLOURS, DARK, Line
+from metagan_rl.experiments.report.sample_pictures import STEPS, coordinates, image_png, scatter_png
+from metagan_rl.experiments.report.summary import Group, end_distance, group_rows
 from metagan_rl.metrics.quality import WORST_DISTANCE
 
 MAX_BYTES = 4_000_000
@@ -22,8 +30,8 @@ MAX_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A picture of the end of a run: data address, distance (``None`` where unknown), whether it diverged."""
+class Ending:
+    """A picture of how a run ended: data address, distance (``None`` where unknown), whether it diverged."""
 
     picture: str
     distance: float | None = None
@@ -51,15 +59,15 @@ class TaskPage:
     seed: int
     columns: int
     pixels: bool
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, Ending]
     commands: Sequence[str]
     data: Mapping[str, Any]
 
 
 def task_pages(
     path: Path,
-    rows: Iterable[dict[str, Any]],
-    curves: Mapping[tuple[Any, ...], Mapping[str, Any]],
+    rows: Iterable[Row],
+    curves: Mapping[RunKey, Curve],
     schedulers: Sequence[str],
     lines: Mapping[str, Line],
     commands: Sequence[str],
@@ -69,7 +77,7 @@ def task_pages(
     Args:
         path: of the file of samples; without it there are no pages.
         rows: of the benchmark.
-        curves: by ``KEY``.
+        curves: by the run.
         schedulers: to show.
         lines: how they are drawn.
         commands: that made the benchmark.
@@ -78,11 +86,11 @@ def task_pages(
         FileFormatError: the file is damaged.
     """
     file = SampleFile(path)
-    first: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}  # rows of the first seed, by task and scheduler
+    first: dict[tuple[str, str, str], dict[str, Row]] = {}  # rows of the first seed, by task and scheduler
     for row in (row for group in group_rows(rows).values() for row in group):
-        known = first.setdefault((row["suite"], row["split"], row["task"]), {})
-        if row["seed"] <= known.get(row["scheduler"], row)["seed"]:
-            known[row["scheduler"]] = row
+        known = first.setdefault((row.key.suite, row.key.split, row.key.task), {})
+        if row.key.seed <= known.get(row.key.scheduler, row).key.seed:
+            known[row.key.scheduler] = row
     tasks = [key for key in first if file.holds(*key)]
     pages: list[TaskPage] = []
     size = 0
@@ -112,7 +120,6 @@ def script_data(
         choices: names of the ratios and losses.
         pair: the two schedulers shown first.
     """
-    colours = {"ratio": RATIO_COLOURS, "loss": LOSS_COLOURS}
     return {
         "schedulers": [
             {"name": name, "light": line.colour, "dark": DARK.get(line.colour, line.colour), "dashes": line.dashes}
@@ -121,31 +128,31 @@ def script_data(
         "pair": [schedulers.index(name) for name in pair],
         "steps": STEPS,
         "choices": {
-            kind: [[name, colours[kind][place % len(colours[kind])]] for place, name in enumerate(choices[kind])]
-            for kind in WORDS
+            kind: [[name, colours[place % len(colours)]] for place, name in enumerate(choices[kind])]
+            for kind, colours in CHOICE_COLOURS.items()
         },
         "tasks": [_with_words(page.data, choices) for page in pages],
     }
 
 
-def default_pair(groups: Sequence[Group], reference: str, pages: Sequence[TaskPage]) -> list[str]:
-    """The two schedulers shown first: the reference, and the one with the lowest distance over all groups."""
+def default_pair(groups: Sequence[Group], yardstick: str, pages: Sequence[TaskPage]) -> list[str]:
+    """The two schedulers shown first: the yardstick, and the one with the lowest distance over all groups."""
     shown = dict.fromkeys(name for page in pages for name in page.cells if name != "real")
     logs: dict[str, list[float]] = {}
     for entry in (entry for group in groups for entry in group.entries):
         if entry.scheduler in shown and np.isfinite(entry.distance.value):
             logs.setdefault(entry.scheduler, []).append(float(np.log(entry.distance.value)))
     most = max(map(len, logs.values()), default=0)
-    others = {name: np.mean(each) for name, each in logs.items() if name != reference and len(each) == most}
+    others = {name: np.mean(each) for name, each in logs.items() if name != yardstick and len(each) == most}
     best = min(others, key=lambda name: others[name], default=None)
-    pair = [name for name in (reference, best) if name in shown]
+    pair = [name for name in (yardstick, best) if name in shown]
     return (pair + [name for name in shown if name not in pair])[:2]
 
 
 def _page(
     samples: TaskSamples,
-    rows: Mapping[str, dict[str, Any]],
-    curves: Mapping[tuple[Any, ...], Mapping[str, Any]],
+    rows: Mapping[str, Row],
+    curves: Mapping[RunKey, Curve],
     schedulers: Sequence[str],
     lines: Mapping[str, Line],
     commands: Sequence[str],
@@ -158,48 +165,47 @@ def _page(
     def moving(points: np.ndarray) -> str:
         return image_png(points, real) if pixels else coordinates(points, real)
 
-    cells = {"real": Cell(still(real, None))}
+    cells = {"real": Ending(still(real, None))}
     runs: list[dict[str, Any] | None] = []
     for name in schedulers:
         row, points = rows.get(name), samples.points.get(name)
         if row is None or points is None:
             runs.append(None)
             continue
-        sound, curve = not row.get("error"), curves.get(tuple(row[part] for part in KEY))
-        diverged = sound and bool(row.get("diverged"))
-        cells[name] = Cell(still(points[-1], lines[name].colour), end_distance(row) if sound else None, diverged)
+        sound, curve = not row.error, curves.get(row.key)
+        diverged = sound and row.diverged
+        cells[name] = Ending(still(points[-1], lines[name].colour), end_distance(row) if sound else None, diverged)
         run = {"points": moving(points), "moments": len(points), "diverged": diverged}
-        at = samples.distances.get(name, ())
+        at: Sequence[float] | np.ndarray = samples.distances.get(name, ())
         if not len(at) and len(points) == 1 and curve is not None:
-            at = curve["distance"][-1:]
+            at = curve.distance[-1:]
         runs.append({**run, "at": _short(np.nan_to_num(at, nan=WORST_DISTANCE)), "curve": _curve(curve)})
     some = next(iter(rows.values()))
     data = {
-        "task": some["task"],
+        "task": some.key.task,
         "updates": samples.updates.tolist(),
         "pixels": pixels,
         "real": moving(real[None]),
         "runs": runs,
     }
-    place = (some["suite"], some["split"], some["tag"], some["task"], some["seed"])
-    own = [line for line in commands if re.search(rf"--suite[ =]{re.escape(some['suite'])}(\s|$)", line)]
+    place = (some.key.suite, some.key.split, some.tag, some.key.task, some.key.seed)
+    own = [line for line in commands if re.search(rf"--suite[ =]{re.escape(some.key.suite)}(\s|$)", line)]
     return TaskPage(*place, real.shape[1], pixels, cells, own or commands, data)
 
 
-def _curve(curve: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _curve(curve: Curve | None) -> dict[str, Any] | None:
     """Distance and controls of a run over time, in few steps and digits."""
-    if curve is None or not curve["generator_lr"]:
+    if curve is None or not curve.intervals:
         return None
-    distance = np.nan_to_num(np.asarray(curve["distance"], dtype=np.float64), nan=WORST_DISTANCE)
-    distance = distance.clip(SMALLEST, WORST_DISTANCE)
-    last = len(distance) - 1
-    steps = min(GRID, last)
+    steps = min(GRID, curve.intervals)
+    distance = sound_distances(curve)[np.round(np.linspace(0, curve.intervals, steps + 1)).astype(int)]
+    held = {name: resampled(values, steps) for name, values in curve.controls.items()}
     return {
-        "distance": _short(distance[np.round(np.linspace(0, last, steps + 1)).astype(int)]),
-        "generator": _short(resampled(curve["generator_lr"], steps)),
-        "discriminator": _short(resampled(curve["discriminator_lr"], steps)),
-        "weight": _short(resampled(curve["penalty_weight"], steps)),
-        **{kind: resampled(curve[kind], steps) for kind in WORDS},
+        "distance": _short(distance),
+        "generator": _short(held[GENERATOR_RATE]),
+        "discriminator": _short(held[DISCRIMINATOR_RATE]),
+        "weight": _short(held[PENALTY_WEIGHT]),
+        **{kind: held[kind] for kind in DRAWN_WORDS},
     }
 
 
@@ -208,7 +214,10 @@ def _with_words(data: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -
     runs = []
     for run in data["runs"]:
         curve = run and run["curve"]
-        coded = curve and {**curve, **{kind: [choices[kind].index(word) for word in curve[kind]] for kind in WORDS}}
+        coded = curve and {
+            **curve,
+            **{kind: [choices[kind].index(word) for word in curve[kind]] for kind in DRAWN_WORDS},
+        }
         runs.append(run and {**run, "curve": coded})
     return {**data, "runs": runs}
 

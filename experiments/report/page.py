@@ -10,14 +10,15 @@ import numpy as np
 
 from metagan_rl.agents.scheduler import SCHEDULERS, scheduler_names
 from metagan_rl.errors import MissingDependencyError
+from metagan_rl.experiments.benchmark.records import read_config, read_curves, read_lines, read_rows
+from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, References, load_references
+from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
+from metagan_rl.experiments.benchmark.samples import SAMPLES
 from metagan_rl.experiments.report import figures, promises
 from metagan_rl.experiments.report.curves import choices_in, quality_bands, schedule_of
 from metagan_rl.experiments.report.gallery import default_pair, script_data, task_pages
 from metagan_rl.experiments.report.ranking import rank
-from metagan_rl.experiments.benchmark.records import KEY, read_config, read_curves, read_lines, read_rows
-from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, References, load_references
-from metagan_rl.experiments.benchmark.samples import SAMPLES
-from metagan_rl.experiments.report.summary import group_rows, reference_of, summarise
+from metagan_rl.experiments.report.summary import Group, group_rows, known, metrics_in, summarise, yardstick_of
 from metagan_rl.experiments.report.tables import (
     amount,
     as_csv,
@@ -33,9 +34,10 @@ from metagan_rl.experiments.report.tables import (
     whiskers,
 )
 from metagan_rl.files import write_whole
+from metagan_rl.metrics import METRICS, STABILITY_LABELS
 
 TEMPLATES = Path(__file__).parent / "templates"
-KINDS = {
+SORTS = {
     "fixed": "fixed",
     "reactive": "reactive",
     "tuned": "searching",
@@ -45,14 +47,8 @@ KINDS = {
 }
 """What schedulers of each module of ``metagan_rl.agents`` are."""
 SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
-STABILITY = (
-    ("vanishing", "vanishing gradient"),
-    ("saturation", "saturation of\N{NO-BREAK SPACE}D"),
-    ("oscillation", "oscillation"),
-    ("mode_loss", "mode loss"),
-    ("modes_share", "modes found"),
-    ("high_quality", "samples on a mode"),
-)
+HEADLINE = ("precision", "coverage")
+"""Metrics that the results show beside the distance; all others that are known are in the table of stability."""
 
 
 def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> Path:
@@ -73,22 +69,22 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     directory = Path(directory)
     config = read_config(directory)
     rows = read_rows(directory)
-    curves = {tuple(curve[name] for name in KEY): curve for curve in read_curves(directory / "curves.jsonl")}
-    training = read_lines(directory / "training.jsonl", ())
-    schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row["scheduler"] for row in rows)]))
-    groups, reference = summarise(rows, schedulers), reference_of(schedulers)
-    known = _references(config, references)
-    ranking = rank(rows, known)
+    curves = {curve.key: curve for curve in read_curves(directory)}
+    training = read_lines(directory / "training.jsonl")
+    schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row.key.scheduler for row in rows)]))
+    groups, yardstick = summarise(rows, schedulers), yardstick_of(schedulers)
+    measured = _references(config, references)
+    ranking = rank(rows, measured)
     leading = [*_policies(config), *(standing.scheduler for standing in ranking.standings)]
     all_lines = figures.lines_for(schedulers, leading)
     lines = figures.quieted(all_lines, leading)
     panels = _quality_panels(rows, curves, lines)
     cards, choices = _schedule_cards(curves, schedulers, all_lines)
-    promised = promises.promises(rows, list(curves.values()), ranking, known, lines)
-    profile = promises.profile(rows, known, lines)
+    promised = promises.promises(rows, list(curves.values()), ranking, measured, lines)
+    profile = promises.profile(rows, measured, lines)
     commands = [str(line) for line in config.get("commands") or ["metagan_rl.experiments.run_benchmark"]]
     pages, left_out = task_pages(directory / SAMPLES, rows, curves, schedulers, all_lines, commands)
-    pair = default_pair(groups, reference, pages)
+    pair = default_pair(groups, yardstick, pages)
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     page = (
         _environment()
@@ -102,22 +98,23 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
             promises=promised,
             schedulers=schedulers,
             kinds=_kinds(schedulers, config),
-            reference=reference,
+            yardstick=yardstick,
             lines=lines,
             all_lines=all_lines,
             panels=panels,
             cards=cards,
             choices=choices,
-            colours={"ratio": figures.RATIO_COLOURS, "loss": figures.LOSS_COLOURS},
+            colours=figures.CHOICE_COLOURS,
             dark=figures.DARK,
             training=_training_figures(training, all_lines, schedulers),
             pages=pages,
             pair=pair,
             data=script_data(pages, schedulers, all_lines, choices, pair),
             left_out=left_out,
-            stability=STABILITY,
+            headline={name: METRICS[name].label for name in HEADLINE},
+            stability=_stability_columns(groups, rows),
             runs=sum(entry.runs for group in groups for entry in group.entries),
-            errors=[row for row in rows if row.get("error")][:8],
+            errors=[row for row in rows if row.error][:8],
             script=script,
             script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
@@ -140,17 +137,36 @@ def _references(config: Mapping[str, Any], folder: str | Path) -> list[Reference
     ]
 
 
+def _stability_columns(groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, str]:
+    """Heading of each column of the table of stability: its terms, and the metrics that any run has a value of."""
+    means = [entry.means for group in groups for entry in group.entries]
+    metrics = [
+        name
+        for name in metrics_in(rows)
+        if name not in ("distance", *HEADLINE) and any(known(each.get(name)) for each in means)
+    ]
+    return {**STABILITY_LABELS, **{name: _heading(name) for name in metrics}}
+
+
+def _heading(name: str) -> str:
+    """What a metric is called, in what unit, and which way is better; a name alone where it is not registered here."""
+    if name not in METRICS:
+        return name
+    metric = METRICS[name]
+    arrow = {"lower": " \N{DOWNWARDS ARROW}", "higher": " \N{UPWARDS ARROW}", None: ""}[metric.better]
+    return metric.label + (f" ({metric.unit})" if metric.unit else "") + arrow
+
+
 def _quality_panels(
-    rows: Sequence[dict[str, Any]], curves: Mapping[tuple[Any, ...], dict[str, Any]], lines: Mapping[str, figures.Line]
+    rows: Sequence[Row], curves: Mapping[RunKey, Curve], lines: Mapping[str, figures.Line]
 ) -> list[tuple[str, str]]:
     """Quality over the run, a picture for each group of tasks: title and SVG."""
-    latest = {key: curve for key, curve in curves.items() if curve["generator_lr"]}
     panels = []
     for place, ((suite, split, tag), members) in enumerate(group_rows(rows).items()):
-        sound = {tuple(row[name] for name in KEY): row for row in members if not row.get("error")}
-        some = [latest[key] for key in sound if key in latest]
+        sound = {row.key: row for row in members if not row.error}
+        some = [curves[key] for key in sound if key in curves and curves[key].intervals]
         if some:
-            updates = {key[2:]: row.get("updates", 0) for key, row in sound.items() if not row.get("diverged")}
+            updates = {key: row.updates or 0 for key, row in sound.items() if not row.diverged}
             bands, label = quality_bands(some, updates)
             ordered = {name: bands[name] for name in sorted(bands, key=lambda name: lines[name].width)}
             svg = figures.quality_panel(f"quality{place}", ordered, lines, label)
@@ -159,14 +175,14 @@ def _quality_panels(
 
 
 def _schedule_cards(
-    curves: Mapping[tuple[Any, ...], dict[str, Any]], schedulers: Sequence[str], lines: Mapping[str, figures.Line]
+    curves: Mapping[RunKey, Curve], schedulers: Sequence[str], lines: Mapping[str, figures.Line]
 ) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
     """What each scheduler chose, name and SVG; and the names of ratios and losses for their legends."""
-    latest = [curve for curve in curves.values() if curve["generator_lr"]]
-    choices = choices_in(latest)
+    trained = [curve for curve in curves.values() if curve.intervals]
+    choices = choices_in(trained)
     cards = []
     for place, name in enumerate(sorted(schedulers, key=lambda name: name in figures.KNOWN_COLOURS)):  # policies first
-        own = [curve for curve in latest if curve["scheduler"] == name]
+        own = [curve for curve in trained if curve.key.scheduler == name]
         if own:
             cards.append((name, figures.schedule_card(f"schedule{place}", *schedule_of(own, choices), lines[name])))
     return cards, choices
@@ -179,11 +195,11 @@ def _policies(config: Mapping[str, Any]) -> list[str]:
 
 def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, str]:
     """What sort of scheduler each is: the module it comes from says; policies are learned, others a user's own."""
-    known = scheduler_names()
+    registered = scheduler_names()
     kinds = dict.fromkeys(_policies(config), "learned") | {ORACLE: "reference"}
     for name in schedulers:
-        module = getattr(SCHEDULERS[name], "__module__", "") if name in known else ""
-        kinds.setdefault(name, KINDS.get(module.removeprefix("metagan_rl.agents."), "own"))
+        module = getattr(SCHEDULERS[name], "__module__", "") if name in registered else ""
+        kinds.setdefault(name, SORTS.get(module.removeprefix("metagan_rl.agents."), "own"))
     return kinds
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from metagan_rl.envs.render import DIM, INK, log_axis
-from metagan_rl.experiments.report.figures import Band, Line, draw_line, inline_svg, new_figure, style
+from metagan_rl.experiments.report.figures import (
+    Band,
+    Line,
+    draw_line,
+    fill_band,
+    inline_svg,
+    mark_values,
+    new_figure,
+    style,
+)
 from metagan_rl.experiments.report.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -20,6 +29,8 @@ SERIES = (
     ("#56b4e9", "X"),
 )  # fmt: skip
 """Okabe and Ito's colours, each with a marker of its own, so that a print in grey tells them apart as well."""
+ROOM_ENDS = {0.0: "untuned", 1.0: "oracle"}
+"""Scores that are marked."""
 WIDTH = 4.6
 """Inches, so that words are still read where the picture fills a phone."""
 LONGEST_NAME = 22
@@ -49,8 +60,7 @@ def trials_figure(key: str, search: Band, marks: Sequence[Mark], lines: Mapping[
     with _drawing():
         figure = new_figure(WIDTH, max(3.1, 0.9 + 0.175 * len(marks)))
         axes = figure.add_subplot()
-        if np.isfinite(search.low).all():
-            axes.fill_between(search.x, search.low, search.high, color=DIM, alpha=0.18, linewidth=0)
+        fill_band(axes, search, DIM, 0.18)
         axes.plot(search.x, search.middle, color=DIM, linewidth=2.4, marker="o", markersize=3.5, label="random search")
         low = min(
             search.low.min() if np.isfinite(search.low).all() else search.middle.min(), *(m.distance for m in marks)
@@ -110,12 +120,7 @@ def rows_figure(
         figure = new_figure(WIDTH, height + 0.95)
         axes = figure.add_subplot()
         spacing = ROW / (ROW * len(series) + 0.1)
-        for value, label in marks.items():
-            axes.axvline(value, color=DIM, linewidth=0.9, zorder=1)
-            axes.annotate(
-                label, (value, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
-                fontsize=7.5, color=DIM,
-            )  # fmt: skip
+        mark_values(axes, marks)
         for place, (label, estimates) in enumerate(series.items()):
             colour, marker = SERIES[place % len(SERIES)]
             for row, name in enumerate(names):
@@ -174,12 +179,7 @@ def profile_figure(key: str, bands: Mapping[str, Band], lines: Mapping[str, Line
     with _drawing():
         figure = new_figure(WIDTH, 3.0)
         axes = figure.add_subplot()
-        for value, label in ((0.0, "untuned"), (1.0, "oracle")):
-            axes.axvline(value, color=DIM, linewidth=0.9)
-            axes.annotate(
-                label, (value, 1), (0, 2), xycoords=("data", "axes fraction"), textcoords="offset points", ha="center",
-                fontsize=7.5, color=DIM,
-            )  # fmt: skip
+        mark_values(axes, ROOM_ENDS)
         for name in sorted(bands, key=lambda name: lines[name].width):
             draw_line(axes, bands[name], lines[name], lines[name].band)
         band = next(iter(bands.values()))

@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.experiments.benchmark.references import References
+from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
 from metagan_rl.experiments.report import promise_figures as draw
 from metagan_rl.experiments.report.aggregates import performance_profile
-from metagan_rl.experiments.report.curves import GRID, log_distances
+from metagan_rl.experiments.report.curves import BAND_RESAMPLES, GRID, geometric_band, log_distances
 from metagan_rl.experiments.report.figures import Band, Line
-from metagan_rl.experiments.report.ranking import BASELINE, Ranking, cell_of, rooms_of, scores_of
-from metagan_rl.experiments.benchmark.references import References
-from metagan_rl.experiments.report.statistics import Estimate, by_task, mean_interval
-from metagan_rl.experiments.report.summary import REFERENCE, TAGS, by_scheduler, end_distance
+from metagan_rl.experiments.report.ranking import BASELINE, Ranking, rooms_of, scores_of
+from metagan_rl.experiments.report.statistics import Estimate, by_task, fixed_stream, geometric_mean, mean_interval
+from metagan_rl.experiments.report.summary import TAGS, YARDSTICK, by_scheduler, distances_of
 from metagan_rl.experiments.report.worth import in_words, worth_in_trials
 
-Rows = Iterable[dict[str, Any]]
 NEW_CONDITIONS = ("other-network", "other-budget")
 """Tags of tasks that differ from those trained on in their networks or budget alone."""
 COLUMNS = ("promise", "tier", "scheduler", "quantity", "x", "value", "low", "high")
@@ -51,8 +51,8 @@ class Promise:
 
 
 def promises(
-    rows: Rows,
-    curves: Iterable[Mapping[str, Any]],
+    rows: Iterable[Row],
+    curves: Iterable[Curve],
     ranking: Ranking,
     references: Sequence[References],
     lines: Mapping[str, Line],
@@ -75,11 +75,13 @@ def promises(
     ]
 
 
-def fewer_trials(rows: Rows, ranking: Ranking, references: Sequence[References], lines: Mapping[str, Line]) -> Promise:
+def fewer_trials(
+    rows: Iterable[Row], ranking: Ranking, references: Sequence[References], lines: Mapping[str, Line]
+) -> Promise:
     """How many trials of random search on each task a scheduler is worth that spends none there."""
     title = "Fewer hyper-parameter trials"
     tried = {f"{some.suite}/{some.split}/{task}": curve for some in references for task, curve in some.curves.items()}
-    sound = by_scheduler(rows, cell_of)[0]
+    sound = by_scheduler(rows, lambda row: row.whole_cell)[0]
     own = {name: {task for task, _ in cells} & tried.keys() for name, cells in sound.items()}
     taking_part = {name: cells for name, cells in sound.items() if own[name]}
     tasks = sorted(set.intersection(*(own[name] for name in taking_part))) if taking_part else []
@@ -87,7 +89,7 @@ def fewer_trials(rows: Rows, ranking: Ranking, references: Sequence[References],
         return Promise(title, "Left out: no curve of random search was measured on tasks that all schedulers ran on.")
     trials = sorted(set.intersection(*({float(n) for n in tried[task][:, 0]} for task in tasks)))
     search = np.log([[_at(tried[task], n) for n in trials] for task in tasks])  # [K, T]
-    middle, low, high = (np.exp(ends) for ends in mean_interval(search, np.random.default_rng(0)))
+    middle, low, high = (np.exp(ends) for ends in mean_interval(search))
     numbers = [
         {"scheduler": "random search", "quantity": "distance", "x": n, "value": v, "low": a, "high": b}
         for n, v, a, b in zip(trials, middle, low, high, strict=True)
@@ -95,8 +97,9 @@ def fewer_trials(rows: Rows, ranking: Ranking, references: Sequence[References],
     extra = {standing.scheduler: standing.extra_runs for standing in ranking.standings}
     marks = []
     for name, cells in taking_part.items():
-        logs = by_task({cell: np.log(end_distance(row)) for cell, row in cells.items() if cell[0] in set(tasks)})
-        distance = Estimate(*(float(np.exp(end)) for end in mean_interval(logs, np.random.default_rng(0))))
+        distances = {cell: value for cell, value in distances_of(cells).items() if cell[0] in set(tasks)}
+        distance = geometric_mean(distances)
+        logs = by_task({cell: np.log(value) for cell, value in distances.items()})
         worth = worth_in_trials(search, logs, np.array(trials))
         spent = f", +{extra[name]:.1f} runs" if extra[name] > 0 else ""
         marks.append(draw.Mark(name, distance.value, worth.value, in_words(worth, trials[-1]) + spent))
@@ -127,7 +130,7 @@ def generalisation(ranking: Ranking) -> Promise:
     numbers += [_number(s.scheduler, "gap", gap, tier) for s in standings for tier, gap in s.gaps.items()]
     svg = draw.rows_figure(
         "generalisation", [s.scheduler for s in standings], series, "score (share of the room)", SCORES,
-        {0.0: "untuned", 1.0: "oracle"},
+        draw.ROOM_ENDS,
     )  # fmt: skip
     caption = (
         "Score by kind of tasks: interquartile mean of the share of the room between the median random constant (0) "
@@ -158,22 +161,21 @@ def stability(ranking: Ranking) -> Promise:
         "Share of all runs that diverged and, of those that did not, that ended without some of the known modes (where "
         "none are known: whose coverage fell below its own best by more than 0.1 on average) and whose generator's "
         f"gradient vanished for a part of the run; Wilson's 95 % intervals with n = tasks. Left is better. The promise "
-        f"is false if a learned schedule's interval of any of the three lies wholly above that of {REFERENCE}."
+        f"is false if a learned schedule's interval of any of the three lies wholly above that of {YARDSTICK}."
     )
     return Promise(title, caption, svg, tuple(numbers))
 
 
-def adaptation(rows: Rows, curves: Iterable[Mapping[str, Any]], lines: Mapping[str, Line]) -> Promise:
+def adaptation(rows: Iterable[Row], curves: Iterable[Curve], lines: Mapping[str, Line]) -> Promise:
     """Distance relative to the start against the share of the budget, on known conditions and on new ones."""
     title = "Quick adaptation"
-    rows = [row for row in rows if not row.get("error")]
-    suites = {(row["suite"], row["split"]) for row in rows if row["tag"] in NEW_CONDITIONS}
-    tags = {(*cell_of(row), row["scheduler"]): row["tag"] for row in rows if (row["suite"], row["split"]) in suites}
-    by_tag: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+    rows = [row for row in rows if not row.error]
+    suites = {(row.key.suite, row.key.split) for row in rows if row.tag in NEW_CONDITIONS}
+    tags = {row.key: row.tag for row in rows if (row.key.suite, row.key.split) in suites}
+    by_tag: dict[str, dict[RunKey, Curve]] = {}
     for curve in curves:
-        key = (*cell_of(curve), curve["scheduler"])
-        if key in tags and curve["generator_lr"]:
-            by_tag.setdefault(tags[key], {})[key] = {**curve, "task": key[0]}
+        if curve.key in tags and curve.intervals:
+            by_tag.setdefault(tags[curve.key], {})[curve.key] = curve
     tiers = [tier for tier in (TAGS[0], *NEW_CONDITIONS) if tier in by_tag]
     if not set(tiers) & set(NEW_CONDITIONS):
         return Promise(title, "Left out: curves on tasks with other networks or other budgets are needed, such as the "
@@ -181,19 +183,18 @@ def adaptation(rows: Rows, curves: Iterable[Mapping[str, Any]], lines: Mapping[s
     share = np.linspace(0, 1, GRID + 1)
     panels, level, numbers = {}, {}, []
     for tier in tiers:
-        bands = {}
-        for name, cells in log_distances(by_tag[tier].values(), share).items():
-            ends = mean_interval(by_task({cell: log - log[0] for cell, log in cells.items()}),
-                                 np.random.default_rng(0), resamples=1000)  # fmt: skip
-            bands[name] = Band(share, *(np.exp(end) for end in ends))
+        bands = {
+            name: geometric_band(share, {cell: log - log[0] for cell, log in cells.items()})
+            for name, cells in log_distances(by_tag[tier].values(), share).items()
+        }
         panels[tier] = bands
-        if REFERENCE in bands:
-            level[tier] = float(bands[REFERENCE].middle[-1])
+        if YARDSTICK in bands:
+            level[tier] = float(bands[YARDSTICK].middle[-1])
         for name, band in bands.items():
             at = draw.first_below(band, level.get(tier, float("nan")))
             value = float("nan") if at is None else at
             numbers.append(
-                _number(name, f"share of the budget to {REFERENCE}'s end", Estimate(value, *[np.nan] * 2), tier)
+                _number(name, f"share of the budget to {YARDSTICK}'s end", Estimate(value, *[np.nan] * 2), tier)
             )
             numbers += [
                 {**_number(name, "distance relative to the start", Estimate(*map(float, ends)), tier), "x": x}
@@ -201,7 +202,7 @@ def adaptation(rows: Rows, curves: Iterable[Mapping[str, Any]], lines: Mapping[s
             ]
     caption = (
         "Distance relative to the start (geometric mean over tasks, with 95 % bands of some) against the "
-        f"share of the budget. Dotted: where {REFERENCE} ends; dots: where a schedule first comes so far. Relative to "
+        f"share of the budget. Dotted: where {YARDSTICK} ends; dots: where a schedule first comes so far. Relative to "
         "the start because distances on the way are measured on fewer points than those that the room is known in. "
         "The promise is false if on other networks or budgets a learned schedule needs a much larger share of the "
         "budget to its dot than on known families, or never comes so far."
@@ -210,13 +211,15 @@ def adaptation(rows: Rows, curves: Iterable[Mapping[str, Any]], lines: Mapping[s
     return Promise(title, caption, draw.panels_figure("adaptation", panels, lines, level), tuple(numbers), shown)
 
 
-def profile(rows: Rows, references: Sequence[References], lines: Mapping[str, Line]) -> Promise:
+def profile(rows: Iterable[Row], references: Sequence[References], lines: Mapping[str, Line]) -> Promise:
     """Share of runs above each score: the whole distribution that the ranking sums up."""
     title, rooms = "Performance profile", rooms_of(references)
     thresholds = np.linspace(*SCORES, 93)
-    scored = {name: scores_of(cells, rooms) for name, cells in by_scheduler(rows, cell_of)[0].items()}
+    scored = {
+        name: scores_of(cells, rooms) for name, cells in by_scheduler(rows, lambda row: row.whole_cell)[0].items()
+    }
     bands = {
-        name: Band(thresholds, *performance_profile(scores, thresholds, np.random.default_rng(0), resamples=1000))
+        name: Band(thresholds, *performance_profile(scores, thresholds, fixed_stream(), resamples=BAND_RESAMPLES))
         for name, scores in scored.items()
         if scores
     }

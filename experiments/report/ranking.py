@@ -7,10 +7,11 @@ cannot fill (no references, no ``tuned-constant``, rows of an older release) are
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
+from metagan_rl.experiments.benchmark.references import References, Room, share_of_room
+from metagan_rl.experiments.benchmark.row import Cell, Row
 from metagan_rl.experiments.report.aggregates import (
     Aggregate,
     aggregates,
@@ -21,9 +22,16 @@ from metagan_rl.experiments.report.aggregates import (
     over_tasks,
     probability_of_improvement,
 )
-from metagan_rl.experiments.benchmark.references import References, Room, share_of_room
-from metagan_rl.experiments.report.statistics import Cell, Estimate, geometric_mean, rate
-from metagan_rl.experiments.report.summary import TAGS, UNKNOWN, by_scheduler, end_distance, known
+from metagan_rl.experiments.report.statistics import UNKNOWN, Estimate, fixed_stream, geometric_mean, rate
+from metagan_rl.experiments.report.summary import (
+    TAGS,
+    by_scheduler,
+    distances_of,
+    end_distance,
+    in_order,
+    known,
+    seeds_of,
+)
 
 BASELINE = "tuned-constant"
 """What a careful user has who tuned once: the scheduler that improvement is measured over."""
@@ -107,12 +115,7 @@ class Ranking:
         return self.tasks - self.narrow - self.unreferenced
 
 
-def cell_of(row: Mapping[str, Any]) -> Cell:
-    """The cell of a row among those of all suites and splits."""
-    return f"{row['suite']}/{row['split']}/{row['task']}", row["seed"]
-
-
-def rank(rows: Iterable[dict[str, Any]], references: Iterable[References] = ()) -> Ranking:
+def rank(rows: Iterable[Row], references: Iterable[References] = ()) -> Ranking:
     """Works out the ranking.
 
     Args:
@@ -121,11 +124,11 @@ def rank(rows: Iterable[dict[str, Any]], references: Iterable[References] = ()) 
     """
     rows = list(rows)
     rooms = rooms_of(references)
-    sound, failed = by_scheduler(rows, cell_of)
-    tasks = {cell_of(row)[0] for row in rows}
-    tiers = sorted({row["tag"] for row in rows}, key=lambda tag: (TAGS.index(tag) if tag in TAGS else len(TAGS), tag))
-    reference = _distances(sound.get(BASELINE, {}))
-    standings = [_standing(name, cells, len(failed[name]), rooms, reference) for name, cells in sound.items()]
+    sound, failed = by_scheduler(rows, lambda row: row.whole_cell)
+    tasks = {row.key.whole_task for row in rows}
+    tiers = in_order(row.tag for row in rows)
+    baseline = distances_of(sound.get(BASELINE, {}))
+    standings = [_standing(name, cells, len(failed[name]), rooms, baseline) for name, cells in sound.items()]
     standings.sort(key=_place)
     return Ranking(
         tuple(standings),
@@ -133,16 +136,16 @@ def rank(rows: Iterable[dict[str, Any]], references: Iterable[References] = ()) 
         tasks=len(tasks),
         narrow=sum(task in rooms and not rooms[task].enough for task in tasks),
         unreferenced=len(tasks - rooms.keys()),
-        baseline=bool(reference),
+        baseline=bool(baseline),
     )
 
 
 def rooms_of(references: Iterable[References]) -> dict[str, Room]:
-    """The rooms of all splits, by task as :func:`cell_of` names it."""
+    """The rooms of all splits, by task as ``RunKey.whole_task`` names it."""
     return {f"{some.suite}/{some.split}/{task}": room for some in references for task, room in some.rooms.items()}
 
 
-def scores_of(cells: Mapping[Cell, Mapping[str, Any]], rooms: Mapping[str, Room]) -> dict[Cell, float]:
+def scores_of(cells: Mapping[Cell, Row], rooms: Mapping[str, Room]) -> dict[Cell, float]:
     """Share of the room by cell, of the sound rows on tasks with enough room."""
     return {
         cell: share_of_room(end_distance(row), rooms[cell[0]])
@@ -151,51 +154,47 @@ def scores_of(cells: Mapping[Cell, Mapping[str, Any]], rooms: Mapping[str, Room]
     }
 
 
-def modes_lost(row: Mapping[str, Any]) -> bool | None:
+def modes_lost(row: Row) -> bool | None:
     """Whether the run ended without some of the known modes; where none are known, see ``MODES_LOST``."""
-    if known(row.get("modes_share")):
-        return bool(row["modes_share"] < 1)
-    return bool(row["mode_loss"] > MODES_LOST) if known(row.get("mode_loss")) else None
+    share, loss = row.metrics.get("modes_share"), row.stability.get("mode_loss")
+    if known(share):
+        return share < 1
+    return loss > MODES_LOST if known(loss) else None
 
 
-def gradient_vanished(row: Mapping[str, Any]) -> bool | None:
+def gradient_vanished(row: Row) -> bool | None:
     """Whether G's gradient was gone for a part of the run, see ``VANISHED``."""
-    return bool(row["vanishing"] > VANISHED) if known(row.get("vanishing")) else None
+    vanishing = row.stability.get("vanishing")
+    return vanishing > VANISHED if known(vanishing) else None
 
 
 def _standing(
-    name: str,
-    cells: Mapping[Cell, dict[str, Any]],
-    failed: int,
-    rooms: Mapping[str, Room],
-    reference: Mapping[Cell, float],
+    name: str, cells: Mapping[Cell, Row], failed: int, rooms: Mapping[str, Room], baseline: Mapping[Cell, float]
 ) -> Standing:
-    counts: dict[str, int] = {}
-    for task, _ in cells:
-        counts[task] = counts.get(task, 0) + 1
-    standing = Standing(name, len(counts), max(counts.values(), default=0), len(cells), failed)
+    seeds = seeds_of(cells)
+    standing = Standing(name, len(seeds), max(seeds.values(), default=0), len(cells), failed)
     if not cells:
         return standing
-    distances = _distances(cells)
-    finished = {cell: row for cell, row in cells.items() if not row.get("diverged")}
+    distances = distances_of(cells)
+    finished = {cell: row for cell, row in cells.items() if not row.diverged}
     standing = replace(
         standing,
-        distance=geometric_mean(distances, _rng()),
-        diverged=rate({cell: bool(row.get("diverged")) for cell, row in cells.items()}),
+        distance=geometric_mean(distances),
+        diverged=rate({cell: row.diverged for cell, row in cells.items()}),
         modes_lost=_rate({cell: modes_lost(row) for cell, row in finished.items()}),
         vanished=_rate({cell: gradient_vanished(row) for cell, row in finished.items()}),
-        tuning_updates=max(_values(cells, "tuning_updates"), default=float("nan")),
-        extra_updates=_mean(_values(cells, "extra_updates")),
+        tuning_updates=max((row.tuning_updates for row in cells.values() if known(row.tuning_updates)), default=np.nan),
+        extra_updates=_mean([row.extra_updates for row in cells.values() if known(row.extra_updates)]),
         extra_runs=_mean(
-            [row["extra_updates"] / row["updates"] for row in finished.values()
-             if known(row.get("extra_updates")) and row.get("updates")]
+            [row.extra_updates / row.updates for row in finished.values()
+             if known(row.extra_updates) and row.updates]
         ),
     )  # fmt: skip
-    if name != BASELINE and {task for task, _ in distances} & {task for task, _ in reference}:
-        improvement = probability_of_improvement(distances, reference, _rng()).estimate()
+    if name != BASELINE and {task for task, _ in distances} & {task for task, _ in baseline}:
+        improvement = probability_of_improvement(distances, baseline, fixed_stream()).estimate()
         standing = replace(standing, improvement=improvement)
     scores = scores_of(cells, rooms)
-    return _scored(standing, scores, {cell: cells[cell]["tag"] for cell in scores}) if scores else standing
+    return _scored(standing, scores, {cell: cells[cell].tag for cell in scores}) if scores else standing
 
 
 def _scored(standing: Standing, scores: Mapping[Cell, float], tags: Mapping[Cell, str]) -> Standing:
@@ -205,16 +204,16 @@ def _scored(standing: Standing, scores: Mapping[Cell, float], tags: Mapping[Cell
     # A stream for each tier: the tiers' tasks are others, and so must their resamples be for their differences.
     tiers: dict[str, Aggregate] = {}
     for place, tag in enumerate(sorted(by_tag)):
-        [tiers[tag]] = aggregates(by_tag[tag], [interquartile_mean], over_tasks, np.random.default_rng(place))
+        [tiers[tag]] = aggregates(by_tag[tag], [interquartile_mean], over_tasks, fixed_stream(place))
     first = TAGS[0]
     gaps = {tag: (tiers[first] - other).estimate() for tag, other in tiers.items() if first in tiers and tag != first}
     wanted = [interquartile_mean, optimality_gap, low_percentile]
-    middle, gap, low = (some.estimate() for some in aggregates(scores, wanted, over_seeds, _rng()))
+    middle, gap, low = (some.estimate() for some in aggregates(scores, wanted, over_seeds, fixed_stream()))
     return replace(
         standing,
         scored=len(scores),
         score=middle,
-        score_over_tasks=aggregates(scores, wanted[:1], over_tasks, _rng())[0].estimate(),
+        score_over_tasks=aggregates(scores, wanted[:1], over_tasks, fixed_stream())[0].estimate(),
         tiers={tag: tier.estimate() for tag, tier in tiers.items()},
         gaps=gaps,
         optimality_gap=gap,
@@ -222,17 +221,9 @@ def _scored(standing: Standing, scores: Mapping[Cell, float], tags: Mapping[Cell
     )
 
 
-def _distances(cells: Mapping[Cell, Mapping[str, Any]]) -> dict[Cell, float]:
-    return {cell: end_distance(row) for cell, row in cells.items()}
-
-
 def _rate(happened: Mapping[Cell, bool | None]) -> Estimate:
     told = {cell: value for cell, value in happened.items() if value is not None}
     return rate(told) if told else UNKNOWN
-
-
-def _values(cells: Mapping[Cell, Mapping[str, Any]], column: str) -> list[float]:
-    return [float(row[column]) for row in cells.values() if known(row.get(column))]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -248,8 +239,3 @@ def _place(standing: Standing) -> tuple[bool, float, bool, float, str]:
         distance,
         standing.scheduler,
     )
-
-
-def _rng() -> np.random.Generator:
-    """Each interval starts the same stream, so that a report made again is the same report."""
-    return np.random.default_rng(0)

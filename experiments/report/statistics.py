@@ -13,9 +13,8 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.experiments.benchmark.row import Cell
 
-Cell = tuple[str, int]
-"""Name of the task, seed of the GAN."""
 RESAMPLES = 4000
 CONFIDENCE = 0.95
 TASKS_TO_RESAMPLE = 8
@@ -37,16 +36,57 @@ class Estimate:
         return bool(self.low > value or self.high < value)
 
 
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
+
+
+def fixed_stream(place: int = 0) -> np.random.Generator:
+    """What an interval is resampled by where nothing else is asked for: a report made again is the same report.
+
+    Args:
+        place: another number is another stream, for things whose resamples must not go together.
+    """
+    return np.random.default_rng(place)
+
+
+def draw_tasks(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """The bootstrap: how often each of K tasks is drawn, n ~ Multinomial(K, 1/K), ``[resamples, K]``."""
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
+
+
+def percentile_ends(
+    resampled: np.ndarray, confidence: float = CONFIDENCE, *, between: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper end of the percentile interval of resampled values ``[R, ...]``.
+
+    Args:
+        resampled: a value for each resample.
+        confidence: of the interval.
+        between: ends may lie between two values; not so where some are infinite.
+    """
+    shares = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low, high = np.quantile(resampled, shares, axis=0, method="linear" if between else "nearest")
+    return low, high
+
+
+def student_factor(count: int, confidence: float = CONFIDENCE) -> float:
+    """Standard errors from a mean of so many values to the end of Student's interval, t(count - 1)."""
+    return float(stdtrit(count - 1, (1 + confidence) / 2))
+
+
 def bootstrap(
-    values: np.ndarray, rng: np.random.Generator, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+    values: np.ndarray,
+    rng: np.random.Generator | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over tasks and its percentile bootstrap interval, m* = 1/K sum_k n_k x_k with n ~ Multinomial(K, 1/K).
+    """Mean over tasks and its percentile bootstrap interval, m* = 1/K sum_k n_k x_k with n of :func:`draw_tasks`.
 
     With few tasks the interval is too narrow: at 5 tasks a nominal 95 % interval holds about 83 % of the time.
 
     Args:
         values: ``[K, ...]``, one for each task; trailing axes are resampled together.
-        rng: draws the resamples.
+        rng: draws the resamples; by default :func:`fixed_stream`.
         resamples: how many.
         confidence: of the interval, in (0, 1).
 
@@ -65,14 +105,16 @@ def bootstrap(
     mean, count = values.mean(axis=0), len(values)
     if count == 1:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=resamples) / count  # [R, K]
-    means = np.tensordot(weights, values, axes=1)  # [R, ...]
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return mean, low, high
+    weights = draw_tasks(count, resamples, rng or fixed_stream()) / count  # [R, K]
+    return mean, *percentile_ends(np.tensordot(weights, values, axes=1), confidence)
 
 
 def mean_interval(
-    values: np.ndarray, rng: np.random.Generator, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+    values: np.ndarray,
+    rng: np.random.Generator | None = None,
+    *,
+    resamples: int = RESAMPLES,
+    confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over K tasks and its interval: :func:`bootstrap`, or for K < 8 Student's, m -+ t(K - 1) s / sqrt(K).
 
@@ -82,13 +124,13 @@ def mean_interval(
     if not 1 < count < TASKS_TO_RESAMPLE:
         return bootstrap(values, rng, resamples=resamples, confidence=confidence)
     mean = values.mean(axis=0)
-    half = stdtrit(count - 1, (1 + confidence) / 2) * values.std(axis=0, ddof=1) / np.sqrt(count)
+    half = student_factor(count, confidence) * values.std(axis=0, ddof=1) / np.sqrt(count)
     return mean, mean - half, mean + half
 
 
 def geometric_mean(
     distances: Mapping[Cell, float],
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
     *,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
@@ -97,7 +139,7 @@ def geometric_mean(
 
     Args:
         distances: positive and finite, by cell.
-        rng: draws the resamples.
+        rng: draws the resamples; by default :func:`fixed_stream`.
         resamples: how many.
         confidence: of the interval.
 
@@ -107,10 +149,15 @@ def geometric_mean(
     return _of_logs(_logs(distances), rng, resamples, confidence)
 
 
+def geometric(values: Mapping[Cell, float]) -> float:
+    """The same mean alone, of values that are positive; NaN of none."""
+    return float(np.exp(by_task({cell: np.log(value) for cell, value in values.items()}).mean())) if values else np.nan
+
+
 def paired_ratio(
     distances: Mapping[Cell, float],
     reference: Mapping[Cell, float],
-    rng: np.random.Generator,
+    rng: np.random.Generator | None = None,
     *,
     resamples: int = RESAMPLES,
     confidence: float = CONFIDENCE,
@@ -122,7 +169,7 @@ def paired_ratio(
     Args:
         distances: of the scheduler, by cell.
         reference: of the scheduler it is held against, by cell.
-        rng: draws the resamples.
+        rng: draws the resamples; by default :func:`fixed_stream`.
         resamples: how many.
         confidence: of the interval.
 
@@ -224,7 +271,9 @@ def _logs(distances: Mapping[Cell, float]) -> dict[Cell, float]:
     return {cell: float(np.log(distance)) for cell, distance in distances.items()}
 
 
-def _of_logs(logs: Mapping[Cell, float], rng: np.random.Generator, resamples: int, confidence: float) -> Estimate:
+def _of_logs(
+    logs: Mapping[Cell, float], rng: np.random.Generator | None, resamples: int, confidence: float
+) -> Estimate:
     ends = mean_interval(by_task(logs), rng, resamples=resamples, confidence=confidence)
     with np.errstate(over="ignore"):  # two tasks may say next to nothing
         return Estimate(*(float(np.exp(end)) for end in ends))

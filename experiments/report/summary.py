@@ -2,32 +2,30 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeGuard
 
 import numpy as np
 
+from metagan_rl.experiments.benchmark.row import Cell, Row
 from metagan_rl.experiments.report.statistics import (
-    Cell,
+    UNKNOWN,
     Estimate,
     by_task,
     divergence_rate,
+    geometric,
     geometric_mean,
     paired_ratio,
     win_rate,
 )
+from metagan_rl.metrics import METRICS, STABILITY_TERMS
 from metagan_rl.metrics.quality import WORST_DISTANCE
 
-REFERENCE = "constant"
+YARDSTICK = "constant"
 """Everything is held against the unscheduled run, where there is one."""
 TAGS = ("known-family", "held-out-family", "other-network", "other-budget", "real")
+"""Tags of the package's own tasks in the order of the tables; a user's tasks may have any other."""
 SMALLEST = 1e-12
 """Distances are cut off here before their logarithm is taken."""
-MEANS = (
-    "precision", "coverage", "sliced_wasserstein", "vanishing", "saturation", "oscillation", "mode_loss", "modes_share",
-    "high_quality", "seconds",
-)  # fmt: skip
-"""Columns that are averaged, where a row has them."""
-UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -39,10 +37,10 @@ class Entry:
         tasks, seeds, runs: how many; ``seeds`` is the most that a task has.
         failed: runs that ended in an error and count nowhere else.
         distance: geometric mean at the end.
-        ratio: to the reference, paired; unknown for the reference itself.
-        wins: share of runs won against the reference.
+        ratio: to the yardstick, paired; unknown for the yardstick itself.
+        wins: share of runs won against the yardstick.
         diverged: share of runs.
-        means: of the columns in ``MEANS`` that the rows have.
+        means: of the columns that :func:`averaged` names; NaN where no row has one.
         families: geometric mean distance by family.
         best: the lowest distance, and surely lower than the next.
     """
@@ -67,7 +65,7 @@ class Group:
 
     Attributes:
         suite, split, tag: which tasks.
-        reference: the scheduler that the others are held against.
+        yardstick: the scheduler that the others are held against.
         entries: lowest distance first, those without a sound run last.
         runs: cells that any scheduler has, each of which a complete comparison has for all.
         tasks: how many.
@@ -80,7 +78,7 @@ class Group:
     suite: str
     split: str
     tag: str
-    reference: str
+    yardstick: str
     entries: tuple[Entry, ...]
     runs: int
     tasks: int
@@ -95,57 +93,69 @@ class Group:
         return f"{self.suite}, {self.split} split: {self.tag}"
 
 
-def reference_of(schedulers: Sequence[str]) -> str:
+def yardstick_of(schedulers: Sequence[str]) -> str:
     """The scheduler that the others are held against: ``constant``, else the first."""
-    return REFERENCE if REFERENCE in schedulers or not schedulers else schedulers[0]
+    return YARDSTICK if YARDSTICK in schedulers or not schedulers else schedulers[0]
 
 
-def group_rows(rows: Iterable[dict[str, Any]]) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """Rows by suite, split and tag; known families first, then held-out ones, then real data."""
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+def in_order(tags: Iterable[str]) -> list[str]:
+    """Each tag once: those of the package as they are listed, then all others by name."""
+    return sorted(set(tags), key=lambda tag: (TAGS.index(tag) if tag in TAGS else len(TAGS), tag))
+
+
+def group_rows(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    """Rows by suite, split and tag; known families first, then held-out ones, then real data, then a user's own."""
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["suite"], row["split"], row["tag"]), []).append(row)
-
-    def place(key: tuple[str, str, str]) -> tuple[int, str]:
-        return (TAGS.index(key[2]) if key[2] in TAGS else len(TAGS), key[2])
-
-    return {key: groups[key] for key in sorted(groups, key=place)}
+        groups.setdefault((row.key.suite, row.key.split, row.tag), []).append(row)
+    places = in_order(tag for _, _, tag in groups)
+    return {key: groups[key] for key in sorted(groups, key=lambda key: places.index(key[2]))}
 
 
-def summarise(rows: Iterable[dict[str, Any]], schedulers: Sequence[str]) -> list[Group]:
+def metrics_in(rows: Iterable[Row]) -> list[str]:
+    """Names of all metrics: those registered, then those that the rows have besides."""
+    return list(dict.fromkeys([*METRICS, *(name for row in rows for name in row.metrics)]))
+
+
+def averaged(rows: Iterable[Row]) -> list[str]:
+    """Columns that are averaged: every metric but the distance, which has its own mean, stability and time."""
+    return [*(name for name in metrics_in(rows) if name != "distance"), *STABILITY_TERMS, "seconds"]
+
+
+def summarise(rows: Iterable[Row], schedulers: Sequence[str]) -> list[Group]:
     """Works out every table of a benchmark.
 
     Args:
         rows: as ``read_rows`` gives them; of a cell that is there twice the last one counts.
         schedulers: in the order of the benchmark.
     """
-    reference = reference_of(schedulers)
-    return [_group(key, rows, reference) for key, rows in group_rows(rows).items()]
+    rows = list(rows)
+    yardstick, columns = yardstick_of(schedulers), averaged(rows)
+    return [_group(key, some, yardstick, columns) for key, some in group_rows(rows).items()]
 
 
-def end_distance(row: Mapping[str, Any]) -> float:
+def end_distance(row: Row) -> float:
     """The row's distance, the worst there is where the run has none, cut off where its logarithm would not exist."""
-    distance = row.get("distance")
-    value = WORST_DISTANCE if distance is None else float(distance)
-    return float(np.clip(WORST_DISTANCE if np.isnan(value) else value, SMALLEST, WORST_DISTANCE))
+    value = WORST_DISTANCE if row.distance is None or np.isnan(row.distance) else row.distance
+    return float(np.clip(value, SMALLEST, WORST_DISTANCE))
 
 
 def by_scheduler(
-    rows: Iterable[dict[str, Any]], cell_of: Callable[[Mapping[str, Any]], Cell]
-) -> tuple[dict[str, dict[Cell, dict[str, Any]]], dict[str, set[Cell]]]:
+    rows: Iterable[Row], cell_of: Callable[[Row], Cell]
+) -> tuple[dict[str, dict[Cell, Row]], dict[str, set[Cell]]]:
     """The sound rows of each scheduler by cell, and the cells that ended in an error; the last row of a cell counts.
 
     Args:
         rows: as ``read_rows`` gives them.
         cell_of: names the cell of a row; the task's own name is unique in its suite and split only.
     """
-    sound: dict[str, dict[Cell, dict[str, Any]]] = {}
+    sound: dict[str, dict[Cell, Row]] = {}
     failed: dict[str, set[Cell]] = {}
     for row in rows:
         cell = cell_of(row)
-        own = sound.setdefault(row["scheduler"], {})
-        errors = failed.setdefault(row["scheduler"], set())
-        if row.get("error"):
+        own = sound.setdefault(row.key.scheduler, {})
+        errors = failed.setdefault(row.key.scheduler, set())
+        if row.error:
             errors.add(cell)
             own.pop(cell, None)
         else:
@@ -154,24 +164,42 @@ def by_scheduler(
     return sound, failed
 
 
-def _group(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], reference: str) -> Group:
-    sound, failed = by_scheduler(rows, lambda row: (row["task"], row["seed"]))
-    distances = {name: {cell: end_distance(row) for cell, row in cells.items()} for name, cells in sound.items()}
-    entries = [_entry(name, cells, len(failed[name]), distances, reference) for name, cells in sound.items()]
+def distances_of(cells: Mapping[Cell, Row]) -> dict[Cell, float]:
+    """:func:`end_distance` by cell."""
+    return {cell: end_distance(row) for cell, row in cells.items()}
+
+
+def seeds_of(cells: Iterable[Cell]) -> dict[str, int]:
+    """How many runs each task has."""
+    counts: dict[str, int] = {}
+    for task, _ in cells:
+        counts[task] = counts.get(task, 0) + 1
+    return counts
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    """A row's value is a finite number."""
+    return value is not None and bool(np.isfinite(value))
+
+
+def _group(key: tuple[str, str, str], rows: Sequence[Row], yardstick: str, columns: Sequence[str]) -> Group:
+    sound, failed = by_scheduler(rows, lambda row: row.cell)
+    distances = {name: distances_of(cells) for name, cells in sound.items()}
+    entries = [_entry(name, cells, len(failed[name]), distances, yardstick, columns) for name, cells in sound.items()]
     entries.sort(key=lambda entry: (np.isnan(entry.distance.value), entry.distance.value, entry.scheduler))
     lead = _lead([distances[entry.scheduler] for entry in entries])
     if entries and lead.excludes(1.0):
         entries[0] = replace(entries[0], best=True)
     any_row = {cell: row for cells in sound.values() for cell, row in cells.items()}
-    family = {row["task"]: row["family"] for row in rows}
+    family = {row.key.task: row.family for row in rows}
     return Group(
         *key,
-        reference=reference,
+        yardstick=yardstick,
         entries=tuple(entries),
         runs=len(any_row.keys() | set().union(*failed.values())),
         tasks=len(family),
-        floor=_geometric(any_row, "floor"),
-        start=_geometric(any_row, "start"),
+        floor=_geometric({cell: row.floor for cell, row in any_row.items()}),
+        start=_geometric({cell: row.start for cell, row in any_row.items()}),
         lead=lead,
         families={name: list(family.values()).count(name) for name in sorted(set(family.values()))},
     )
@@ -179,52 +207,42 @@ def _group(key: tuple[str, str, str], rows: Sequence[dict[str, Any]], reference:
 
 def _entry(
     name: str,
-    cells: Mapping[Cell, dict[str, Any]],
+    cells: Mapping[Cell, Row],
     failed: int,
     distances: Mapping[str, Mapping[Cell, float]],
-    reference: str,
+    yardstick: str,
+    columns: Sequence[str],
 ) -> Entry:
-    tasks = [task for task, _ in cells]
-    seeds = max((tasks.count(task) for task in set(tasks)), default=0)
-    entry = Entry(name, tasks=len(set(tasks)), seeds=seeds, runs=len(cells), failed=failed)
+    seeds = seeds_of(cells)
+    entry = Entry(name, tasks=len(seeds), seeds=max(seeds.values(), default=0), runs=len(cells), failed=failed)
     if not cells:
         return entry
-    own, other = distances[name], distances.get(reference, {})
-    if name != reference and own.keys() & other.keys():
-        entry = replace(entry, ratio=paired_ratio(own, other, _rng()), wins=win_rate(own, other))
-    by_family: dict[str, dict[Cell, float]] = {}
+    own, other = distances[name], distances.get(yardstick, {})
+    if name != yardstick and own.keys() & other.keys():
+        entry = replace(entry, ratio=paired_ratio(own, other), wins=win_rate(own, other))
+    families: dict[str, dict[Cell, float]] = {}
     for cell, row in cells.items():
-        by_family.setdefault(row["family"], {})[cell] = np.log(own[cell])
+        families.setdefault(row.family, {})[cell] = own[cell]
+    numbers = {cell: {**row.metrics, **row.stability, "seconds": row.seconds} for cell, row in cells.items()}
     return replace(
         entry,
-        distance=geometric_mean(own, _rng()),
-        diverged=divergence_rate({cell: bool(row.get("diverged")) for cell, row in cells.items()}),
-        means={column: _mean(cells, column) for column in MEANS},
-        families={family: float(np.exp(by_task(logs).mean())) for family, logs in by_family.items()},
+        distance=geometric_mean(own),
+        diverged=divergence_rate({cell: row.diverged for cell, row in cells.items()}),
+        means={column: _mean({cell: each.get(column) for cell, each in numbers.items()}) for column in columns},
+        families={family: geometric(own_family) for family, own_family in families.items()},
     )
 
 
 def _lead(distances: Sequence[Mapping[Cell, float]]) -> Estimate:
     if len(distances) < 2 or not distances[0].keys() & distances[1].keys():
         return UNKNOWN
-    return paired_ratio(distances[0], distances[1], _rng())
+    return paired_ratio(distances[0], distances[1])
 
 
-def _mean(cells: Mapping[Cell, Mapping[str, Any]], column: str) -> float:
-    values = {cell: float(row[column]) for cell, row in cells.items() if known(row.get(column))}
-    return float(by_task(values).mean()) if values else float("nan")
+def _mean(values: Mapping[Cell, float | None]) -> float:
+    told = {cell: float(value) for cell, value in values.items() if known(value)}
+    return float(by_task(told).mean()) if told else float("nan")
 
 
-def _geometric(cells: Mapping[Cell, Mapping[str, Any]], column: str) -> float:
-    values = {cell: np.log(max(row[column], SMALLEST)) for cell, row in cells.items() if known(row.get(column))}
-    return float(np.exp(by_task(values).mean())) if values else float("nan")
-
-
-def known(value: Any) -> bool:
-    """A row's value is a finite number."""
-    return value is not None and bool(np.isfinite(value))
-
-
-def _rng() -> np.random.Generator:
-    """Each interval starts the same stream, so that a report made again is the same report."""
-    return np.random.default_rng(0)
+def _geometric(values: Mapping[Cell, float | None]) -> float:
+    return geometric({cell: max(value, SMALLEST) for cell, value in values.items() if known(value)})

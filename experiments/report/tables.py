@@ -8,26 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.experiments.report.ranking import BASELINE, Ranking, Standing
 from metagan_rl.experiments.benchmark.references import LEAST_ROOM
+from metagan_rl.experiments.report.ranking import BASELINE, Ranking, Standing
 from metagan_rl.experiments.report.statistics import Estimate
 from metagan_rl.experiments.report.summary import Group
 
 NARROWEST, WIDEST = 2.2, 5.0
 """The scale of ratios reaches at least 1/2.2 or 2.2 and at most 1/5 or 5; what lies beyond is put at its end."""
-UNKNOWN = "\N{EN DASH}"
+DASH = "\N{EN DASH}"
+"""What is not known."""
 
 
 def number(value: float | None) -> str:
     """Three significant digits, or a dash for what is not known."""
     if value is None or not np.isfinite(value):
-        return UNKNOWN
+        return DASH
     return f"{value:#.3g}".removesuffix(".") if value else "0"
 
 
 def percent(value: float | None) -> str:
     """A share in whole per cent."""
-    return UNKNOWN if value is None or not np.isfinite(value) else f"{100 * value:.0f} %"
+    return DASH if value is None or not np.isfinite(value) else f"{100 * value:.0f} %"
 
 
 def interval(estimate: Estimate) -> str:
@@ -50,7 +51,7 @@ def percents(estimate: Estimate) -> str:
 def fixed(value: float | None) -> str:
     """A score: two decimals, or a dash for what is not known."""
     if value is None or not np.isfinite(value):
-        return UNKNOWN
+        return DASH
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "0.00")
 
 
@@ -62,7 +63,7 @@ def fixed_interval(estimate: Estimate) -> str:
 def amount(value: float | None) -> str:
     """A number of updates: 3072 as "3.1 k", 20 million as "20 M"."""
     if value is None or not np.isfinite(value):
-        return UNKNOWN
+        return DASH
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if value >= size * 0.9995:
             return f"{value / size:.2g}{unit}" if value < 9.95 * size else f"{value / size:.0f}{unit}"
@@ -70,7 +71,7 @@ def amount(value: float | None) -> str:
 
 
 def whiskers(group: Group) -> dict[str, Any]:
-    """Ratios to the reference on one logarithmic scale, as positions from 0 to 100.
+    """Ratios to the yardstick on one logarithmic scale, as positions from 0 to 100.
 
     Returns:
         ``ticks``: labels and positions; ``entries``: position of low end, value and high end by scheduler.
@@ -88,11 +89,11 @@ def whiskers(group: Group) -> dict[str, Any]:
     return {"ticks": ticks, "entries": ends}
 
 
-def shade(value: float, reference: float) -> str:
-    """Background of a table's cell: blue for better than the reference, orange for worse, full at a factor of 2.5."""
-    if not (np.isfinite(value) and np.isfinite(reference)):
+def shade(value: float, yardstick: float) -> str:
+    """Background of a table's cell: blue for better than the yardstick, orange for worse, full at a factor of 2.5."""
+    if not (np.isfinite(value) and np.isfinite(yardstick)):
         return "transparent"
-    strength = np.log(reference / value) / np.log(2.5)
+    strength = np.log(yardstick / value) / np.log(2.5)
     return f"rgba({'0,114,178' if strength > 0 else '230,120,0'},{0.42 * min(1.0, abs(strength)):.2f})"
 
 
@@ -108,10 +109,13 @@ def as_csv(groups: Sequence[Group], ranking: Ranking) -> str:
     means = list(dict.fromkeys(name for group in groups for entry in group.entries for name in entry.means))
     ends = ("", "_low", "_high")
     columns = ["suite", "split", "tag", "scheduler", "tasks", "seeds", "runs", "failed"]
-    columns += [name + end for name in ESTIMATES for end in ends] + ["diverged", *means, "scored"]
-    columns += [name + end for name in OVERALL for end in ends if name + end != "diverged"]
-    columns += [f"{kind}_{tag}{end}" for kind in ("score", "gap") for tag in ranking.tiers for end in ends]
-    columns += ["tuning_updates", "extra_updates"]
+    columns += [name + end for name in ESTIMATES for end in ends] + ["diverged"]
+    further = ["scored", *(name + end for name in OVERALL for end in ends if name + end != "diverged")]
+    further += [f"{kind}_{tag}{end}" for kind in ("score", "gap") for tag in ranking.tiers for end in ends]
+    further += ["tuning_updates", "extra_updates"]
+    taken = {*columns, *further}
+    headings = {name: f"metric_{name}" if name in taken else name for name in means}  # a user may call a metric "score"
+    columns += [*headings.values(), *further]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
     writer.writeheader()
@@ -123,7 +127,8 @@ def as_csv(groups: Sequence[Group], ranking: Ranking) -> str:
             row |= {name: getattr(entry, name) for name in columns[3:8]}
             for name in ESTIMATES:
                 row |= _spread(name, getattr(entry, name))
-            row |= {"diverged": _plain(entry.diverged)} | {name: _plain(value) for name, value in entry.means.items()}
+            row |= {"diverged": _plain(entry.diverged)}
+            row |= {headings[name]: _plain(value) for name, value in entry.means.items()}
             writer.writerow(row)
     return text.getvalue()
 
@@ -155,9 +160,9 @@ def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[st
     else:
         parts += _ranking(ranking)
     for group in groups:
-        reference = _safe(group.reference)
+        yardstick = _safe(group.yardstick)
         columns = (
-            f"scheduler | distance | 95 % | ratio to {reference} | 95 % | wins | 95 % | diverged | precision | coverage"
+            f"scheduler | distance | 95 % | ratio to {yardstick} | 95 % | wins | 95 % | diverged | precision | coverage"
         )
         table = [
             f"| {columns} | runs |",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from metagan_rl.experiments.report.statistics import CONFIDENCE, RESAMPLES, Estimate
+from metagan_rl.experiments.report.statistics import RESAMPLES, Estimate, draw_tasks, fixed_stream, percentile_ends
 
 
 def worth_in_trials(search: np.ndarray, logs: np.ndarray, trials: np.ndarray) -> Estimate:
@@ -21,10 +21,9 @@ def worth_in_trials(search: np.ndarray, logs: np.ndarray, trials: np.ndarray) ->
     value = float(_crossing(search.mean(axis=0)[None], logs.mean()[None], trials)[0])
     if count == 1:
         return Estimate(value, float("nan"), float("nan"))
-    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
+    weights = draw_tasks(count, RESAMPLES, fixed_stream()) / count
     worth = _crossing(weights @ search, weights @ logs, trials)
-    ends = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low, high = np.quantile(worth, ends, method="nearest")  # nothing lies between a number and infinity
+    low, high = percentile_ends(worth, between=False)  # nothing lies between a number and infinity
     return Estimate(value, float(low), float(high))
 
 

@@ -3,13 +3,13 @@
 import csv
 from pathlib import Path
 
-from metagan_rl.experiments.report.figures import new_figure, style
-from metagan_rl.experiments.report.ranking import rank
 from metagan_rl.experiments.benchmark.records import read_config, read_rows
 from metagan_rl.experiments.benchmark.references import load_references
+from metagan_rl.experiments.report.figures import new_figure, style
+from metagan_rl.experiments.report.ranking import rank
 from metagan_rl.experiments.report.tables import amount, fixed
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent.parent / "results"
 FULL = "full"
 """The benchmark's full form, in ``RESULTS``."""
 LOWEST_SHOWN = -0.8

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 from scipy.special import gammaln
 
 from metagan_rl import __version__
@@ -31,9 +30,10 @@ from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
+from metagan_rl.experiments.benchmark.references import REFERENCES_KIND
+from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.runtime import prepare_process
 from metagan_rl.signals import KNOWN_LOSSES
 from metagan_rl.tasks import Task, get_suite
 
@@ -52,7 +52,7 @@ DEEPEST_FALL = 100.0
 
 
 @dataclass(frozen=True)
-class Job:
+class SearchJob:
     """What one worker does: one stage of the search on one task.
 
     Attributes:
@@ -84,7 +84,7 @@ class Job:
 
 
 @dataclass
-class Search:
+class OracleSearch:
     """Options of the search."""
 
     suite: str = "planar"
@@ -165,7 +165,7 @@ def judge(task: Task, schedules: Sequence[Schedule], seeds: Sequence[int]) -> tu
     return runs.quality.distance.reshape(shape), final.reshape(shape)
 
 
-def search(job: Job) -> dict[str, Any]:
+def search(job: SearchJob) -> dict[str, Any]:
     """The random trials on one task: a line of ``trials.jsonl``."""
     task = job.find()
     drawn = schedules_for(task, job.trials, job.seed)
@@ -179,7 +179,7 @@ def search(job: Job) -> dict[str, Any]:
     }
 
 
-def decide(job: Job) -> dict[str, Any]:
+def decide(job: SearchJob) -> dict[str, Any]:
     """The final among the best trials and the tuned schedules, and the winner judged anew: another line."""
     task = job.find()
     assert job.seen is not None
@@ -241,7 +241,7 @@ def reference(trials: dict[str, Any], final: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def make_references(options: Search, show: Callable[[str], None] = print) -> Path:
+def make_references(options: OracleSearch, show: Callable[[str], None] = print) -> Path:
     """Searches on every task that was not searched yet, and writes the references of all that were.
 
     Returns:
@@ -256,7 +256,7 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
     path = options.out / TRIALS
     lines = _read(path, options)
     started = time.monotonic()
-    with Workers(Job.run, backend=options.backend, workers=options.workers) as crew:
+    with Workers(SearchJob.run, backend=options.backend, workers=options.workers) as crew:
         for stage in ("search", "final"):
             jobs = [_job(stage, task, options, lines) for task in tasks if (stage, task.name) not in lines]
             for place, (job, line) in enumerate(crew.run(jobs), start=1):
@@ -274,7 +274,7 @@ def make_references(options: Search, show: Callable[[str], None] = print) -> Pat
     if options.tasks is not None:
         command += f" --tasks {options.tasks}"
     record = {
-        "kind": "metagan-rl references",
+        "kind": REFERENCES_KIND,
         "suite": options.suite,
         "split": options.split,
         "sha256": suite.sha256,
@@ -299,12 +299,12 @@ def in_turns(tasks: Sequence[Task]) -> list[Task]:
     return [group[place] for place in range(longest) for group in groups.values() if place < len(group)]
 
 
-def _job(stage: str, task: Task, options: Search, lines: Mapping[tuple[str, str], dict[str, Any]]) -> Job:
+def _job(stage: str, task: Task, options: OracleSearch, lines: Mapping[tuple[str, str], dict[str, Any]]) -> SearchJob:
     seen = tuple(map(tuple, lines["search", task.name]["seen"])) if stage == "final" else None
-    return Job(stage, options.suite, options.split, task.name, options.trials, options.seed, seen)
+    return SearchJob(stage, options.suite, options.split, task.name, options.trials, options.seed, seen)
 
 
-def _read(path: Path, options: Search) -> dict[tuple[str, str], dict[str, Any]]:
+def _read(path: Path, options: OracleSearch) -> dict[tuple[str, str], dict[str, Any]]:
     """Earlier lines of the same search, by stage and task; what another search left is not taken up."""
     keys = ("suite", "split", "seed", "trials")
     wanted = tuple(getattr(options, key) for key in keys)
@@ -322,8 +322,7 @@ def _plain(values: np.ndarray) -> list[float]:
 
 def main() -> None:
     """Makes references as the command line says."""
-    prepare_process()
-    print(make_references(tyro.cli(Search), show=lambda line: print(line, flush=True)))
+    run_command(OracleSearch, lambda options: print(make_references(options, show=show_line)))
 
 
 if __name__ == "__main__":

@@ -5,40 +5,37 @@ and at ten times the published learning rates: without a scheduler (*off*), with
 one that acts (*on*). The seeds of the three are the same, so *log* must end where *off* ends, at what watching costs.
 """
 
-import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 
 from metagan_rl import __version__
-from metagan_rl.errors import InvalidValueError, MetaGANError
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.backends import Workers
-from metagan_rl.experiments.studies.minimal import RECIPES, GANRunner, images_of
-from metagan_rl.experiments.benchmark.records import append_lines, called_as, read_lines
-from metagan_rl.experiments.report.statistics import Cell, Estimate, paired_ratio
+from metagan_rl.experiments.benchmark.records import ROWS, append_lines, read_lines
+from metagan_rl.experiments.benchmark.row import Cell
+from metagan_rl.experiments.report.statistics import Estimate, paired_ratio
 from metagan_rl.experiments.report.tables import brief
+from metagan_rl.experiments.studies.command import called_as, run_command, show_line
+from metagan_rl.experiments.studies.minimal import RECIPES, GANRunner, images_of
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.metrics.quality import WORST_DISTANCE
-from metagan_rl.runtime import prepare_process
 
 FACTORS = (0.1, 1.0, 10.0)
 MOMENTS = 8
 """Distances of a run, at even shares of it."""
 OFF, LOG = "off", "log"
-ROWS = "rows.jsonl"
 KEY = ("data", "recipe", "factor", "arm", "seed", "steps", "watcher")
 """What tells a row from others."""
 
 
 @dataclass(frozen=True)
-class Job:
+class RecipeRun:
     """One run.
 
     Attributes:
@@ -61,7 +58,7 @@ class Job:
 
 
 @dataclass
-class Options:
+class RecipeStudy:
     """Run published recipes off, log and on."""
 
     out: Path = Path("runs/recipes")
@@ -80,7 +77,7 @@ class Options:
     """Runs at once; by default one for each core; 0 runs all in this process."""
 
 
-def run_job(job: Job) -> dict[str, Any]:
+def run_job(job: RecipeRun) -> dict[str, Any]:
     """Trains, and says how it went; a run that diverged is a row like any other."""
     runner = GANRunner(
         images_of(job.data, job.seed),
@@ -112,10 +109,10 @@ def run_job(job: Job) -> dict[str, Any]:
     }
 
 
-def jobs_of(options: Options) -> list[Job]:
+def jobs_of(options: RecipeStudy) -> list[RecipeRun]:
     """All runs, seed by seed."""
     return [
-        Job(data, recipe, factor, arm, seed, options.steps, options.schedulers[0] if arm == LOG else None)
+        RecipeRun(data, recipe, factor, arm, seed, options.steps, options.schedulers[0] if arm == LOG else None)
         for seed in range(options.seeds)
         for data in options.data
         for recipe in options.recipes
@@ -124,7 +121,7 @@ def jobs_of(options: Options) -> list[Job]:
     ]
 
 
-def run_recipes(options: Options, *, command: str = "", show: Any = print) -> Path:
+def run_recipes(options: RecipeStudy, *, command: str = "", show: Any = print) -> Path:
     """Runs what is missing and writes the table of what was asked for.
 
     Args:
@@ -228,17 +225,14 @@ def _over_off(rows: Iterable[Mapping[str, Any]], arm: str) -> Estimate | None:
             distances[row["arm"]][cell] = row["distance"]
     if not distances[arm].keys() & distances[OFF].keys():
         return None
-    return paired_ratio(distances[arm], distances[OFF], np.random.default_rng(0))
+    return paired_ratio(distances[arm], distances[OFF])
 
 
 def main() -> None:
     """The study as the command line says."""
-    prepare_process()
-    options = tyro.cli(Options)
-    try:
-        print(run_recipes(options, command=called_as("recipe_study"), show=partial(print, flush=True)))
-    except MetaGANError as error:
-        sys.exit(f"error: {error}")
+    run_command(
+        RecipeStudy, lambda options: print(run_recipes(options, command=called_as("recipe_study"), show=show_line))
+    )
 
 
 if __name__ == "__main__":

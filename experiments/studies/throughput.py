@@ -1,6 +1,6 @@
-"""How fast populations train, and where the time goes: ``python -m metagan_rl.experiments.studies.throughput [--quick]``.
+"""How fast populations train, and where the time goes.
 
-Both sides of every comparison take turns in one process (or one pool of processes), so that a ratio does not depend on
+``python -m metagan_rl.experiments.studies.throughput [--quick]``. Both sides of every comparison take turns in one process (or one pool of processes), so that a ratio does not depend on
 how busy the machine is; rates do. Rows, by ``kind``:
 
 * ``updates``: a population against separate GANs as anyone would write them (nn.Module, torch.optim.Adam), one thread;
@@ -93,22 +93,23 @@ class Throughput:
         return self.rounds or (3 if self.quick else 7)
 
 
-Row = dict[str, Any]
+Measurement = dict[str, Any]
+"""A row of ``throughput.jsonl``; its columns are those of its kind."""
 
 
-def measure(options: Throughput) -> Iterator[Row]:
+def measure(options: Throughput) -> Iterator[Measurement]:
     """All rows, or those of one kind, as they are measured."""
     measured = sections(options)
     for kind in get_args(Kind) if options.only is None else (options.only,):
         yield from measured[kind]()
 
 
-def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Row]]]:
+def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Measurement]]]:
     """What measures the rows of each kind."""
     turns, quick = options.turns, options.quick
     task = get_suite("planar").split("train")[0]
 
-    def updates() -> Iterator[Row]:
+    def updates() -> Iterator[Measurement]:
         for members in (1, 16, 128) if quick else (1, 4, 16, 64, 256, 1024):
             yield _updates(task, members, "none", turns)
         for penalty in ("zero-centred", "one-centred"):
@@ -119,7 +120,7 @@ def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Row]]]:
         for batch in () if quick else (64, 256):
             yield _updates(_reshaped(task, task.networks.width, batch), 16, "none", turns)
 
-    def convolutional() -> Iterator[Row]:
+    def convolutional() -> Iterator[Measurement]:
         digits, mnist = (get_suite(suite).split("train")[0] for suite in ("digits", "mnist"))
         networks = replace(mnist.networks, latent_dim=digits.networks.latent_dim)
         small = replace(digits, networks=networks, base=replace(digits.base, batch_size=mnist.base.batch_size))
@@ -127,7 +128,7 @@ def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Row]]]:
             for penalty in ("none",) if quick else ("none", "zero-centred"):
                 yield _convolutional(images, penalty, turns)
 
-    def scaling() -> Iterator[Row]:
+    def scaling() -> Iterator[Measurement]:
         yield _scaling("members", task, [(members, UPDATES) for members in (16, 32, 64, 128)], turns)
         yield _scaling("updates", task, [(16, updates) for updates in (24, 48, 96, 192)], turns)
 
@@ -155,7 +156,7 @@ def _population(task: Task, members: int, penalty: str = "none") -> tuple[Popula
     return Population([task] * members, list(range(members))), controls
 
 
-def _updates(task: Task, members: int, penalty: str, turns: int) -> Row:
+def _updates(task: Task, members: int, penalty: str, turns: int) -> Measurement:
     population, controls = _population(task, members, penalty)
     twins = [SeparateGAN(task, *PENALTIES[penalty]) for _ in range(min(members, TWINS))]
     width, batch = task.networks.width, task.base.batch_size
@@ -186,7 +187,7 @@ def _updates(task: Task, members: int, penalty: str, turns: int) -> Row:
     }
 
 
-def _convolutional(task: Task, penalty: str, turns: int) -> Row:
+def _convolutional(task: Task, penalty: str, turns: int) -> Measurement:
     population, controls = _population(task, TWINS, penalty)
     twins = [SeparateGAN(task, *PENALTIES[penalty]) for _ in range(TWINS)]
 
@@ -209,7 +210,7 @@ def _convolutional(task: Task, penalty: str, turns: int) -> Row:
     }
 
 
-def _forms(turns: int) -> Iterator[Row]:
+def _forms(turns: int) -> Iterator[Measurement]:
     for side, fine, coarse in ((8, 1, 16), (4, 16, 32), (28, 1, 16), (14, 16, 32)):
         kernel = torch.randn(TWINS, KERNEL, KERNEL, fine, coarse)
         image, halved = torch.randn(TWINS, 128, side**2 * fine), torch.randn(TWINS, 128, (side // 2) ** 2 * coarse)
@@ -248,7 +249,7 @@ def _grouped(side: int, kernel: torch.Tensor) -> Callable[[], object]:
     return call
 
 
-def _noise(task: Task, members: int, turns: int) -> Row:
+def _noise(task: Task, members: int, turns: int) -> Measurement:
     places = np.arange(members)
     populations = [Population([task] * members, list(range(members)), noise=noise) for noise in get_args(Noise)]
     controls = Controls.base([task.base] * members)
@@ -269,7 +270,7 @@ def _noise(task: Task, members: int, turns: int) -> Row:
     }
 
 
-def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int) -> Row:
+def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int) -> Measurement:
     populations = [(*_population(task, members), updates) for members, updates in sizes]
     calls = [lambda p=p, c=c, u=u: p.train(c, u) for p, c, u in populations]
     seconds = [min(times) for times in _in_turns(calls, turns)]
@@ -287,7 +288,7 @@ def _scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], turns: int
     }
 
 
-def _profile() -> Row:
+def _profile() -> Measurement:
     """Shares of a step of 128 members whose controls are drawn at random, as an exploring agent's are."""
     env = MetaGANVectorEnv("planar", 128, split="train")
     env.reset(seed=0)
@@ -317,7 +318,7 @@ def _process_megabytes() -> int:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def _environments(members: int, turns: int, seconds: int) -> Row:
+def _environments(members: int, turns: int, seconds: int) -> Measurement:
     options = {"split": "train", "knobs": KNOBS}
     cores = os.cpu_count() or 1
     theirs = AsyncVectorEnv([SeparateGANEnv for _ in range(members)], context="spawn")
@@ -366,7 +367,7 @@ class _Trials(gym.Env[np.ndarray, np.ndarray]):
         return self.observation_space.sample(), float(self.np_random.normal()), self.steps == 64, False, {}
 
 
-def _agent(turns: int) -> Row:
+def _agent(turns: int) -> Measurement:
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
@@ -458,7 +459,7 @@ def main() -> None:
     prepare_process()
     options = tyro.cli(Throughput)
     lines = options.out.read_text(encoding="utf-8").splitlines() if options.only and options.out.exists() else []
-    rows: list[Row] = [row for row in map(json.loads, lines) if row["kind"] != options.only]
+    rows: list[Measurement] = [row for row in map(json.loads, lines) if row["kind"] != options.only]
     for row in measure(options):
         rows.append({**row, "machine": machine(), "torch": torch.__version__.split("+")[0], "version": __version__})
         print(json.dumps(row), flush=True)

@@ -1,6 +1,6 @@
-"""Trains the classifiers whose features are measured on: ``python -m metagan_rl.experiments.studies.train_features [DIR]``.
+"""Trains the classifiers whose features are measured on.
 
-One for each data set, always the same from the same data with the same version of torch on the same kind of processor:
+``python -m metagan_rl.experiments.studies.train_features [DIR]``; by default into the package. One for each data set, always the same from the same data with the same version of torch on the same kind of processor:
 one thread, one seed, the weights after the last epoch. A minute each.
 
 | features | trained on | held out |
@@ -41,7 +41,7 @@ MNIST_TRAIN_PER_CLASS = 400
 
 
 @dataclass(frozen=True)
-class Rows:
+class Images:
     """Images uint8 ``[N, 784]`` and classes ``[N]``, to train on and held out."""
 
     train: tuple[np.ndarray, np.ndarray]
@@ -56,34 +56,34 @@ class Rows:
         return digest.hexdigest()
 
 
-def mnist_rows() -> Rows:
+def mnist_rows() -> Images:
     """The first 400 images of each class, and the other 100."""
     images, labels = MNIST().images()
     places = [np.flatnonzero(labels == label) for label in range(CLASSES)]
     train = np.sort(np.concatenate([place[:MNIST_TRAIN_PER_CLASS] for place in places]))
     held_out = np.sort(np.concatenate([place[MNIST_TRAIN_PER_CLASS:] for place in places]))
-    return Rows((images[train], labels[train]), (images[held_out], labels[held_out]))
+    return Images((images[train], labels[train]), (images[held_out], labels[held_out]))
 
 
-def fashion_rows() -> Rows:
+def fashion_rows() -> Images:
     """The training file without the images that tasks use, and the test file."""
     images, labels = read_fashion("train")
     others = np.setdiff1d(np.arange(len(labels)), task_rows(labels))
-    return Rows((images[others], labels[others]), read_fashion("t10k"))
+    return Images((images[others], labels[others]), read_fashion("t10k"))
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Training:
     """What is trained for how long."""
 
-    rows: Callable[[], Rows]
+    rows: Callable[[], Images]
     epochs: int
 
 
-RECIPES = {"mnist": Recipe(mnist_rows, 60), "fashion-mnist": Recipe(fashion_rows, 16)}
+TRAININGS = {"mnist": Training(mnist_rows, 60), "fashion-mnist": Training(fashion_rows, 16)}
 
 
-def train(rows: Rows, epochs: int, seed: int = SEED) -> Classifier:
+def train(rows: Images, epochs: int, seed: int = SEED) -> Classifier:
     """A classifier trained by Adam with a rate that falls to 0 in a cosine, on images moved at random."""
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -130,8 +130,8 @@ def make(name: str, folder: Path = SHIPPED, *, epochs: int | None = None) -> Pat
         MissingDependencyError: the images are not there.
         OutputError: the file cannot be written.
     """
-    rows = RECIPES[name].rows()
-    classifier = train(rows, epochs or RECIPES[name].epochs)
+    rows = TRAININGS[name].rows()
+    classifier = train(rows, epochs or TRAININGS[name].epochs)
     with torch.no_grad():
         seen = torch.from_numpy(rows.train[0].astype(np.float32)).split(1000)
         features = torch.cat([classifier.features(part) for part in seen]).double()
@@ -142,7 +142,7 @@ def make(name: str, folder: Path = SHIPPED, *, epochs: int | None = None) -> Pat
         "held_out_rows": len(rows.held_out[0]),
         "accuracy": round(accuracy(classifier, *rows.held_out), 4),
         "seed": SEED,
-        "epochs": epochs or RECIPES[name].epochs,
+        "epochs": epochs or TRAININGS[name].epochs,
         "metagan_rl": __version__,
         "torch": torch.__version__.split("+")[0],
     }
@@ -161,7 +161,7 @@ def make(name: str, folder: Path = SHIPPED, *, epochs: int | None = None) -> Pat
 def main(arguments: Sequence[str]) -> int:
     """Writes the features of all data sets into the given folder, or into the package."""
     prepare_process()
-    for name in RECIPES:
+    for name in TRAININGS:
         make(name, Path(arguments[0]) if arguments else SHIPPED)
     return 0
 

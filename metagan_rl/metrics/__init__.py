@@ -15,10 +15,11 @@ from metagan_rl.metrics.quality import (
     real_floor,
 )
 from metagan_rl.metrics.sliced_wasserstein import projections, sliced_wasserstein
-from metagan_rl.metrics.stability import STABILITY_TERMS, StabilityMonitor
+from metagan_rl.metrics.stability import STABILITY_LABELS, STABILITY_TERMS, StabilityMonitor
 
 __all__ = [
     "METRICS",
+    "STABILITY_LABELS",
     "STABILITY_TERMS",
     "WORST_DISTANCE",
     "WORST_FRECHET",

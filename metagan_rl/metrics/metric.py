@@ -89,9 +89,13 @@ class Metric:
 
     def __post_init__(self) -> None:
         if self.better not in ("lower", "higher", None):
-            raise InvalidValueError(f"better is {self.better!r} for metric {self.name!r}; say 'lower', 'higher' or None")
+            raise InvalidValueError(
+                f"better is {self.better!r} for metric {self.name!r}; say 'lower', 'higher' or None"
+            )
         if not math.isfinite(self.worst):
-            raise InvalidValueError(f"worst is {self.worst!r} for metric {self.name!r}; a diverged run gets it: be finite")
+            raise InvalidValueError(
+                f"worst is {self.worst!r} for metric {self.name!r}; a diverged run gets it: be finite"
+            )
 
     def of(self, samples: Samples, *, diverged: bool = False) -> float | None:
         """The number for one GAN: ``worst`` if it diverged or the number is not finite, ``None`` if it is unknown.
@@ -110,6 +114,10 @@ class Metric:
         if value is None:
             return None
         return self.worst if diverged or not math.isfinite(number) else number
+
+
+def _of_modes(samples: Samples, name: str) -> float | None:
+    return None if samples.modes is None else float(getattr(samples.modes, name))
 
 
 METRICS: Registry[Metric] = Registry("metric", joint="_")
@@ -134,7 +142,7 @@ def register_metric(
         unit: of the number.
 
     Raises:
-        InvalidValueError: the name is taken or not of that form, ``worst`` is not finite, or ``better`` is no direction.
+        InvalidValueError: the name is taken or of another form, ``worst`` is not finite, or ``better`` no direction.
     """
 
     def register(measure: Measure) -> Measure:
@@ -153,8 +161,8 @@ for _metric in (
     Metric("precision", "precision", "higher", 0.0, lambda samples: samples.quality.precision),
     Metric("coverage", "coverage", "higher", 0.0, lambda samples: samples.quality.coverage),
     Metric("frechet", "Fréchet on features", "lower", WORST_FRECHET, lambda samples: samples.quality.frechet),
-    Metric("modes", "number of modes found", "higher", 0.0, lambda samples: samples.modes and samples.modes.found),
-    Metric("modes_share", "modes found", "higher", 0.0, lambda samples: samples.modes and samples.modes.share),
-    Metric("high_quality", "samples on a mode", "higher", 0.0, lambda samples: samples.modes and samples.modes.high_quality),
+    Metric("modes", "number of modes found", "higher", 0.0, lambda samples: _of_modes(samples, "found")),
+    Metric("modes_share", "modes found", "higher", 0.0, lambda samples: _of_modes(samples, "share")),
+    Metric("high_quality", "samples on a mode", "higher", 0.0, lambda samples: _of_modes(samples, "high_quality")),
 ):  # fmt: skip
     METRICS.register(_metric.name, _metric)

@@ -1,24 +1,19 @@
-"""Runs the study: ``python -m metagan_rl.experiments.studies.meta_init --out DIR``; run again, it goes on where it was."""
+"""``python -m metagan_rl.experiments.studies.meta_init --out DIR``; run again, it goes on where it was."""
 
-import functools
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
-from metagan_rl.errors import MetaGANError
+from metagan_rl.experiments.benchmark.records import ROWS
+from metagan_rl.experiments.studies.command import called_as, run_command, show_line
 from metagan_rl.experiments.studies.meta_init import pictures
 from metagan_rl.experiments.studies.meta_init.combining import KIND, combinations, run_combinations
-from metagan_rl.experiments.studies.meta_init.study import CHOICES, ROWS, chosen_adaptations, chosen_settings, read, run_study
+from metagan_rl.experiments.studies.meta_init.study import CHOICES, chosen_adaptations, chosen_settings, read, run_study
 from metagan_rl.experiments.studies.meta_init.tables import as_markdown, panels
-from metagan_rl.experiments.benchmark.records import called_as
 from metagan_rl.files import write_whole
-from metagan_rl.runtime import prepare_process
 
 
 @dataclass
-class Options:
+class MetaInitStudy:
     """Learn starting weights by every method, and adapt GANs of new tasks from them."""
 
     out: Path = Path("runs/meta-init-study")
@@ -46,27 +41,15 @@ def write_tables(out: Path, command: str) -> Path:
     return out / "summary.md"
 
 
-def main() -> None:
-    """The study as the command line says."""
-    prepare_process()
-    options = tyro.cli(Options)
-    show = functools.partial(print, flush=True)
-    try:
-        run_study(
-            options.out,
-            kinds=options.kinds,
-            seeds=options.seeds,
-            workers=options.workers,
-            scale=options.scale,
-            show=show,
-        )
-        write_tables(options.out, called_as("meta_init"))
-        if options.combine and KIND in options.kinds:
-            run_combinations(options.out, seeds=options.seeds, workers=options.workers, scale=options.scale, show=show)
-        print(write_tables(options.out, called_as("meta_init")))
-    except MetaGANError as error:
-        sys.exit(f"error: {error}")
+def learn_and_adapt(options: MetaInitStudy) -> None:
+    """All of it; what is there already is not run again."""
+    out, seeds, workers, scale = options.out, options.seeds, options.workers, options.scale
+    run_study(out, kinds=options.kinds, seeds=seeds, workers=workers, scale=scale, show=show_line)
+    write_tables(out, called_as("meta_init"))
+    if options.combine and KIND in options.kinds:
+        run_combinations(out, seeds=seeds, workers=workers, scale=scale, show=show_line)
+    show_line(write_tables(out, called_as("meta_init")))
 
 
 if __name__ == "__main__":
-    main()
+    run_command(MetaInitStudy, learn_and_adapt)

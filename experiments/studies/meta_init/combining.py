@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from metagan_rl.agents.train_config import TrainConfig
 from metagan_rl.agents.training import train
 from metagan_rl.agents.tuned import tuned_constant
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.experiments.benchmark import ROWS, BenchmarkConfig, run_benchmark
-from metagan_rl.experiments.studies.meta_init.study import CHOICES, FRESH, WEIGHTS, Cell, chosen_distance, read
-from metagan_rl.experiments.benchmark.records import read_rows
-from metagan_rl.experiments.report.statistics import Cell as Run
+from metagan_rl.experiments.benchmark import BenchmarkConfig, read_rows, run_benchmark
+from metagan_rl.experiments.benchmark.records import CONFIG
+from metagan_rl.experiments.benchmark.row import Cell
 from metagan_rl.experiments.report.statistics import Estimate, geometric_mean, paired_ratio
 from metagan_rl.experiments.report.summary import end_distance
+from metagan_rl.experiments.studies.meta_init.study import CHOICES, FRESH, WEIGHTS, StudyRun, chosen_distance, read
 
 KIND = "planar"
 FROM_FRESH, FROM_LEARNED, POLICY = "from-fresh", "from-learned", "policy"
@@ -76,7 +74,7 @@ def run_combinations(
         show: gets a line now and then.
     """
     start = best_start(read(out / CHOICES))
-    weights = out / WEIGHTS / f"{Cell(KIND, start, 0).name()}.safetensors"
+    weights = out / WEIGHTS / f"{StudyRun(KIND, start, 0).name()}.safetensors"
     updates = max(1, round(scale * tuned_constant().cost))
     config = TrainConfig(suite=KIND, updates=updates, shards=1, initial_weights=str(weights))  # as recurrent-ppo
     copy = out / POLICY / "initial_weights.safetensors"
@@ -103,19 +101,19 @@ def run_combinations(
 
 def combinations(out: Path) -> dict[str, list[Combination]]:
     """What the two benchmarks came to, by tag of the tasks; nothing if they were not run."""
-    if not all((out / where / ROWS).exists() for where in (FROM_FRESH, FROM_LEARNED)):
+    if not all((out / where / CONFIG).exists() for where in (FROM_FRESH, FROM_LEARNED)):
         return {}
     rows = {where: read_rows(out / where) for where in (FROM_FRESH, FROM_LEARNED)}
     found: dict[str, list[Combination]] = {}
-    for tag in dict.fromkeys(row["tag"] for row in rows[FROM_FRESH]):
-        first: Mapping[Run, float] = {}
+    for tag in dict.fromkeys(row.tag for row in rows[FROM_FRESH]):
+        first: Mapping[Cell, float] = {}
         for where, scheduler, name in COMBINATIONS:
             own = {
-                (row["task"], row["seed"]): end_distance(row)
+                row.cell: end_distance(row)
                 for row in rows[where]
-                if (row["tag"], row["scheduler"]) == (tag, scheduler) and not row.get("error")
+                if (row.tag, row.key.scheduler) == (tag, scheduler) and not row.error
             }
             first = first or own
-            ratio = None if first is own else paired_ratio(own, first, np.random.default_rng(0))
-            found.setdefault(tag, []).append(Combination(name, geometric_mean(own, np.random.default_rng(0)), ratio))
+            ratio = None if first is own else paired_ratio(own, first)
+            found.setdefault(tag, []).append(Combination(name, geometric_mean(own), ratio))
     return found

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.evaluation import generated
-from metagan_rl.experiments.report.figures import new_figure, style
+from metagan_rl.experiments.benchmark.records import ROWS
+from metagan_rl.experiments.report.figures import Band, fill_band, new_figure, style
 from metagan_rl.experiments.studies.meta_init.adapting import MOMENTS, adapt
 from metagan_rl.experiments.studies.meta_init.kinds import KINDS, adapted
-from metagan_rl.experiments.studies.meta_init.study import FRESH, ROWS, STARTS, chosen_adaptations, read, weights_of
+from metagan_rl.experiments.studies.meta_init.study import FRESH, STARTS, chosen_adaptations, read, weights_of
 from metagan_rl.experiments.studies.meta_init.tables import Panel
 from metagan_rl.tasks import Task
 
@@ -36,8 +37,7 @@ def curves(panels: Sequence[Panel], path: Path) -> None:
                     np.array([getattr(estimate, end) for estimate in curve.values()])
                     for end in ("low", "value", "high")
                 )
-                if np.isfinite(low).all():
-                    axes.fill_between(x, low, high, color=COLOURS[start], alpha=0.12, linewidth=0)
+                fill_band(axes, Band(x, middle, low, high), COLOURS[start], 0.12)
                 axes.plot(x, middle, color=COLOURS[start], marker="o", markersize=3, linewidth=1.5, label=start)
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xticks([0, 1, 10, 100, MOMENTS[-1]], ["0", "1", "10", "100", f"{MOMENTS[-1]:,}"])

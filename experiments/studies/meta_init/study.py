@@ -1,6 +1,6 @@
-"""The study's cells, and the loop that runs those that are missing.
+"""The study's runs, and the loop that does those that are missing.
 
-A cell is a method with its settings and a seed, on one kind of data: starting weights are learned; how GANs adapt from
+A run is a method with its settings and a seed, on one kind of data: starting weights are learned; how GANs adapt from
 them is chosen on other tasks; GANs of new tasks adapt so, and their rows are kept. The rates of learning are chosen
 first, on the same other tasks and by another seed, with a part of the updates.
 """
@@ -17,9 +17,9 @@ from typing import Any
 from metagan_rl import __version__
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.backends import Workers
+from metagan_rl.experiments.benchmark.records import ROWS, append_lines, read_lines
 from metagan_rl.experiments.studies.meta_init.adapting import MOMENTS, adapt, geometric, measure
 from metagan_rl.experiments.studies.meta_init.kinds import ADAPTATIONS, FACTORS, KINDS, Adaptation, Kind, adapted
-from metagan_rl.experiments.benchmark.records import append_lines, read_lines
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, MetaInit, load_meta_init, save_meta_init
 from metagan_rl.meta_init.command import METHODS, settings_for
@@ -41,13 +41,13 @@ CHOOSING_SEED, CHOOSING_SHARE = 1000, 0.25
 """Seed of the choice, and the part of the updates that is spent on it."""
 CHOOSING_MOMENTS = (10, 100)
 """Updates of adaptation at which distances are compared: soon, and later."""
-CHOICES, ADAPTING, ROWS, WEIGHTS = "choosing.jsonl", "adapting.jsonl", "rows.jsonl", "weights"
+CHOICES, ADAPTING, WEIGHTS = "choosing.jsonl", "adapting.jsonl", "weights"
 COLUMNS = ("kind", "start", "seed", "settings", "adaptation", "scale", "task", "shots", "updates", "distance")
 """What every row has at least."""
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyRun:
     """A method with its settings and a seed, on one kind of data.
 
     Attributes:
@@ -78,15 +78,15 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Result:
-    """Rows of a cell, those by which its adaptation was chosen, and its weights as the content of a file, if any."""
+class Learned:
+    """Rows of a run, those by which its adaptation was chosen, and its weights as the content of a file, if any."""
 
     rows: list[dict[str, Any]]
     tried: list[dict[str, Any]] = field(default_factory=list)
     weights: bytes | None = None
 
 
-def run_cell(cell: Cell) -> Result:
+def run_cell(cell: StudyRun) -> Learned:
     """Learns starting weights, chooses how GANs adapt from them, and lets GANs of new tasks adapt so.
 
     When the settings of learning are chosen, GANs of the tasks for that adapt by Adam with each of ``FACTORS``.
@@ -94,22 +94,22 @@ def run_cell(cell: Cell) -> Result:
     kind = KINDS[cell.kind]()
     start = None if cell.start == FRESH else learn(kind, cell)
     if cell.choosing:
-        return Result([row for factor in FACTORS for row in _tried(cell, kind, start, Adaptation("adam", factor))])
+        return Learned([row for factor in FACTORS for row in _tried(cell, kind, start, Adaptation("adam", factor))])
     tried = {adaptation: _tried(cell, kind, start, adaptation) for adaptation in ADAPTATIONS}
     best = min(ADAPTATIONS, key=lambda adaptation: geometric(tried[adaptation]))
     own = {**_names(cell), "adaptation": best.rate, "optimizer": best.optimizer}
     rows = [{**own, **row} for row in _curves(start, kind.new(cell.seed), best, cell.seed, MOMENTS)]
     every = [{**row, "optimizer": adaptation.optimizer} for adaptation, some in tried.items() for row in some]
     if start is None:
-        return Result(rows, every)
+        return Learned(rows, every)
     spent = {"meta_updates": start.metadata["gan_updates"], "skipped": start.metadata["skipped"]}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "weights.safetensors"
         save_meta_init(path, start.generator, start.discriminator, start.metadata)
-        return Result([{**row, **spent} for row in rows], every, path.read_bytes())
+        return Learned([{**row, **spent} for row in rows], every, path.read_bytes())
 
 
-def _tried(cell: Cell, kind: Kind, start: MetaInit | None, adaptation: Adaptation) -> list[dict[str, Any]]:
+def _tried(cell: StudyRun, kind: Kind, start: MetaInit | None, adaptation: Adaptation) -> list[dict[str, Any]]:
     own = {**_names(cell), "adaptation": adaptation.rate}
     return [{**own, **row} for row in _curves(start, kind.choosing, adaptation, cell.seed, CHOOSING_MOMENTS)]
 
@@ -123,7 +123,7 @@ def _curves(
             yield {**_describe(task), "updates": moment, **row}
 
 
-def learn(kind: Kind, cell: Cell) -> MetaInit:
+def learn(kind: Kind, cell: StudyRun) -> MetaInit:
     """The starting weights of a cell; loss and penalty of learning are those of adapting.
 
     Raises:
@@ -180,7 +180,7 @@ def run_study(
     make_directory(out / WEIGHTS)
     with Workers(run_cell, workers=workers) as crew:
         candidates = [
-            Cell(kind, start, CHOOSING_SEED, dict(zip(grid, values, strict=True)), choosing=True, scale=scale)
+            StudyRun(kind, start, CHOOSING_SEED, dict(zip(grid, values, strict=True)), choosing=True, scale=scale)
             for kind in kinds
             for start, grid in GRIDS.items()
             for values in product(*grid.values())
@@ -188,7 +188,7 @@ def run_study(
         _run(crew, candidates, out / CHOICES, None, show)
         best = chosen_settings(read(out / CHOICES))
         cells = [
-            Cell(kind, start, seed, best[kind, start], scale=scale)
+            StudyRun(kind, start, seed, best[kind, start], scale=scale)
             for seed in range(seeds)
             for kind in kinds
             for start in STARTS
@@ -198,8 +198,8 @@ def run_study(
 
 
 def _run(
-    crew: "Workers[Cell, Result]",
-    cells: list[Cell],
+    crew: "Workers[StudyRun, Learned]",
+    cells: list[StudyRun],
     path: Path,
     weights: Path | None,
     show: Callable[[str], None],
@@ -211,7 +211,7 @@ def _run(
             f"{path} holds rows of scale {min(others):g}, not {cells[0].scale:g}; results are never mixed: use another "
             "directory"
         )
-    done = {Cell(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in rows}
+    done = {StudyRun(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in rows}
     if weights is not None and not done <= {cell.key() for cell in cells}:
         raise InvalidValueError(f"{path} holds rows of seeds or settings that are not asked for; use another directory")
     missing = [cell for cell in cells if cell.key() not in done]
@@ -230,7 +230,7 @@ def _run(
         )
 
 
-def _with_weights(cell: Cell, file: Path) -> Cell:
+def _with_weights(cell: StudyRun, file: Path) -> StudyRun:
     return replace(cell, learned=file) if file.exists() else cell
 
 
@@ -275,10 +275,10 @@ def chosen_adaptations(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str
 
 def weights_of(out: Path, kind: str, start: str, seed: int) -> MetaInit:
     """Starting weights that the study learned."""
-    return load_meta_init(out / WEIGHTS / f"{Cell(kind, start, seed).name()}.safetensors")
+    return load_meta_init(out / WEIGHTS / f"{StudyRun(kind, start, seed).name()}.safetensors")
 
 
-def _names(cell: Cell) -> dict[str, Any]:
+def _names(cell: StudyRun) -> dict[str, Any]:
     names = {"kind": cell.kind, "start": cell.start, "seed": cell.seed, "settings": dict(cell.settings)}
     return {**names, "scale": cell.scale, "version": __version__}
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.experiments.benchmark.row import Cell
+from metagan_rl.experiments.report.statistics import Estimate, fixed_stream, geometric_mean, paired_ratio
+from metagan_rl.experiments.report.tables import brief
 from metagan_rl.experiments.studies.meta_init.adapting import MOMENTS
 from metagan_rl.experiments.studies.meta_init.combining import Combination
 from metagan_rl.experiments.studies.meta_init.kinds import Adaptation
 from metagan_rl.experiments.studies.meta_init.study import FRESH, STARTS
-from metagan_rl.experiments.report.statistics import Cell, Estimate, geometric_mean, paired_ratio
-from metagan_rl.experiments.report.tables import brief
 
 SHOWN = (0, 1, 5, 10, 50, 200, 1000)
 """Moments in the tables."""
 FAST = 10
 """Updates after which a start is held against fresh weights."""
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Panel:
 
     def curve(self, start: str) -> dict[int, Estimate]:
         """Geometric mean distance at every moment, with its interval."""
-        rng = np.random.default_rng(0)
+        rng = fixed_stream()  # one for all moments
         return {moment: geometric_mean(cells, rng) for moment, cells in self.distances[start].items()}
 
     def worth(self, start: str, after: int = FAST) -> float:
@@ -59,9 +59,9 @@ class Panel:
         return float(moments[place - 1] + (before - level) / (before - behind) * (moments[place] - moments[place - 1]))
 
 
-def panels(rows: Iterable[Row]) -> list[Panel]:
+def panels(rows: Iterable[Mapping[str, Any]]) -> list[Panel]:
     """The rows by kind of data and number of shots; few shots first."""
-    groups: dict[tuple[str, int | None], list[Row]] = {}
+    groups: dict[tuple[str, int | None], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault((row["kind"], row["shots"]), []).append(row)
     return [_panel(kind, shots, groups[kind, shots]) for kind, shots in sorted(groups, key=_order)]
@@ -71,7 +71,7 @@ def _order(key: tuple[str, int | None]) -> tuple[bool, float]:
     return key[0] != "planar", float("inf") if key[1] is None else key[1]
 
 
-def _panel(kind: str, shots: int | None, rows: Sequence[Row]) -> Panel:
+def _panel(kind: str, shots: int | None, rows: Sequence[Mapping[str, Any]]) -> Panel:
     starts = [start for start in STARTS if any(row["start"] == start for row in rows)]
     distances: dict[str, dict[int, dict[Cell, float]]] = {start: {moment: {} for moment in MOMENTS} for start in starts}
     last: dict[str, list[float]] = {start: [] for start in starts}
@@ -151,5 +151,5 @@ def _against_fresh(panel: Panel, start: str) -> list[str]:
         return ["", ""]
     worth = panel.worth(start)
     most = f">{MOMENTS[-1]:,}"
-    ratio = paired_ratio(panel.distances[start][FAST], panel.distances[FRESH][FAST], np.random.default_rng(0))
+    ratio = paired_ratio(panel.distances[start][FAST], panel.distances[FRESH][FAST])
     return [most if np.isinf(worth) else f"{worth:.0f}", brief(ratio)]

@@ -1,19 +1,16 @@
-"""Trains one: ``python -m metagan_rl.experiments.studies.minimal --data digits --scheduler loop --out runs/minimal``."""
+"""``python -m metagan_rl.experiments.studies.minimal --data digits --scheduler loop --out runs/minimal``."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import tyro
-
-from metagan_rl.errors import MetaGANError
+from metagan_rl.experiments.studies.command import run_command
 from metagan_rl.experiments.studies.minimal.runner import CHANNELS, GANRunner, images_of
-from metagan_rl.runtime import prepare_process
 
 
 @dataclass
-class Options:
+class MinimalRun:
     """Train a GAN on images, by a well-known recipe, with or without a scheduler."""
 
     data: Literal["digits", "mnist", "fashion-mnist"] = "digits"
@@ -40,33 +37,28 @@ class Options:
     """Go on from the checkpoint in --out."""
 
 
-def main() -> None:
-    """A run as the command line says."""
-    prepare_process()
-    options = tyro.cli(Options)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
+def train(options: MinimalRun) -> None:
+    """A run as the options say."""
+    from torch.utils.tensorboard import SummaryWriter
 
-        runner = GANRunner(
-            images_of(options.data),
-            options.recipe,
-            steps=options.steps,
-            scheduler=options.scheduler,
-            mode=options.mode,
-            factor=options.factor,
-            channels=options.channels,
-            seed=options.seed,
-            device=options.device,
-            writer=SummaryWriter(str(options.out)) if options.scheduler else None,
-        )
-        if options.resume:
-            runner.load(options.out / "checkpoint.pt")
-        runner.train(out=options.out, progress=sys.stdout.isatty())
-        advice = "" if runner.scheduler is None else f"; {runner.scheduler.controls.advice}"
-        print(f"distance {runner.distance():.3f} after {runner.step} steps{advice}\nsamples: {options.out}")
-    except MetaGANError as error:
-        sys.exit(f"error: {error}")
+    runner = GANRunner(
+        images_of(options.data),
+        options.recipe,
+        steps=options.steps,
+        scheduler=options.scheduler,
+        mode=options.mode,
+        factor=options.factor,
+        channels=options.channels,
+        seed=options.seed,
+        device=options.device,
+        writer=SummaryWriter(str(options.out)) if options.scheduler else None,
+    )
+    if options.resume:
+        runner.load(options.out / "checkpoint.pt")
+    runner.train(out=options.out, progress=sys.stdout.isatty())
+    advice = "" if runner.scheduler is None else f"; {runner.scheduler.controls.advice}"
+    print(f"distance {runner.distance():.3f} after {runner.step} steps{advice}\nsamples: {options.out}")
 
 
 if __name__ == "__main__":
-    main()
+    run_command(MinimalRun, train)
