@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from metagan_rl.errors import FileFormatError, MissingDependencyError
-from metagan_rl.experiments.report.page import read_rows, write_report
+from metagan_rl.experiments import read_rows, write_report
 from metagan_rl.experiments.report.summary import summarise
 from metagan_rl.experiments.report.tables import number, shade
 
@@ -475,7 +475,7 @@ def test_bold_needs_a_lead(benchmark: Path) -> None:
         assert group.entries[0].best == group.lead.excludes(1.0)
         assert not any(entry.best for entry in group.entries[1:])
     assert groups[0].entries[0].best
-    one_task = [record for record in read_rows(benchmark) if record["task"] == "ring/test/0000"]
+    one_task = [row for row in read_rows(benchmark) if row.key.task == "ring/test/0000"]
     assert not any(entry.best for entry in summarise(one_task, SCHEDULERS)[0].entries)
 
 

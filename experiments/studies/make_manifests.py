@@ -1,6 +1,8 @@
 """Makes the manifests of the built-in suites, always the same.
 
-``python -m metagan_rl.experiments.studies.make_manifests [DIR]``; by default into the package. Every group of tasks has a generator of its own, seeded by its name, so that a new family or suite changes no other.
+``python -m metagan_rl.experiments.studies.make_manifests [DIR]``; by default into the package.
+
+Every group of tasks has a generator of its own, seeded by its name, so that a new family or suite changes no other.
 """
 
 import sys

@@ -103,7 +103,8 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
     parts = [
         "# Throughput",
         f"Measured on {first['machine']}, torch {first['torch']}, by "
-        "`python -m metagan_rl.experiments.studies.throughput` (`--quick` for two minutes); rows in `experiments/results/throughput.jsonl`. Both sides of every ratio take "
+        "`python -m metagan_rl.experiments.studies.throughput` (`--quick` for two minutes); "
+        "rows in `experiments/results/throughput.jsonl`. Both sides of every ratio take "
         "turns, so ratios hold on a busy machine; rates are of that machine and that hour. This page and its picture "
         "are made from the rows by `python -m metagan_rl.experiments.studies.pictures`.",
         "![Updates per second against members](throughput.png)",

@@ -1,6 +1,8 @@
 """How fast populations train, and where the time goes.
 
-``python -m metagan_rl.experiments.studies.throughput [--quick]``. Both sides of every comparison take turns in one process (or one pool of processes), so that a ratio does not depend on
+``python -m metagan_rl.experiments.studies.throughput [--quick]``
+
+Both sides of every comparison take turns in one process (or one pool of processes), so that a ratio does not depend on
 how busy the machine is; rates do. Rows, by ``kind``:
 
 * ``updates``: a population against separate GANs as anyone would write them (nn.Module, torch.optim.Adam), one thread;

@@ -1,6 +1,8 @@
 """Trains the classifiers whose features are measured on.
 
-``python -m metagan_rl.experiments.studies.train_features [DIR]``; by default into the package. One for each data set, always the same from the same data with the same version of torch on the same kind of processor:
+``python -m metagan_rl.experiments.studies.train_features [DIR]``; by default into the package.
+
+One for each data set, always the same from the same data with the same version of torch on the same kind of processor:
 one thread, one seed, the weights after the last epoch. A minute each.
 
 | features | trained on | held out |
