@@ -21,6 +21,7 @@ from metagan_rl.agents.learners.learner import find_learner
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_entry_points, load_extension
+from metagan_rl.loop.runs import RunOptions
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -72,6 +73,24 @@ class Train:
         _show(f"policy: {policy}\ncurves: tensorboard --logdir {directory}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CommandRunOptions(RunOptions):
+    """Options of runs, as far as a command line can tell them.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        noise: "host" or "device": where noise and data order are drawn; by default "host" on a CPU.
+        initial_weights: start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; by default
+            each starts from fresh weights.
+        interval_updates: updates in an interval, a multiple of 12.
+        horizon: intervals in a run; by default each task's budget decides.
+        reward: by name; what schedulers that look at it are told.
+    """
+
+    initial_weights: str | None = None
+    reward: str = "quality"
+
+
 @dataclass
 class Benchmark:
     """Compare schedulers on one split, at equal updates and with the same GAN seeds."""
@@ -94,8 +113,7 @@ class Benchmark:
     """Pattern of the names of tasks to take alone, such as "*/budget-12288/*"."""
     quick: bool = False
     """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
-    initial_weights: Path | None = None
-    """Start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; else each from fresh weights."""
+    options: tyro.conf.OmitArgPrefixes[CommandRunOptions] = field(default_factory=CommandRunOptions)
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; extended if it holds some already."""
     backend: str = "process"
@@ -107,7 +125,7 @@ class Benchmark:
         """Does it."""
         from metagan_rl.experiments import write_report
         from metagan_rl.experiments.benchmark import TIERS, BenchmarkConfig, every_scheduler, run_benchmark
-        from metagan_rl.experiments.references import ORACLE
+        from metagan_rl.experiments.benchmark.references import ORACLE
 
         suites = _names(self.suite)
         if suites == ("all",) or (self.quick and suites == ("planar",)):
@@ -131,8 +149,8 @@ class Benchmark:
                 policies,
                 1 if self.quick else self.seeds,
                 1 if self.quick else self.tasks,
-                initial_weights=None if self.initial_weights is None else str(self.initial_weights),
                 only=self.only,
+                **vars(self.options),
             )
             for suite in suites
         ]
@@ -313,7 +331,7 @@ def _train_command(arguments: Sequence[str]) -> type:
         [
             ("algorithm", str, field(default=algorithm)),
             ("actions", tyro.conf.Suppress[str], field(default="discrete")),
-            ("learner", tyro.conf.OmitArgPrefixes[own], field(default_factory=own)),  # type: ignore[valid-type]
+            ("learner", tyro.conf.OmitArgPrefixes[own], field(default_factory=own)),  # type: ignore[misc, valid-type]
         ],
         bases=(TrainConfig,),
         frozen=True,
@@ -321,7 +339,7 @@ def _train_command(arguments: Sequence[str]) -> type:
     )
     return make_dataclass(
         "Train",
-        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=config))],  # type: ignore[valid-type]
+        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=config))],  # type: ignore[misc, valid-type]
         bases=(Train,),
         namespace={"__doc__": Train.__doc__},
     )

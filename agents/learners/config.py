@@ -11,7 +11,7 @@ from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.tasks import get_suite
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(EnvOptions):
     """Everything a training run depends on; written into its directory.
 
