@@ -15,24 +15,15 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from metagan_rl.agents import (
-    FastLstmPolicy,
-    FastRecurrentPPO,
-    MemorylessPolicy,
-    Scheduler,
-    SchedulerPolicy,
-    TrainConfig,
-    load_policy,
-    make_scheduler,
-    save_policy,
-    train,
-)
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.scheduler import scheduler_names
-from metagan_rl.agents.training import _resumed
-from metagan_rl.agents.validation import Validation
+from metagan_rl.agents import Scheduler, TrainConfig, load_policy, make_scheduler, save_policy, scheduler_names, train
+from metagan_rl.agents.learners.sb3.direct_layer import MemorylessPolicy
+from metagan_rl.agents.learners.sb3.fast_recurrent_ppo import FastLstmPolicy, FastRecurrentPPO
+from metagan_rl.agents.learners.sb3.policies import SchedulerPolicy
+from metagan_rl.agents.learners.training import _resumed
+from metagan_rl.agents.learners.validation import Validation
 from metagan_rl.envs.sharded import WorkerError
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.loop import drive
 from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, save_meta_init
 from metagan_rl.populations import Population
 from metagan_rl.tasks import get_suite

@@ -8,17 +8,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from metagan_rl.agents import ALGORITHMS, TrainConfig, load_policy, save_policy, train
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.policy import PolicyConfig, PolicyScheduler
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.agents.training import TrainingRun, _resumed
+from metagan_rl.agents import LEARNERS, TrainConfig, load_policy, save_policy, train
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
+from metagan_rl.agents.learners.training import TrainingRun, _resumed
 from metagan_rl.cli import main
-from metagan_rl.controls import KNOBS, Controls
-from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
-from metagan_rl.signals import AUTOLOSS_SIGNALS, SIGNAL_SETS
+from metagan_rl.loop import KNOBS, Controls, Runs, Situation, drive
+from metagan_rl.loop.signals import AUTOLOSS_SIGNALS, SIGNAL_SETS
 from metagan_rl.tasks import get_suite
 
 TINY = TrainConfig(
@@ -38,7 +35,7 @@ TINY = TrainConfig(
 def trained(tmp_path_factory):
     """A run directory of each algorithm."""
     out = tmp_path_factory.mktemp("trained")
-    for name in ALGORITHMS:
+    for name in LEARNERS:
         train(replace(TINY, algorithm=name), out / name, show=lambda line: None)
     return out
 
@@ -48,7 +45,7 @@ def _records(directory):
     return [{k: v for k, v in line.items() if "time" not in k} for line in lines]
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_run_writes_all_of_its_files_and_a_policy_that_drives_runs(name, trained):
     assert len(_records(trained / name)) == 4
     assert list((trained / name).glob("events.out.tfevents.*"))
@@ -60,7 +57,7 @@ def test_a_run_writes_all_of_its_files_and_a_policy_that_drives_runs(name, train
     assert (runs.updates == 48).all() and np.isfinite(trace.distance).all()
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_stopped_run_ends_with_the_very_same_weights(name, trained, tmp_path):
     config = replace(TINY, algorithm=name)
 
@@ -88,7 +85,7 @@ def _same(one, other):
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_policy_file_tells_what_the_agent_would(name, trained):
     run = _resumed(TrainConfig(), trained / name)
     try:
@@ -105,16 +102,16 @@ def test_a_policy_file_tells_what_the_agent_would(name, trained):
 
 
 def test_policies_go_into_the_benchmark_by_their_files(trained, tmp_path):
-    policies = tuple((f"my-{name}", str(trained / name / "policy.safetensors")) for name in ALGORITHMS)
+    policies = tuple((f"my-{name}", str(trained / name / "policy.safetensors")) for name in LEARNERS)
     config = BenchmarkConfig("dirac", "val", ("constant",), policies, seeds=1, tasks=1)
     run_benchmark(config, tmp_path, workers=0, show=lambda line: None)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert {row["scheduler"] for row in rows} == {"constant", *(f"my-{name}" for name in ALGORITHMS)}
+    assert {row["scheduler"] for row in rows} == {"constant", *(f"my-{name}" for name in LEARNERS)}
     assert all(np.isfinite(row["distance"]) for row in rows)
 
 
 def test_memory_is_what_a_policy_with_an_lstm_has_and_others_have_not(trained):
-    for name in ALGORITHMS:
+    for name in LEARNERS:
         network = load_policy(trained / name / "policy.safetensors").network
         observation = torch.zeros(1, network.direct.in_features)
         with torch.no_grad():

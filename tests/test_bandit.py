@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metagan_rl.agents.bandit import ARMS, UCB, DiscountedUCB
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.controls import Controls
+from metagan_rl.agents.searches.bandit import ARMS, UCB, DiscountedUCB
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop import Controls, Situation
 from metagan_rl.tasks import Base
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from metagan_rl.agents import Scheduler, make_scheduler, register_scheduler
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
+
+from metagan_rl.agents import Scheduler, make_scheduler, register_scheduler
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments import benchmark
 from metagan_rl.experiments.benchmark import BenchmarkConfig, _batches, every_scheduler, run_benchmark

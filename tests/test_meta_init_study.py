@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-
 from metagan_rl.controls import Controls
+
 from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.experiments.meta_init import combining, study
 from metagan_rl.experiments.meta_init.adapting import MOMENTS, adapt, geometric, repetition

@@ -9,22 +9,21 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from XXX import LoopRun, training_signals
 
 from metagan_rl import GANScheduler
-from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy
+from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy, scheduler_names
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
 from metagan_rl.agents.plugin.health import PATIENCE
 from metagan_rl.agents.plugin.meter import LoopMeter
-from metagan_rl.agents.plugin.run import QUALITY_PARTS, LoopRun
-from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.scheduler import Situation, scheduler_names
-from metagan_rl.controls import Controls
+from metagan_rl.agents.plugin.quality import QUALITY_PARTS
 from metagan_rl.envs.actions import ActionCodec
-from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import InvalidValueError, SchedulerError, UnknownNameError
+from metagan_rl.loop import Controls, Runs, Situation
+from metagan_rl.loop.signals import LOOP_SIGNALS, as_matrix
 from metagan_rl.losses import LOSSES
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.populations.measurements import Recorder
-from metagan_rl.signals import LOOP_SIGNALS, as_matrix, training_signals
 from metagan_rl.tasks import get_suite
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -911,7 +910,7 @@ import metagan_rl, sys
 from importlib.util import find_spec
 assert find_spec("gymnasium") is not None and "gymnasium" not in sys.modules
 import gymnasium
-assert "MetaGAN/Planar-v0" in gymnasium.registry
+assert "MetaGAN/Planar-v1" in gymnasium.registry
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

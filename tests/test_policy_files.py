@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
-from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.tuned import load_schedule
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
+from metagan_rl.agents.searches.tuned import load_schedule
 from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.errors import FileFormatError
-from metagan_rl.signals import LOOP_SIGNALS
+from metagan_rl.loop.signals import LOOP_SIGNALS
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from metagan_rl.agents import Scheduler, make_scheduler
-from metagan_rl.agents.drive import drive, member_seed, situation_of
-from metagan_rl.agents.population_based import PopulationBased, fitness
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.controls import LR_FACTOR, Controls
-from metagan_rl.envs.runs import Runs
+from metagan_rl.agents.searches.population_based import PopulationBased, fitness
 from metagan_rl.errors import InvalidValueError, SchedulerError
+from metagan_rl.loop import Controls, Runs, Situation, drive
+from metagan_rl.loop.drive import member_seed, situation_of
+from metagan_rl.loop.knobs import LR_FACTOR
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.tasks import Base, Networks, Task, sample_task
 from metagan_rl.testing import ConformanceError, check_scheduler

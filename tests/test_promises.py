@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from metagan_rl.agents.tuned import tuned_constant
+
 from metagan_rl.experiments import promises as pr
 from metagan_rl.experiments.figures import MOST_LINES, QUIET, Band, lines_for, quieted
 from metagan_rl.experiments.promise_figures import first_below, spread_out

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from metagan_rl.agents import SCHEDULERS, make_scheduler
-from metagan_rl.agents.policy import COMPARED, LOOP, shipped_policies, shipped_policy
-from metagan_rl.agents.scheduler import Situation, scheduler_names
-from metagan_rl.agents.tuned import tuned_constant
-from metagan_rl.controls import LR_FACTOR, RATIOS, Controls
+from metagan_rl.agents import SCHEDULERS, make_scheduler, scheduler_names
+from metagan_rl.agents.learners.shipped import COMPARED, LOOP, shipped_policies, shipped_policy
+from metagan_rl.agents.searches.tuned import tuned_constant
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop import Controls, Situation
+from metagan_rl.loop.knobs import LR_FACTOR
+from metagan_rl.loop.signals import LOOP_SIGNALS, QUALITY_SIGNALS
 from metagan_rl.losses import LOSSES
-from metagan_rl.signals import LOOP_SIGNALS, QUALITY_SIGNALS
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.task import Base
 

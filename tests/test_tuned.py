@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
-from metagan_rl.controls import Controls
+from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
+from metagan_rl.loop import Controls, Situation
 from metagan_rl.tasks import Base
 
 SCHEDULE = Schedule((2e-3, 2e-4), (4e-3, 4e-3), 0.5, "2:1", "rpgan", 0.1)
