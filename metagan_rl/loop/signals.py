@@ -95,7 +95,7 @@ class Signal:
     high: float
     meaning: str
     needs: Need
-    formula: Callable[[Known], np.ndarray] = field(compare=False)
+    formula: Callable[[Known], np.ndarray] = field(compare=False, repr=False)
     version: int = 1
 
 
