@@ -1,4 +1,4 @@
-"""Sample quality of the members of a population, as plain arrays."""
+"""Sample quality of the members of a population, as plain arrays, and every metric at the end of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metagan_rl.metrics.quality import WORST_DISTANCE, WORST_FRECHET, Quality, Reference, real_floor
+from metagan_rl.metrics.metric import METRICS, MemberQuality, Metric, Samples
+from metagan_rl.metrics.quality import WORST_DISTANCE, Quality, Reference, real_floor
+from metagan_rl.networks.base import find_networks
 from metagan_rl.populations.mixed import MixedPopulation
 from metagan_rl.tasks.task import Task
 
-DIRAC_FLOOR = 1e-12
-"""Distances of the Dirac-GAN are cut off here, so that their logarithm exists."""
-DIRAC_TOLERANCE = 0.1
 AT_ONCE = {"cpu": 16, "cuda": 256}
 """Members evaluated at a time, to bound memory."""
 
@@ -31,10 +30,22 @@ class Evaluation:
     coverage: np.ndarray
     frechet: np.ndarray
 
+    def of(self, place: int) -> MemberQuality:
+        """One of them."""
+        frechet = float(self.frechet[place])
+        return MemberQuality(
+            float(self.distance[place]),
+            float(self.sliced_wasserstein[place]),
+            float(self.precision[place]),
+            float(self.coverage[place]),
+            None if np.isnan(frechet) else frechet,
+        )
+
 
 def floor(task: Task, *, report: bool = False) -> float:
     """What a perfect generator would score on the task."""
-    return DIRAC_FLOOR if task.networks.kind == "dirac" else real_floor(task, report=report)
+    judge = find_networks(task.networks.kind).judge
+    return real_floor(task, report=report) if judge is None else judge.floor
 
 
 def evaluate(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> Evaluation:
@@ -45,14 +56,14 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
         members: which of them; diverged ones get the worst value.
         report: measure on the larger reference for final figures, which rewards never saw.
     """
-    result = {each.name: np.zeros(len(members)) for each in fields(Evaluation)}
-    result["frechet"][:] = np.nan
+    result = {each.name: np.full(len(members), np.nan) for each in fields(Evaluation)}
+    known = {name: np.zeros(len(members), dtype=bool) for name in result}
     groups: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
-    dirac = []
+    solved = []
     for place, member in enumerate(members):
         task = population.tasks[member]
-        if task.networks.kind == "dirac":
-            dirac.append(place)
+        if find_networks(task.networks.kind).judge is not None:
+            solved.append(place)
         else:
             reference = Reference.of(task, report=report)
             groups.setdefault((reference.embedded is not None, tuple(reference.points.shape)), []).append(place)
@@ -60,16 +71,40 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
     for places in groups.values():
         for start in range(0, len(places), at_once):
             some = places[start : start + at_once]
-            _put(result, some, _measure(population, [members[place] for place in some], report))
-    if dirac:
-        _put(result, dirac, _measure_dirac(population, [members[place] for place in dirac]))
+            _put(result, known, some, _measure(population, [members[place] for place in some], report))
+    for place in solved:
+        _put(result, known, [place], _judge(population, members[place]))
     diverged = population.diverged[np.asarray(members, dtype=int)]
     for name, values in result.items():
-        if name == "frechet":
-            values[diverged & ~np.isnan(values)] = WORST_FRECHET
-        else:
-            values[diverged] = WORST_DISTANCE if name in ("distance", "sliced_wasserstein") else 0.0
+        values[diverged & known[name]] = METRICS[name].worst
     return Evaluation(**result)
+
+
+def measure_all(
+    population: MixedPopulation, members: Sequence[int], metrics: Sequence[Metric] | None = None
+) -> list[dict[str, float | None]]:
+    """Every metric of some members at the end of their runs, on the larger reference.
+
+    Args:
+        population: whose members.
+        members: which of them; diverged ones get each metric's worst value.
+        metrics: which; by default all that are registered.
+
+    Returns:
+        For each member, values by the metric's name; ``None`` where one cannot be known for the task.
+
+    Raises:
+        InvalidValueError: a metric failed.
+    """
+    wanted = METRICS.values() if metrics is None else metrics
+    quality = evaluate(population, members, report=True)
+    points = generated(population, members, report=True)
+    found = []
+    for place, member in enumerate(members):
+        task = population.tasks[member]
+        samples = Samples(points[place], Reference.of(task, report=True), task, quality.of(place))
+        found.append({each.name: each.of(samples, diverged=bool(population.diverged[member])) for each in wanted})
+    return found
 
 
 def generated(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> list[Tensor]:
@@ -83,22 +118,18 @@ def _measure(population: MixedPopulation, members: Sequence[int], report: bool) 
     return Quality.measure(torch.stack(generated(population, members, report=report)), references)
 
 
-def _measure_dirac(population: MixedPopulation, members: Sequence[int]) -> Quality:
-    """Distance to the equilibrium (0, 0); precision and coverage within 0.1 of the data."""
-    theta, psi = torch.zeros(len(members), dtype=torch.float64), torch.zeros(len(members), dtype=torch.float64)
-    wanted = {member: place for place, member in enumerate(members)}
-    for group, all_members in population.groups():
-        for row, member in enumerate(all_members.tolist()):
-            if member in wanted:
-                theta[wanted[member]] = group.state.generator[row, 0]
-                psi[wanted[member]] = group.state.discriminator[row, 0]
-    radius = torch.hypot(theta, psi).clamp(DIRAC_FLOOR, WORST_DISTANCE)
-    near = (theta.abs() <= DIRAC_TOLERANCE).double()
-    return Quality(radius, theta.abs().clamp_max(WORST_DISTANCE), near, near)
+def _judge(population: MixedPopulation, member: int) -> Quality:
+    """Quality of a member whose weights tell it."""
+    weights = population.weights(member)
+    judge = find_networks(population.tasks[member].networks.kind).judge
+    assert judge is not None
+    distance, wasserstein, precision, coverage = judge.measure(*weights)
+    return Quality(distance.clamp_max(WORST_DISTANCE), wasserstein.clamp_max(WORST_DISTANCE), precision, coverage)
 
 
-def _put(result: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
+def _put(result: dict[str, np.ndarray], known: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
     for name, values in result.items():
         measured = getattr(quality, name)
         if measured is not None:
             values[list(places)] = measured.double().numpy(force=True)
+            known[name][list(places)] = True

@@ -3,8 +3,17 @@
 Two numbers, solvable by hand, and every instability of GAN training: the exact test of losses, penalties and updates.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from metagan_rl.networks.base import Judge, NetworkKind, register_networks
+
+FLOOR = 1e-12
+"""Distances are cut off here, so that their logarithm exists."""
+TOLERANCE = 0.1
 
 
 class DiracGenerator:
@@ -37,3 +46,28 @@ class DiracDiscriminator:
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
         """Maps ``[B, N, 1]`` to psi times itself."""
         return inputs * weights[0]
+
+
+def _start(parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
+    if "start" not in parameters:
+        return None
+    start = torch.tensor(parameters["start"], dtype=torch.float64)
+    return start[:1], start[1:]
+
+
+def _measure(generator: Tensor, discriminator: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Distance to the equilibrium (0, 0); precision and coverage within 0.1 of the data."""
+    theta, psi = generator[:, 0], discriminator[:, 0]
+    near = (theta.abs() <= TOLERANCE).double()
+    return torch.hypot(theta, psi).clamp_min(FLOOR), theta.abs(), near, near
+
+
+register_networks(
+    "dirac",
+    NetworkKind(
+        lambda networks, dim: (DiracGenerator(), DiracDiscriminator()),
+        double=True,
+        start=_start,
+        judge=Judge(_measure, FLOOR),
+    ),
+)
