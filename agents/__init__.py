@@ -1,4 +1,4 @@
-"""Whoever chooses the controls: rules, searches, learners and what they learned; and the plug-in for a user's own loop."""
+"""Whoever chooses the controls: rules, searches, learners and their policies, and the plug-in for a user's own loop."""
 
 from typing import TYPE_CHECKING
 

@@ -11,7 +11,7 @@ from metagan_rl.loop.scales import FactorScale
 from metagan_rl.loop.signals import Signal, choose_signals
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EnvOptions(RunOptions):
     """Everything an environment depends on but its tasks; see :class:`MetaGANVectorEnv` for what each means.
 

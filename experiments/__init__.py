@@ -1,18 +1,18 @@
-"""Comparisons: the benchmark runner, its statistics and report, named studies."""
+"""Comparisons: the benchmark and its report, tuning, and the main job in one go."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOMES = {
-    "BenchmarkConfig": "benchmark",
-    "run_benchmark": "benchmark",
-    "read_rows": "report",
-    "write_report": "report",
-}
-__all__ = sorted(_HOMES)
+if TYPE_CHECKING:
+    from metagan_rl.experiments.benchmark import BenchmarkConfig, Row, read_rows, run_benchmark
+    from metagan_rl.experiments.report.page import write_report
+
+__all__ = ["BenchmarkConfig", "Row", "read_rows", "run_benchmark", "write_report"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"metagan_rl.experiments.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Each name is imported when it is asked for: drawing needs libraries that running does not."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "report.page" if name == "write_report" else "benchmark"
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from metagan_rl.agents.train_config import TrainConfig
-from metagan_rl.agents.training import CONFIG, PROGRESS, train
+from metagan_rl.agents.learners.config import TrainConfig
+from metagan_rl.agents.learners.training import CONFIG, PROGRESS, train
 from metagan_rl.errors import MissingDependencyError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
-from metagan_rl.experiments.report import write_report
+from metagan_rl.experiments.report.page import write_report
 from metagan_rl.files import make_directory, write_whole
 
 SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")

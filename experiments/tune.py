@@ -1,4 +1,4 @@
-"""Tunes one schedule for all tasks: ``python -m metagan_rl.experiments.tune --kind constant|decay``.
+"""Tunes one schedule for all tasks of a suite: ``metagan-rl tune``.
 
 Optuna proposes schedules, a batch at a time; each is run on the same training tasks with the same GAN seeds, and
 scored by its geometric mean distance. The best few are then run on validation tasks with other seeds, and the best
@@ -13,36 +13,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from metagan_rl import __version__
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
-from metagan_rl.controls import RATIOS
-from metagan_rl.errors import InvalidValueError, MissingDependencyError
-from metagan_rl.experiments.backends import Workers
-from metagan_rl.experiments.cells import gan_seed
+from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
+from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError
+from metagan_rl.experiments.benchmark.backends import Workers
+from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.runtime import prepare_process
-from metagan_rl.signals import KNOWN_LOSSES
+from metagan_rl.loop.drive import drive
+from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.tasks import Task, get_suite
 
 RATE_RANGE = (1e-4, 3e-2)
 PENALTY_RANGE = (1e-3, 10.0)
-NO_PART_OF_IT = ("out", "start", "backend", "workers")
-"""Options that change nothing of what is found, or are no value to keep."""
 SELECTION_SEED = 1000
 """Seeds of the runs that choose begin here, far from those that search."""
 
 
-@dataclass
-class Tune:
-    """Options of the search."""
+@dataclass(frozen=True)
+class TuneConfig:
+    """A search for one schedule.
 
-    kind: Literal["constant", "decay"] = "constant"
-    """Constant settings, or rates that decay."""
+    Raises:
+        UnknownNameError: there is no such suite, kind or sampler.
+        InvalidValueError: a number is less than 1.
+        FileFormatError: ``start`` is no schedule file.
+    """
+
     suite: str = "planar"
     """Suite whose training tasks are searched on."""
+    kind: Literal["constant", "decay"] = "constant"
+    """Constant settings, or rates that decay."""
     trials: int = 96
     """Schedules tried."""
     tasks: int = 24
@@ -59,17 +60,17 @@ class Tune:
     """A schedule file to begin at: a decay is first tried from a constant that was tuned before, as a user would."""
     seed: int = 0
     """Of the sampler."""
-    out: Path = Path("runs/tune")
-    """Directory for the rows and the schedule."""
-    backend: str = "process"
-    """Where jobs are spread: over the processes of this machine (process), or over a Ray cluster (ray)."""
-    workers: int | None = None
-    """Jobs run at once; by default one for each core. 0: all in this process."""
 
     def __post_init__(self) -> None:
+        get_suite(self.suite)
+        for name, known in (("kind", ("constant", "decay")), ("sampler", ("tpe", "random"))):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), known)
         for name in ("trials", "tasks", "finalists", "batch", "parts"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.start is not None:
+            load_schedule(self.start)
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ def suggest(trial: Any, kind: str) -> Schedule:
         generator_lr=rates("generator"),
         discriminator_lr=rates("discriminator"),
         hold=0.0 if kind == "constant" else trial.suggest_float("hold", 0.0, 0.8),
-        ratio=trial.suggest_categorical("ratio", list(RATIOS)),
-        loss=trial.suggest_categorical("loss", list(KNOWN_LOSSES)),
+        ratio=trial.suggest_categorical("ratio", list(KNOBS["ratio"].levels)),
+        loss=trial.suggest_categorical("loss", list(KNOBS["loss"].levels)),
         penalty_weight=trial.suggest_float("penalty_weight", *PENALTY_RANGE, log=True) if penalised else 0.0,
     )
 
@@ -145,69 +146,93 @@ def neighbours(schedule: Schedule, kind: str) -> list[dict[str, Any]]:
     return [{**parameters, "generator_fall": fall, "discriminator_fall": fall, "hold": hold} for fall, hold in falls]
 
 
-def tune(options: Tune, show: Callable[[str], None] = print) -> Tuned:
+def tune(
+    config: TuneConfig,
+    out: str | Path,
+    *,
+    backend: str = "process",
+    workers: int | None = None,
+    show: Callable[[str], None] = lambda line: None,
+) -> Tuned:
     """Searches, chooses, and writes ``trials.jsonl`` and ``tuned-<kind>.json``.
+
+    Args:
+        config: what is searched for, and how.
+        out: directory for both files.
+        backend: ``"process"``, or ``"ray"`` for more machines; what is found is the same.
+        workers: jobs run at once; by default one for each core; 0 runs everything in this process.
+        show: gets a line now and then.
+
+    Returns:
+        The schedule that was chosen, with how it was found.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
         OutputError: the directory cannot be written.
+        UnknownNameError: no such backend.
     """
-    try:
-        import optuna
-    except ImportError as error:
-        raise MissingDependencyError("optuna", "tune", "tuning") from error
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    make_directory(options.out)
-    suite = get_suite(options.suite)
-    train, val = (spread(list(suite.split(split)), options.tasks) for split in ("train", "val"))
-    if options.sampler == "tpe":
-        sampler: Any = optuna.samplers.TPESampler(seed=options.seed, n_startup_trials=options.trials // 3)
-    else:
-        sampler = optuna.samplers.RandomSampler(seed=options.seed)
-    study = optuna.create_study(sampler=sampler)
-    for parameters in () if options.start is None else neighbours(load_schedule(options.start).schedule, options.kind):
+    study = _study(config)
+    out = make_directory(out)
+    suite = get_suite(config.suite)
+    train, val = (spread(list(suite.split(split)), config.tasks) for split in ("train", "val"))
+    before = None if config.start is None else load_schedule(config.start)
+    for parameters in () if before is None else neighbours(before.schedule, config.kind):
         study.enqueue_trial(parameters)
     found: list[tuple[float, Schedule]] = []
     rows: list[dict[str, Any]] = []
     started = time.monotonic()
 
     def note(split: str, schedule: Schedule, value: float) -> None:
-        distance = float(f"{np.exp(value):.6g}")
-        rows.append({"kind": options.kind, "split": split, "distance": distance, **asdict(schedule)})
-        write_whole(options.out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        rows.append({"kind": config.kind, "split": split, "distance": _digits(value), **asdict(schedule)})
+        write_whole(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    with Workers(score_part, backend=options.backend, workers=options.workers) as crew:
-        while len(found) < options.trials:
-            trials = [study.ask() for _ in range(min(options.batch, options.trials - len(found)))]
-            schedules = [suggest(trial, options.kind) for trial in trials]
-            values = _scores(crew, schedules, train, (0,), options.parts)
+    with Workers(score_part, backend=backend, workers=workers) as crew:
+        while len(found) < config.trials:
+            trials = [study.ask() for _ in range(min(config.batch, config.trials - len(found)))]
+            schedules = [suggest(trial, config.kind) for trial in trials]
+            values = _scores(crew, schedules, train, (0,), config.parts)
             for trial, schedule, value in zip(trials, schedules, values, strict=True):
                 study.tell(trial, value)
                 found.append((value, schedule))
                 note("train", schedule, value)
             best = min(found, key=lambda pair: pair[0])
-            show(
-                f"{len(found)}/{options.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s"
-            )
-        finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: options.finalists]]
-        chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), options.parts)
+            show(f"{len(found)}/{config.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s")
+        finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: config.finalists]]
+        chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), config.parts)
     for schedule, value in zip(finalists, chosen, strict=True):
         note("val", schedule, value)
         show(f"validation {np.exp(value):.3f}: {schedule}")
-    earlier = 0 if options.start is None else load_schedule(options.start).cost
     best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
     budget = suite.split("train")[0].budget
+    spent = budget * (len(train) * config.trials + 2 * len(val) * len(finalists))
     result = Tuned(
         schedule,
         {
             "metagan_rl": __version__,
-            "search": {name: value for name, value in asdict(options).items() if name not in NO_PART_OF_IT},
-            "validation_distance": float(f"{np.exp(best_value):.6g}"),
-            "gan_updates": earlier + budget * (len(train) * options.trials + 2 * len(val) * len(finalists)),
+            "search": {name: value for name, value in asdict(config).items() if name != "start"},  # a path is no value
+            "validation_distance": _digits(best_value),
+            "gan_updates": spent + (0 if before is None else before.cost),
         },
     )
-    save_schedule(options.out / f"tuned-{options.kind}.json", result)
+    save_schedule(out / f"tuned-{config.kind}.json", result)
     return result
+
+
+def _study(config: TuneConfig) -> Any:
+    """Optuna's study, which proposes schedules."""
+    try:
+        import optuna
+    except ImportError as error:
+        raise MissingDependencyError("optuna", "tune", "tuning") from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if config.sampler == "random":
+        return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=config.seed))
+    sampler = optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=config.trials // 3)
+    return optuna.create_study(sampler=sampler)
+
+
+def _digits(log_distance: float) -> float:
+    return float(f"{np.exp(log_distance):.6g}")
 
 
 def _scores(
@@ -224,14 +249,3 @@ def _scores(
     ]
     values = {part.place: values for part, values in crew.run(jobs)}
     return [value for place in sorted(values) for value in values[place]]
-
-
-def main() -> None:
-    """Tunes as the command line says."""
-    prepare_process()
-    tuned = tune(tyro.cli(Tune), show=lambda line: print(line, flush=True))
-    print(tuned.schedule)
-
-
-if __name__ == "__main__":
-    main()

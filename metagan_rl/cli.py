@@ -1,4 +1,7 @@
-"""The ``metagan-rl`` command: one dataclass a subcommand, each with a ``run`` that returns nothing."""
+"""The ``metagan-rl`` command: one dataclass a subcommand, each with a ``run`` that returns nothing.
+
+``--import FILE_OR_MODULE`` may stand anywhere and be repeated: it loads what users add (see ``metagan_rl.extensions``).
+"""
 
 import contextlib
 import io
@@ -6,15 +9,19 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Union
 
 import tyro
 
 from metagan_rl import __version__
-from metagan_rl.agents.train_config import TrainConfig
+from metagan_rl.agents.learners.config import TrainConfig
+from metagan_rl.agents.learners.learner import find_learner
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
+from metagan_rl.experiments.tune import TuneConfig
+from metagan_rl.extensions import load_entry_points, load_extension
+from metagan_rl.loop.runs import RunOptions
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -50,7 +57,7 @@ class Quickstart:
 class Train:
     """Train a scheduler inside GAN training, by recurrent PPO or another algorithm."""
 
-    config: tyro.conf.OmitArgPrefixes[TrainConfig]
+    config: TrainConfig
     out: Path = Path("runs/train")
     """Directory for checkpoints, TensorBoard events and the policy file."""
     resume: Path | None = None
@@ -60,9 +67,28 @@ class Train:
         """Does it."""
         from metagan_rl.agents import train
 
+        config = TrainConfig(**{each.name: getattr(self.config, each.name) for each in fields(TrainConfig)})
         directory = self.resume or self.out
-        policy = train(self.config, directory, resume=self.resume is not None, show=_show)
+        policy = train(config, directory, resume=self.resume is not None, show=_show)
         _show(f"policy: {policy}\ncurves: tensorboard --logdir {directory}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandRunOptions(RunOptions):
+    """Options of runs, as far as a command line can tell them.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        noise: "host" or "device": where noise and data order are drawn; by default "host" on a CPU.
+        initial_weights: start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; by default
+            each starts from fresh weights.
+        interval_updates: updates in an interval, a multiple of 12.
+        horizon: intervals in a run; by default each task's budget decides.
+        reward: by name; what schedulers that look at it are told.
+    """
+
+    initial_weights: str | None = None
+    reward: str = "quality"
 
 
 @dataclass
@@ -87,8 +113,7 @@ class Benchmark:
     """Pattern of the names of tasks to take alone, such as "*/budget-12288/*"."""
     quick: bool = False
     """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
-    initial_weights: Path | None = None
-    """Start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; else each from fresh weights."""
+    options: tyro.conf.OmitArgPrefixes[CommandRunOptions] = field(default_factory=CommandRunOptions)
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; extended if it holds some already."""
     backend: str = "process"
@@ -100,7 +125,7 @@ class Benchmark:
         """Does it."""
         from metagan_rl.experiments import write_report
         from metagan_rl.experiments.benchmark import TIERS, BenchmarkConfig, every_scheduler, run_benchmark
-        from metagan_rl.experiments.references import ORACLE
+        from metagan_rl.experiments.benchmark.references import ORACLE
 
         suites = _names(self.suite)
         if suites == ("all",) or (self.quick and suites == ("planar",)):
@@ -124,8 +149,8 @@ class Benchmark:
                 policies,
                 1 if self.quick else self.seeds,
                 1 if self.quick else self.tasks,
-                initial_weights=None if self.initial_weights is None else str(self.initial_weights),
                 only=self.only,
+                **vars(self.options),
             )
             for suite in suites
         ]
@@ -133,6 +158,26 @@ class Benchmark:
         report = write_report(self.out)
         _show((self.out / "summary.md").read_text(encoding="utf-8"))
         _show(f"report: {report}")
+
+
+@dataclass
+class Tune:
+    """Search one schedule for all tasks of a suite: on its training tasks, chosen on its validation tasks."""
+
+    config: tyro.conf.OmitArgPrefixes[TuneConfig]
+    out: Path = Path("runs/tune")
+    """Directory for the rows and the schedule."""
+    backend: str = "process"
+    """Where trials are spread: over the processes of this machine (process), or over a Ray cluster (ray)."""
+    workers: int | None = None
+    """Jobs run at once; by default one for each core. 0: all in this process."""
+
+    def run(self, command: str) -> None:
+        """Does it."""
+        from metagan_rl.experiments.tune import tune
+
+        tuned = tune(self.config, self.out, backend=self.backend, workers=self.workers, show=_show)
+        _show(f"{tuned.schedule}\nschedule: {self.out / f'tuned-{self.config.kind}.json'}")
 
 
 @dataclass
@@ -200,7 +245,21 @@ class Report:
 class List:
     """List what there is."""
 
-    what: tyro.conf.Positional[Literal["environments", "suites", "schedulers", "policies"]]
+    what: tyro.conf.Positional[
+        Literal[
+            "environments",
+            "suites",
+            "schedulers",
+            "policies",
+            "knobs",
+            "losses",
+            "metrics",
+            "signals",
+            "algorithms",
+            "networks",
+            "families",
+        ]
+    ]
     """Which kind of thing."""
 
     def run(self, command: str) -> None:
@@ -209,22 +268,25 @@ class List:
             _show(line)
 
 
-COMMANDS = ("quickstart", "train", "benchmark", "meta-init", "report", "list")
-Command = (
-    Annotated[Quickstart, tyro.conf.subcommand("quickstart")]
-    | Annotated[Train, tyro.conf.subcommand("train")]
-    | Annotated[Benchmark, tyro.conf.subcommand("benchmark")]
-    | Annotated[MetaInit, tyro.conf.subcommand("meta-init")]
-    | Annotated[Report, tyro.conf.subcommand("report")]
-    | Annotated[List, tyro.conf.subcommand("list")]
-)
+COMMANDS: dict[str, type] = {
+    "quickstart": Quickstart,
+    "train": Train,
+    "benchmark": Benchmark,
+    "tune": Tune,
+    "meta-init": MetaInit,
+    "report": Report,
+    "list": List,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        command = _parse(arguments)
+        rest, imports = _without_imports(arguments)
+        for each in imports:
+            load_extension(each)
+        command = _parse(rest)
         from metagan_rl.runtime import prepare_process
 
         prepare_process()
@@ -238,17 +300,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parse(arguments: list[str]) -> Command:
+def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The arguments without ``--import``, and what is to be imported."""
+    rest: list[str] = []
+    imports: list[str] = []
+    waiting = iter(arguments)
+    for each in waiting:
+        if each == "--import":
+            imports.append(next(waiting, ""))
+        elif each.startswith("--import="):
+            imports.append(each.partition("=")[2])
+        else:
+            rest.append(each)
+    if "" in imports:
+        raise InvalidValueError("--import names nothing; give a file (things.py) or a module")
+    return rest, imports
+
+
+def _train_command(arguments: Sequence[str]) -> type:
+    """``train`` with the options of the algorithm that the arguments name."""
+    algorithm = TrainConfig.algorithm
+    for place, each in enumerate(arguments):
+        if each == "--algorithm" and place + 1 < len(arguments):
+            algorithm = arguments[place + 1]
+        elif each.startswith("--algorithm="):
+            algorithm = each.partition("=")[2]
+    own = find_learner(algorithm).Config
+    config = make_dataclass(
+        "TrainConfig",
+        [
+            ("algorithm", str, field(default=algorithm)),
+            ("actions", tyro.conf.Suppress[str], field(default="discrete")),
+            ("learner", tyro.conf.OmitArgPrefixes[own], field(default_factory=own)),  # type: ignore[misc, valid-type]
+        ],
+        bases=(TrainConfig,),
+        frozen=True,
+        namespace={"__doc__": TrainConfig.__doc__},
+    )
+    return make_dataclass(
+        "Train",
+        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=config))],  # type: ignore[misc, valid-type]
+        bases=(Train,),
+        namespace={"__doc__": Train.__doc__},
+    )
+
+
+def _parse(arguments: list[str]) -> Any:
     """The subcommand, or a usage error in one line."""
     if arguments[:1] == ["--version"]:
         print(f"metagan-rl {__version__}")
         raise SystemExit(0)
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         raise UnknownNameError("command", arguments[0], COMMANDS)
+    kinds = dict(COMMANDS)
+    if arguments[:1] == ["train"]:
+        kinds["train"] = _train_command(arguments)
+    else:
+        kinds["train"] = _train_command(())
+    commands: Any = Union[tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in kinds.items())]  # noqa: UP007
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(Command, args=arguments, prog="metagan-rl")
+            return tyro.cli(commands, args=arguments, prog="metagan-rl")
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -269,6 +382,7 @@ def _policy_names(paths: Sequence[Path]) -> list[str]:
 
 
 def _listing(what: str) -> list[str]:
+    load_entry_points()
     if what == "environments":
         from metagan_rl.envs.registration import ENVIRONMENTS
 
@@ -280,12 +394,59 @@ def _listing(what: str) -> list[str]:
         sizes = [", ".join(f"{split} {len(tasks)}" for split, tasks in suite.splits.items()) for suite in suites]
         return [f"{s.name}  v{s.version}  {size}: {s.description}" for s, size in zip(suites, sizes, strict=True)]
     if what == "schedulers":
-        from metagan_rl.agents.scheduler import SCHEDULERS, scheduler_names
+        from metagan_rl.agents.catalogue import kind_of, scheduler_names
+        from metagan_rl.loop import SCHEDULERS
 
-        return [f"{name}  {(SCHEDULERS[name].__doc__ or '').splitlines()[0]}" for name in scheduler_names()]
-    from metagan_rl.agents.policy import shipped_policies
+        return [f"{name}  ({kind_of(name)}) {_first_line(SCHEDULERS[name])}" for name in scheduler_names()]
+    if what == "policies":
+        from metagan_rl.agents.learners.shipped import shipped_policies
 
-    return shipped_policies() or ["no policy is shipped yet; metagan-rl train makes one"]
+        return shipped_policies() or ["no policy is shipped yet; metagan-rl train makes one"]
+    if what == "algorithms":
+        from metagan_rl.agents.learners.learner import LEARNERS, learner_names
+
+        return [f"{name}  {_first_line(LEARNERS[name])}" for name in learner_names()]
+    return _core_listing(what)
+
+
+def _core_listing(what: str) -> list[str]:
+    if what == "knobs":
+        from metagan_rl.loop import KNOBS
+
+        return [
+            f"{knob.name}  {knob.meaning}; {len(knob.levels)} levels{'' if knob.default else '; off by default'}"
+            for knob in KNOBS.values()
+        ]
+    if what == "signals":
+        from metagan_rl.loop import choose_signals
+
+        return [f"{signal.name}  ({signal.needs}) {signal.meaning}" for signal in choose_signals("all")]
+    if what == "losses":
+        from metagan_rl.losses import LOSSES
+
+        return [
+            f"{name}  penalty {loss.penalty}; {loss.source}" for name, loss in zip(LOSSES, LOSSES.values(), strict=True)
+        ]
+    if what == "metrics":
+        from metagan_rl.metrics import METRICS
+
+        return [
+            f"{metric.name}  {metric.label}; {metric.better or 'neither way'} is better; a diverged run gets "
+            f"{metric.worst:g}"
+            for metric in METRICS.values()
+        ]
+    if what == "networks":
+        from metagan_rl.networks.base import NETWORKS, find_networks
+
+        find_networks("mlp")
+        return list(NETWORKS)
+    from metagan_rl.tasks import FAMILIES
+
+    return [f"{name}  {_first_line(type(FAMILIES[name]))}" for name in FAMILIES]
+
+
+def _first_line(thing: Any) -> str:
+    return ((thing.__doc__ or "").strip().splitlines() or [""])[0]
 
 
 def _show(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Sample quality of the members of a population, as plain arrays."""
+"""Sample quality of the members of a population, as plain arrays, and every metric at the end of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metagan_rl.metrics.quality import WORST_DISTANCE, WORST_FRECHET, Quality, Reference, real_floor
+from metagan_rl.metrics.metric import METRICS, MemberQuality, Metric, Samples
+from metagan_rl.metrics.quality import WORST_DISTANCE, Quality, Reference, real_floor
 from metagan_rl.populations.mixed import MixedPopulation
 from metagan_rl.tasks.task import Task
 
@@ -31,6 +32,17 @@ class Evaluation:
     coverage: np.ndarray
     frechet: np.ndarray
 
+    def of(self, place: int) -> MemberQuality:
+        """One of them."""
+        frechet = float(self.frechet[place])
+        return MemberQuality(
+            float(self.distance[place]),
+            float(self.sliced_wasserstein[place]),
+            float(self.precision[place]),
+            float(self.coverage[place]),
+            None if np.isnan(frechet) else frechet,
+        )
+
 
 def floor(task: Task, *, report: bool = False) -> float:
     """What a perfect generator would score on the task."""
@@ -45,8 +57,8 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
         members: which of them; diverged ones get the worst value.
         report: measure on the larger reference for final figures, which rewards never saw.
     """
-    result = {each.name: np.zeros(len(members)) for each in fields(Evaluation)}
-    result["frechet"][:] = np.nan
+    result = {each.name: np.full(len(members), np.nan) for each in fields(Evaluation)}
+    known = {name: np.zeros(len(members), dtype=bool) for name in result}
     groups: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
     dirac = []
     for place, member in enumerate(members):
@@ -60,16 +72,40 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
     for places in groups.values():
         for start in range(0, len(places), at_once):
             some = places[start : start + at_once]
-            _put(result, some, _measure(population, [members[place] for place in some], report))
+            _put(result, known, some, _measure(population, [members[place] for place in some], report))
     if dirac:
-        _put(result, dirac, _measure_dirac(population, [members[place] for place in dirac]))
+        _put(result, known, dirac, _measure_dirac(population, [members[place] for place in dirac]))
     diverged = population.diverged[np.asarray(members, dtype=int)]
     for name, values in result.items():
-        if name == "frechet":
-            values[diverged & ~np.isnan(values)] = WORST_FRECHET
-        else:
-            values[diverged] = WORST_DISTANCE if name in ("distance", "sliced_wasserstein") else 0.0
+        values[diverged & known[name]] = METRICS[name].worst
     return Evaluation(**result)
+
+
+def measure_all(
+    population: MixedPopulation, members: Sequence[int], metrics: Sequence[Metric] | None = None
+) -> list[dict[str, float | None]]:
+    """Every metric of some members at the end of their runs, on the larger reference.
+
+    Args:
+        population: whose members.
+        members: which of them; diverged ones get each metric's worst value.
+        metrics: which; by default all that are registered.
+
+    Returns:
+        For each member, values by the metric's name; ``None`` where one cannot be known for the task.
+
+    Raises:
+        InvalidValueError: a metric failed.
+    """
+    wanted = METRICS.values() if metrics is None else metrics
+    quality = evaluate(population, members, report=True)
+    points = generated(population, members, report=True)
+    found = []
+    for place, member in enumerate(members):
+        task = population.tasks[member]
+        samples = Samples(points[place], Reference.of(task, report=True), task, quality.of(place))
+        found.append({each.name: each.of(samples, diverged=bool(population.diverged[member])) for each in wanted})
+    return found
 
 
 def generated(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> list[Tensor]:
@@ -97,8 +133,9 @@ def _measure_dirac(population: MixedPopulation, members: Sequence[int]) -> Quali
     return Quality(radius, theta.abs().clamp_max(WORST_DISTANCE), near, near)
 
 
-def _put(result: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
+def _put(result: dict[str, np.ndarray], known: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:
     for name, values in result.items():
         measured = getattr(quality, name)
         if measured is not None:
             values[list(places)] = measured.double().numpy(force=True)
+            known[name][list(places)] = True

@@ -1,7 +1,7 @@
 """What users add to the package: their files and modules, imported by name, in worker processes too.
 
-Three ways lead here: ``metagan-rl ... --import FILE_OR_MODULE``, :func:`load_extension`, and packages that are installed
-with an entry point of the group ``metagan_rl``. Importing is all that is done: an extension registers what it adds.
+Three ways lead here: ``metagan-rl ... --import FILE_OR_MODULE``, :func:`load_extension`, and installed packages with an
+entry point of the group ``metagan_rl``. Importing is all that is done: an extension registers what it adds.
 """
 
 import importlib

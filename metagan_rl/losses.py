@@ -144,5 +144,11 @@ LOSSES.register(
 
 
 def register_loss(name: str, loss: Loss) -> Loss:
-    """Adds a loss under a name; it can then be used in tasks and populations (agents choose it where their knob says so: ``knobs={"loss": ["hinge", name]}``)."""
+    """Adds a loss under a name, for tasks and populations.
+
+    Agents choose it where their knob has it as a level: ``knobs={"loss": ["hinge", name]}``.
+
+    Raises:
+        InvalidValueError: the name is malformed or taken.
+    """
     return LOSSES.register(name, loss)

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.experiments import aggregates as ag
-from metagan_rl.experiments.statistics import Cell, bootstrap
+from metagan_rl.experiments.report import aggregates as ag
+from metagan_rl.experiments.report.statistics import Cell, bootstrap
 
 STATISTICS = [ag.interquartile_mean, ag.optimality_gap, ag.low_percentile]
 

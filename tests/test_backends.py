@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from backend_jobs import Job, register_brief, work
+from metagan_rl.agents.policy import shipped_policy
 from namespace import sealed
 
-from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError, WorkerError
-from metagan_rl.experiments.backends import Workers, run_jobs
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
+from metagan_rl.experiments.benchmark.backends import Workers, run_jobs
 from metagan_rl.tasks.suites import SUITES
 
 IMPORTABLE = f"{Path(__file__).parent.parent}{os.pathsep}{Path(__file__).parent}"

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-from metagan_rl.agents import Scheduler, make_scheduler, register_scheduler
 from metagan_rl.agents.drive import drive
 from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
+
+from metagan_rl.agents import Scheduler, make_scheduler, register_scheduler
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
-from metagan_rl.experiments import benchmark
-from metagan_rl.experiments.benchmark import BenchmarkConfig, _batches, every_scheduler, run_benchmark
-from metagan_rl.experiments.cells import gan_seed
-from metagan_rl.experiments.samples import SampleFile, SampleKeeper
+from metagan_rl.experiments.benchmark import BenchmarkConfig, every_scheduler, planning, run_benchmark
+from metagan_rl.experiments.benchmark.cells import gan_seed
+from metagan_rl.experiments.benchmark.planning import batches_of
+from metagan_rl.experiments.benchmark.samples import SampleFile, SampleKeeper
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
 
@@ -189,7 +189,7 @@ def test_tasks_of_different_budgets_each_get_their_own(tmp_path):
 def test_rows_tell_what_a_run_cost_besides_its_own_updates(short_suite, tmp_path):
     names = ("constant", "pbt", "tuned-constant", "default")
     config = BenchmarkConfig(short_suite, "test", names, seeds=1)
-    batches = {name: [len(each.cells) for each in _batches(config) if each.scheduler == name] for name in names}
+    batches = {name: [len(each.cells) for each in batches_of(config) if each.scheduler == name] for name in names}
     assert batches["constant"] == [4] and batches["pbt"] == [4]
     out = run_benchmark(replace(config, tasks=1), tmp_path, workers=0)
     rows = {(row["scheduler"], row["task"]): row for row in _rows(out)}
@@ -204,21 +204,21 @@ def test_rows_tell_what_a_run_cost_besides_its_own_updates(short_suite, tmp_path
 
 
 def test_schedulers_with_many_gans_a_run_get_fewer_cells_at_a_time(short_suite, monkeypatch):
-    monkeypatch.setattr(benchmark, "BATCH", 16)
+    monkeypatch.setattr(planning, "BATCH", 16)
     config = BenchmarkConfig(short_suite, "test", ("constant", "pbt"), seeds=1)
-    sizes = {(each.scheduler, len(each.cells)) for each in _batches(config)}
+    sizes = {(each.scheduler, len(each.cells)) for each in batches_of(config)}
     assert sizes == {("constant", 4), ("pbt", 2)}
 
 
 def test_a_batch_holds_few_tasks_with_many_seeds_and_each_cell_once(short_suite):
     for seeds, tasks in ((1, None), (3, None), (11, 1), (40, 1), (5, 2)):
         config = BenchmarkConfig(short_suite, "test", ("constant",), seeds=seeds, tasks=tasks)
-        batches = [each.cells for each in _batches(config)]
+        batches = [each.cells for each in batches_of(config)]
         cells = [cell for batch in batches for cell in batch]
         names = [task.name for task in config.chosen_tasks()]
         assert sorted(cells) == sorted((name, seed) for name in names for seed in range(seeds))
-        assert max(map(len, batches)) <= benchmark.BATCH
-        more = [each.cells for each in _batches(replace(config, seeds=2 * seeds))]
+        assert max(map(len, batches)) <= planning.BATCH
+        more = [each.cells for each in batches_of(replace(config, seeds=2 * seeds))]
         for batch in batches:  # more seeds are more batches, but for a block that was cut off
             assert batch in more or any(set(batch) < set(other) for other in more)
 
@@ -317,13 +317,13 @@ def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
 
 
 def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, monkeypatch):
-    from metagan_rl.experiments import references
-    from metagan_rl.experiments.oracle import Search, make_references
+    from metagan_rl.experiments.benchmark import references
+    from metagan_rl.experiments.studies.oracle import OracleSearch, make_references
 
     monkeypatch.setattr(references, "FOLDER", tmp_path)
     with pytest.raises(InvalidValueError, match="short-test has no references"):
         BenchmarkConfig(short_suite, "test", ("oracle",))
-    options = Search(short_suite, "test", trials=4, tasks=2, workers=0, out=tmp_path / "search")
+    options = OracleSearch(short_suite, "test", trials=4, tasks=2, workers=0, out=tmp_path / "search")
     make_references(replace(options, references=tmp_path / "short-test.json"), show=lambda line: None)
     found = references.load_references(short_suite, "test")
     assert every_scheduler(short_suite, "test")[-1] == "oracle"

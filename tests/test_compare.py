@@ -5,13 +5,15 @@ import json
 import pytest
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
-from metagan_rl.experiments.compare import compare
-from metagan_rl.experiments.records import append_lines, called_as, read_lines
+from metagan_rl.experiments.benchmark.records import append_lines, read_lines
+from metagan_rl.experiments.benchmark.row import Row
+from metagan_rl.experiments.report.compare import compare
+from metagan_rl.experiments.studies.command import called_as
 
 
 def row(scheduler, task, distance, seed=0, tag="known-family"):
     names = {"suite": "planar", "split": "test", "task": task, "seed": seed, "scheduler": scheduler, "tag": tag}
-    return {**names, "family": "ring", "distance": distance}
+    return Row.from_dict({**names, "family": "ring", "distance": distance})
 
 
 def test_ratios_are_of_the_runs_that_both_have():
@@ -49,4 +51,4 @@ def test_half_a_line_of_a_stopped_run_is_not_read_and_cut_off_before_more_is_add
 
 def test_a_command_is_told_without_what_changes_no_result(monkeypatch):
     monkeypatch.setattr("sys.argv", ["x", "--seeds", "2", "--out", "/somewhere/else", "--workers=4", "--data", "a b"])
-    assert called_as("recipe_study") == "python -m metagan_rl.experiments.recipe_study --seeds 2 --data 'a b'"
+    assert called_as("recipe_study") == "python -m metagan_rl.experiments.studies.recipe_study --seeds 2 --data 'a b'"

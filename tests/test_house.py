@@ -33,11 +33,23 @@ def packages_under(folder: Path, name: str) -> set[str]:
     return found
 
 
+STUDIES = "metagan_rl.experiments.studies"
+"""Run from a checkout; the wheel leaves it out with all that is in it."""
+
+
 def test_the_packages_listed_are_the_packages_there_are() -> None:
     there_are = packages_under(ROOT / "metagan_rl", "metagan_rl")
     for room in ROOMS:
         there_are |= packages_under(ROOT / room, f"metagan_rl.{room}")
-    assert sorted(SETUPTOOLS["packages"]) == sorted(there_are)
+    studies = {name for name in there_are if f"{name}.".startswith(f"{STUDIES}.")}
+    assert STUDIES in studies
+    assert sorted(SETUPTOOLS["packages"]) == sorted(there_are - studies)
+
+
+def test_nothing_in_the_wheel_imports_a_study() -> None:
+    modules = [path for folder in ("metagan_rl", *ROOMS) for path in (ROOT / folder).rglob("*.py")]
+    packed = [path for path in modules if "studies" not in path.parts]
+    assert [path for path in packed if re.search(rf"(from|import) {STUDIES}", path.read_text(encoding="utf-8"))] == []
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
@@ -89,10 +101,10 @@ def test_constraints_are_exact() -> None:
 
 
 def test_the_page_of_signals_is_that_of_the_code() -> None:
-    from metagan_rl.experiments.pictures import signals_page
+    from metagan_rl.experiments.studies.pictures import signals_page
 
     page = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
-    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.pictures"
+    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.studies.pictures"
 
 
 def test_pages_of_environments_say_the_same_where_they_are_the_same() -> None:
@@ -129,6 +141,6 @@ def test_python_runs_the_package_as_the_command_line() -> None:
 
 def test_the_readme_has_the_table_of_the_committed_rows() -> None:
     pytest.importorskip("matplotlib")
-    from metagan_rl.experiments.standing import table
+    from metagan_rl.experiments.studies.full_form import table
 
     assert table() in (ROOT / "README.md").read_text(encoding="utf-8")

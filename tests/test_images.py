@@ -30,6 +30,7 @@ from metagan_rl.errors import (
 from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments import run_benchmark, write_report
 from metagan_rl.experiments.benchmark import BenchmarkConfig
+from metagan_rl.experiments.studies import train_features as training
 from metagan_rl.metrics import (
     WORST_DISTANCE,
     WORST_FRECHET,
@@ -44,7 +45,6 @@ from metagan_rl.metrics import (
     read_features,
     real_floor,
 )
-from metagan_rl.metrics import train_features as training
 from metagan_rl.metrics.features import SHIPPED
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.tasks import (
@@ -229,7 +229,7 @@ def test_shipped_features_say_where_they_are_from(name: str, least: float, rows:
 
 def test_every_family_of_images_has_its_features() -> None:
     named = {FAMILIES[name].features for name in FAMILIES} - {None}
-    assert named == set(feature_names()) == set(training.RECIPES)
+    assert named == set(feature_names()) == set(training.TRAININGS)
     with pytest.raises(UnknownNameError, match="did you mean mnist"):
         load_features("mnits")
 

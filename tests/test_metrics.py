@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from metagan_rl.controls import Controls
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from metagan_rl.controls import Controls
 from metagan_rl.evaluation import evaluate, floor, generated
 from metagan_rl.metrics import (
     STABILITY_TERMS,
     WORST_DISTANCE,
+    ModeStatistics,
     Quality,
     Reference,
     StabilityMonitor,
@@ -327,47 +328,47 @@ def from_modes(of: Modes, counts: Sequence[int], seed: int = 0) -> np.ndarray:
 
 def test_true_samples_are_of_high_quality_with_the_probability_of_three_deviations() -> None:
     found = mode_statistics(from_modes(modes(), [10000] * 4), modes())
-    assert found["high_quality"] == pytest.approx(1 - math.exp(-4.5), abs=0.002)  # 98.9 %
-    assert (found["modes"], found["modes_share"]) == (4, 1)
-    assert found["reverse_kl"] == pytest.approx(0, abs=1e-3)
+    assert found.high_quality == pytest.approx(1 - math.exp(-4.5), abs=0.002)  # 98.9 %
+    assert (found.found, found.share) == (4, 1)
+    assert found.reverse_kl == pytest.approx(0, abs=1e-3)
 
 
 def test_samples_in_the_true_shares_have_no_divergence() -> None:
     even = mode_statistics(np.repeat(modes().centres, 5, axis=0), modes())
-    assert even == {"modes": 4, "modes_share": 1, "high_quality": 1, "reverse_kl": pytest.approx(0, abs=1e-12)}
+    assert even == ModeStatistics(4, 1, 1, pytest.approx(0, abs=1e-12))
     uneven = modes((1, 2, 3, 4))
     found = mode_statistics(np.repeat(uneven.centres, [10, 20, 30, 40], axis=0), uneven)
-    assert found["reverse_kl"] == pytest.approx(0, abs=1e-12)
+    assert found.reverse_kl == pytest.approx(0, abs=1e-12)
     swapped = mode_statistics(np.repeat(uneven.centres, [40, 20, 30, 10], axis=0), uneven)
-    assert swapped["reverse_kl"] == pytest.approx(0.4 * math.log(4) + 0.1 * math.log(1 / 4))
+    assert swapped.reverse_kl == pytest.approx(0.4 * math.log(4) + 0.1 * math.log(1 / 4))
 
 
 def test_dropped_modes_are_counted_and_their_divergence_is_known() -> None:
     one = mode_statistics(np.repeat(modes().centres, [5, 5, 5, 0], axis=0), modes())
-    assert (one["modes"], one["modes_share"], one["high_quality"]) == (3, 0.75, 1)
-    assert one["reverse_kl"] == pytest.approx(math.log(4 / 3))
+    assert (one.found, one.share, one.high_quality) == (3, 0.75, 1)
+    assert one.reverse_kl == pytest.approx(math.log(4 / 3))
     three = mode_statistics(np.repeat(modes().centres, [7, 0, 0, 0], axis=0), modes())
-    assert three["modes"] == 1 and three["reverse_kl"] == pytest.approx(math.log(4))
+    assert three.found == 1 and three.reverse_kl == pytest.approx(math.log(4))
 
 
 def test_deviations_are_counted_along_each_axis_of_a_mode() -> None:
     of, axis = modes(), np.linalg.eigh(modes().covariances[0])
     for variance, direction in zip(axis.eigenvalues, axis.eigenvectors.T, strict=True):
         steps = np.array([2.9, 3.1])[:, None] * np.sqrt(variance) * direction
-        assert mode_statistics(of.centres[0] + steps[:1], of)["high_quality"] == 1
-        assert mode_statistics(of.centres[0] + steps[1:], of)["high_quality"] == 0
+        assert mode_statistics(of.centres[0] + steps[:1], of).high_quality == 1
+        assert mode_statistics(of.centres[0] + steps[1:], of).high_quality == 0
 
 
 def test_samples_far_from_every_mode_find_none() -> None:
     found = mode_statistics(np.zeros((10, 2)), modes())
-    assert found == {"modes": 0, "modes_share": 0, "high_quality": 0, "reverse_kl": math.inf}
+    assert found == ModeStatistics(0, 0, 0, math.inf)
 
 
 def test_data_of_a_task_find_all_its_modes() -> None:
     data = RING8.data()
     found = mode_statistics(data.report_reference.double().numpy(), data.modes)
-    assert found["modes"] == 8 and found["high_quality"] == pytest.approx(0.989, abs=0.01)
-    assert found["reverse_kl"] < 0.02
+    assert found.found == 8 and found.high_quality == pytest.approx(0.989, abs=0.01)
+    assert found.reverse_kl < 0.02
 
 
 # --- stability -------------------------------------------------------------------------------------------------------

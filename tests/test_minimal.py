@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
-from metagan_rl.experiments import recipe_study
-from metagan_rl.experiments.minimal import RECIPES, GANRunner, images_of
-from metagan_rl.experiments.minimal.recipes import gradient_penalty
-from metagan_rl.experiments.minimal.runner import _to_images, _to_points
+from metagan_rl.experiments.studies import recipe_study
+from metagan_rl.experiments.studies.minimal import RECIPES, GANRunner, images_of
+from metagan_rl.experiments.studies.minimal.recipes import gradient_penalty
+from metagan_rl.experiments.studies.minimal.runner import _to_images, _to_points
 from metagan_rl.metrics.quality import WORST_DISTANCE
 from metagan_rl.tasks import Task
 
@@ -137,7 +137,7 @@ def test_bad_input_is_named(digits):
 
 def test_the_study_runs_what_is_missing_and_tells_arms_apart(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe_study, "FACTORS", (1.0,))
-    options = recipe_study.Options(tmp_path, ("digits",), ("gap-aware",), ("dcgan",), seeds=1, steps=8, workers=0)
+    options = recipe_study.RecipeStudy(tmp_path, ("digits",), ("gap-aware",), ("dcgan",), seeds=1, steps=8, workers=0)
     lines = []
     summary = recipe_study.run_recipes(options, show=lines.append).read_text()
     assert len(lines) == 3
@@ -145,9 +145,9 @@ def test_the_study_runs_what_is_missing_and_tells_arms_apart(tmp_path, monkeypat
     assert rows["off"]["curve"] == rows["log"]["curve"] and len(rows["off"]["curve"]) == 9
     assert rows["off"]["advice"] is None and rows["log"]["advice"] in ("ok", "saturated")
     assert "| dcgan | 1x |" in summary and "off 0, log 0, gap-aware 0" in summary
-    recipe_study.run_recipes(recipe_study.Options(**{**vars(options), "seeds": 2}), show=lines.append)
+    recipe_study.run_recipes(recipe_study.RecipeStudy(**{**vars(options), "seeds": 2}), show=lines.append)
     assert len(lines) == 6
-    longer = recipe_study.Options(**{**vars(options), "steps": 9})
+    longer = recipe_study.RecipeStudy(**{**vars(options), "steps": 9})
     only = recipe_study.run_recipes(longer, command="again", show=lines.append).read_text()
     assert len(lines) == 9 and "Made by `again`" in only  # rows of other lengths are kept, and not in the table
     assert (
@@ -161,12 +161,12 @@ def test_the_study_runs_what_is_missing_and_tells_arms_apart(tmp_path, monkeypat
 )
 def test_misspelt_names_are_told_before_anything_is_run(wrong, words, tmp_path):
     with pytest.raises(MetaGANError, match=words):
-        recipe_study.run_recipes(recipe_study.Options(tmp_path / "new", **wrong, workers=0))
+        recipe_study.run_recipes(recipe_study.RecipeStudy(tmp_path / "new", **wrong, workers=0))
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(("schedulers", "words"), [(("gap-awre",), "gap-aware"), (("default",), "quality")])
 def test_what_no_loop_can_use_is_told_before_anything_is_kept(schedulers, words, tmp_path):
     with pytest.raises(MetaGANError, match=words):
-        recipe_study.run_recipes(recipe_study.Options(tmp_path / "new", ("digits",), schedulers, workers=0))
+        recipe_study.run_recipes(recipe_study.RecipeStudy(tmp_path / "new", ("digits",), schedulers, workers=0))
     assert not (tmp_path / "new").exists()

@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metagan_rl.experiments import oracle
-from metagan_rl.experiments.oracle import Search, best_of, draw, in_turns, make_references, reference, schedules_for
+from metagan_rl.experiments.studies import oracle
+from metagan_rl.experiments.studies.oracle import (
+    OracleSearch,
+    best_of,
+    draw,
+    in_turns,
+    make_references,
+    reference,
+    schedules_for,
+)
 from metagan_rl.tasks import SUITES, Suite, get_suite, register_suite
 
 
@@ -74,13 +82,13 @@ def test_a_search_goes_on_where_it_was_stopped(
 ) -> None:
     searched, decided = [], []
 
-    def counted(job: oracle.Job) -> dict[str, Any]:
+    def counted(job: oracle.SearchJob) -> dict[str, Any]:
         (searched if job.stage == "search" else decided).append(job.task)
         return original(job)
 
-    original = oracle.Job.run
-    monkeypatch.setattr(oracle.Job, "run", counted)
-    options = Search(short_suite, "val", trials=4, tasks=1, workers=0, out=tmp_path)
+    original = oracle.SearchJob.run
+    monkeypatch.setattr(oracle.SearchJob, "run", counted)
+    options = OracleSearch(short_suite, "val", trials=4, tasks=1, workers=0, out=tmp_path)
     first = json.loads(make_references(options, show=lambda line: None).read_text())
     assert len(first["tasks"]) == len(searched) == len(decided) == 1
     with (tmp_path / "trials.jsonl").open("a") as file:

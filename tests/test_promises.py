@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from metagan_rl.agents.tuned import tuned_constant
-from metagan_rl.experiments import promises as pr
-from metagan_rl.experiments.figures import MOST_LINES, QUIET, Band, lines_for, quieted
-from metagan_rl.experiments.promise_figures import first_below, spread_out
-from metagan_rl.experiments.ranking import Ranking, gradient_vanished, modes_lost, rank
-from metagan_rl.experiments.references import References, Room
-from metagan_rl.experiments.report import write_report
-from metagan_rl.experiments.statistics import Estimate
-from metagan_rl.experiments.summary import summarise
-from metagan_rl.experiments.tables import UNKNOWN, amount, as_csv, as_markdown, fixed
-from metagan_rl.experiments.worth import in_words, worth_in_trials
+
+from metagan_rl.experiments.benchmark.references import References, Room
+from metagan_rl.experiments.benchmark.row import Curve, Row
+from metagan_rl.experiments.report import promises as pr
+from metagan_rl.experiments.report.figures import MOST_LINES, QUIET, Band, lines_for, quieted
+from metagan_rl.experiments.report.page import write_report
+from metagan_rl.experiments.report.promise_figures import first_below, spread_out
+from metagan_rl.experiments.report.ranking import Ranking, gradient_vanished, modes_lost, rank
+from metagan_rl.experiments.report.statistics import Estimate
+from metagan_rl.experiments.report.summary import Group, summarise
+from metagan_rl.experiments.report.tables import DASH, amount, as_csv, as_markdown, fixed
+from metagan_rl.experiments.report.worth import in_words, worth_in_trials
 from metagan_rl.tasks import get_suite
 
 pytest.importorskip("matplotlib")
@@ -62,6 +63,28 @@ def make(schedulers: dict[str, float] = SCHEDULERS, seeds: int = 2, noise: float
     return rows, curves, [References("planar-mixed", "test", suite.sha256, rooms, searches)]
 
 
+def rows_of(records: list[dict[str, Any]]) -> list[Row]:
+    return [Row.from_dict(record) for record in records]
+
+
+def curves_of(records: list[dict[str, Any]]) -> list[Curve]:
+    return [Curve.from_dict(record) for record in records]
+
+
+def rank_of(records: list[dict[str, Any]], references: Any = ()) -> Ranking:
+    return rank(rows_of(records), references)
+
+
+def summarise_of(records: list[dict[str, Any]], schedulers: list[str]) -> list[Group]:
+    return summarise(rows_of(records), schedulers)
+
+
+def told(**values: Any) -> Row:
+    """A row that says just this."""
+    names = {"suite": "s", "split": "test", "task": "t", "seed": 0, "scheduler": "a", "tag": "real", "family": "f"}
+    return Row.from_dict({**names, **values})
+
+
 @pytest.fixture(scope="module")
 def data() -> Data:
     return make()
@@ -69,7 +92,7 @@ def data() -> Data:
 
 @pytest.fixture(scope="module")
 def ranking(data: Data) -> Ranking:
-    return rank(data[0], data[2])
+    return rank_of(data[0], data[2])
 
 
 def of(ranking: Ranking, name: str) -> Any:
@@ -97,7 +120,7 @@ def test_scores_are_shares_of_the_room_by_tier(ranking: Ranking) -> None:
 
 def test_a_loss_on_other_tiers_is_a_gap(data: Data) -> None:
     rows = [{**row, "distance": row["distance"] * (2 if row["tag"] == "held-out-family" else 1)} for row in data[0]]
-    gap = of(rank(rows, data[2]), "learned").gaps["held-out-family"]
+    gap = of(rank_of(rows, data[2]), "learned").gaps["held-out-family"]
     assert gap.value == pytest.approx(0.5, abs=0.05) and gap.low > 0
 
 
@@ -108,8 +131,8 @@ def test_tiers_are_resampled_apart() -> None:
             name = f"{tag}/{place}"
             rooms[name] = Room(1.0, 0.1)
             rows.append({"suite": "s", "split": "test", "task": name, "seed": 0, "scheduler": "a", "tag": tag,
-                         "distance": 0.1 + 0.08 * place, "diverged": False})  # fmt: skip
-    gap = of(rank(rows, [References("s", "test", "", rooms, {})]), "a").gaps["held-out-family"]
+                         "family": "f", "distance": 0.1 + 0.08 * place, "diverged": False})  # fmt: skip
+    gap = of(rank_of(rows, [References("s", "test", "", rooms, {})]), "a").gaps["held-out-family"]
     assert gap.value == 0 and gap.low < -0.05 and gap.high > 0.05  # alike in every task, and yet not sure to be
 
 
@@ -118,7 +141,7 @@ def test_tasks_without_room_or_reference_are_counted_and_not_scored(data: Data) 
     names = list(references.rooms)
     rooms = {**references.rooms, names[0]: Room(1.0, 0.9), names[1]: Room(0.5, 0.6)}
     del rooms[names[2]]
-    ranking = rank(rows, [References("planar-mixed", "test", "", rooms, {})])
+    ranking = rank_of(rows, [References("planar-mixed", "test", "", rooms, {})])
     assert (ranking.tasks, ranking.narrow, ranking.unreferenced, ranking.scored) == (12, 2, 1, 9)
     assert of(ranking, "learned").scored == 18 and of(ranking, "learned").runs == 24
 
@@ -126,15 +149,15 @@ def test_tasks_without_room_or_reference_are_counted_and_not_scored(data: Data) 
 def test_benchmarks_without_references_or_baseline_work(data: Data) -> None:
     rows = [row for row in data[0] if row["scheduler"] != "tuned-constant"]
     bare = [{k: v for k, v in row.items() if k not in ("tuning_updates", "extra_updates", "vanishing")} for row in rows]
-    ranking = rank(bare)
+    ranking = rank_of(bare)
     assert [standing.scheduler for standing in ranking.standings] == ["learned", "constant"]  # by distance
     learned = of(ranking, "learned")
     unknown = (learned.score.value, learned.improvement.value, learned.vanished.value, learned.tuning_updates)
     assert np.isnan(unknown).all()
-    table = as_markdown(summarise(bare, list(SCHEDULERS)), ranking, []).split("## ")[1]
+    table = as_markdown(summarise_of(bare, list(SCHEDULERS)), ranking, []).split("## ")[1]
     cells = [cell.strip() for cell in next(line for line in table.splitlines() if "learned" in line).split("|")[1:-1]]
-    assert cells[1] == UNKNOWN and "nan" not in table and cells[-1] == "12 x 2"
-    assert not rank([]).standings and not rank([]).baseline
+    assert cells[1] == DASH and "nan" not in table and cells[-1] == "12 x 2"
+    assert not rank_of([]).standings and not rank_of([]).baseline
 
 
 def test_failed_diverged_and_repeated_rows(data: Data) -> None:
@@ -144,24 +167,24 @@ def test_failed_diverged_and_repeated_rows(data: Data) -> None:
     del rows[5]["distance"]
     rows[7] |= {"modes_share": 0.5}
     rows[9] |= {"vanishing": 0.2}
-    standing = of(rank([*rows, *rows], data[2]), "learned")
+    standing = of(rank_of([*rows, *rows], data[2]), "learned")
     assert (standing.runs, standing.failed) == (23, 1)
     assert standing.diverged.value == pytest.approx(0.5 / 12)
     # Of the tasks' finished runs: the diverged one tells of nothing else, the failed one of nothing at all.
     assert standing.modes_lost.value == pytest.approx(0.5 / 12) == standing.vanished.value
-    everything = of(rank([{**row, "diverged": True} for row in rows[:2]]), "learned")
+    everything = of(rank_of([{**row, "diverged": True} for row in rows[:2]]), "learned")
     assert everything.diverged.value == 1 and np.isnan(everything.modes_lost.value)
 
 
 def test_what_counts_as_lost() -> None:
-    assert modes_lost({"modes_share": 0.9, "mode_loss": 0.0}) and not modes_lost({"modes_share": 1.0, "mode_loss": 0.9})
-    assert modes_lost({"modes_share": None, "mode_loss": 0.2}) and modes_lost({"mode_loss": 0.05}) is False
-    assert modes_lost({}) is None and gradient_vanished({"vanishing": None}) is None
-    assert gradient_vanished({"vanishing": 0.06}) and gradient_vanished({"vanishing": 0.04}) is False
+    assert modes_lost(told(modes_share=0.9, mode_loss=0.0)) and not modes_lost(told(modes_share=1.0, mode_loss=0.9))
+    assert modes_lost(told(modes_share=None, mode_loss=0.2)) and modes_lost(told(mode_loss=0.05)) is False
+    assert modes_lost(told()) is None and gradient_vanished(told(vanishing=None)) is None
+    assert gradient_vanished(told(vanishing=0.06)) and gradient_vanished(told(vanishing=0.04)) is False
 
 
 def test_the_summary_holds_the_ranking(data: Data, ranking: Ranking) -> None:
-    groups = summarise(data[0], list(SCHEDULERS))
+    groups = summarise_of(data[0], list(SCHEDULERS))
     records = list(csv.DictReader(io.StringIO(as_csv(groups, ranking))))
     learned = next(r for r in records if r["tag"] == "all" and r["scheduler"] == "learned")
     standing = of(ranking, "learned")
@@ -175,7 +198,7 @@ def test_the_summary_holds_the_ranking(data: Data, ranking: Ranking) -> None:
 
 
 def test_a_scheduler_is_worth_the_trials_its_distance_takes(data: Data, ranking: Ranking) -> None:
-    promise = pr.fewer_trials(data[0], ranking, data[2], lines_for(list(SCHEDULERS)))
+    promise = pr.fewer_trials(rows_of(data[0]), ranking, data[2], lines_for(list(SCHEDULERS)))
     worth = {n["scheduler"]: n for n in promise.numbers if n["quantity"] == "worth in trials"}
     # Search reaches difficulty / sqrt(n), so a factor f is worth 1 / f² trials.
     assert worth["learned"]["value"] == pytest.approx(4, rel=0.1)
@@ -207,7 +230,7 @@ def test_tiers_and_rates_are_drawn_with_their_numbers(ranking: Ranking) -> None:
 
 
 def test_adaptation_tells_when_the_constants_end_is_reached(data: Data) -> None:
-    promise = pr.adaptation(data[0], data[1], lines_for(list(SCHEDULERS)))
+    promise = pr.adaptation(rows_of(data[0]), curves_of(data[1]), lines_for(list(SCHEDULERS)))
     reached = {(n["tier"], n["scheduler"]): n["value"] for n in promise.numbers if "constant's end" in n["quantity"]}
     for tier in ("known-family", "other-network", "other-budget"):
         # Log distance falls evenly from 2 to 0.5: that of 1 is half of the way.
@@ -219,7 +242,7 @@ def test_adaptation_tells_when_the_constants_end_is_reached(data: Data) -> None:
 
 
 def test_the_profile_counts_runs(data: Data) -> None:
-    promise = pr.profile(data[0], data[2], lines_for(list(SCHEDULERS)))
+    promise = pr.profile(rows_of(data[0]), data[2], lines_for(list(SCHEDULERS)))
     constant = {n["x"]: n["value"] for n in promise.numbers if n["scheduler"] == "constant"}
     assert constant[-1.0] == 1 and constant[max(constant)] == 0
 
@@ -229,16 +252,16 @@ def test_missing_data_are_told(data: Data) -> None:
     known = [row for row in rows if row["tag"] == "known-family"]
     lines = lines_for(list(SCHEDULERS))
     for promise in (
-        *pr.promises([], [], rank([]), [], lines),
-        pr.fewer_trials(rows, rank(rows), [], lines),
-        pr.generalisation(rank(rows)),
-        pr.generalisation(rank(known, references)),
-        pr.adaptation(known, curves, lines),
-        pr.adaptation(rows, [], lines),
-        pr.profile(rows, [], lines),
+        *pr.promises([], [], rank_of([]), [], lines),
+        pr.fewer_trials(rows_of(rows), rank_of(rows), [], lines),
+        pr.generalisation(rank_of(rows)),
+        pr.generalisation(rank_of(known, references)),
+        pr.adaptation(rows_of(known), curves_of(curves), lines),
+        pr.adaptation(rows_of(rows), [], lines),
+        pr.profile(rows_of(rows), [], lines),
     ):
         assert promise.svg is None and promise.caption.startswith("Left out:") and not promise.numbers
-    assert pr.stability(rank(rows)).svg  # needs rows alone
+    assert pr.stability(rank_of(rows)).svg  # needs rows alone
 
 
 def test_odd_benchmarks_are_drawn(data: Data) -> None:
@@ -246,8 +269,11 @@ def test_odd_benchmarks_are_drawn(data: Data) -> None:
     rows, curves, references = make(names, seeds=1)
     one_task = [row for row in rows if row["task"] == rows[0]["task"]]
     lines = lines_for(list(names))
-    some = [*pr.promises(rows, curves, rank(rows, references), references, lines), pr.profile(rows, references, lines)]
-    some += pr.promises(one_task, curves, rank(one_task, references), references, lines)
+    some = [
+        *pr.promises(rows_of(rows), curves_of(curves), rank_of(rows, references), references, lines),
+        pr.profile(rows_of(rows), references, lines),
+    ]
+    some += pr.promises(rows_of(one_task), curves_of(curves), rank_of(one_task, references), references, lines)
     for promise in some:
         if promise.svg:
             root = ElementTree.fromstring(promise.svg.replace("xlink:href", "href"))
@@ -272,7 +298,7 @@ def test_of_many_schedulers_only_the_leading_ones_and_the_constant_get_a_colour(
 
 def test_the_csv_holds_every_number(data: Data, ranking: Ranking) -> None:
     rows, curves, references = data
-    pictures = pr.promises(rows, curves, ranking, references, lines_for(list(SCHEDULERS)))
+    pictures = pr.promises(rows_of(rows), curves_of(curves), ranking, references, lines_for(list(SCHEDULERS)))
     records = list(csv.DictReader(io.StringIO(pr.as_csv(pictures))))
     assert len(records) == sum(len(picture.numbers) for picture in pictures)
     assert tuple(records[0]) == pr.COLUMNS
@@ -323,7 +349,7 @@ def test_numbers_in_words() -> None:
         "3 M",
         "20 M",
         "1 G",
-        UNKNOWN,
-        UNKNOWN,
+        DASH,
+        DASH,
     ]
-    assert [fixed(v) for v in (0.876, -0.5, -0.001, float("nan"))] == ["0.88", "\N{MINUS SIGN}0.50", "0.00", UNKNOWN]
+    assert [fixed(v) for v in (0.876, -0.5, -0.001, float("nan"))] == ["0.88", "\N{MINUS SIGN}0.50", "0.00", DASH]

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from metagan_rl.agents.tuned import tuned_constant
+
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.experiments.references import FOLDER, LEAST_ROOM, Room, load_references, share_of_room
+from metagan_rl.experiments.benchmark.references import FOLDER, LEAST_ROOM, Room, load_references, share_of_room
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.suites import BUILT_IN, SPLITS
 

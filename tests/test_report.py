@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from metagan_rl.errors import FileFormatError, MissingDependencyError
-from metagan_rl.experiments.report import read_rows, write_report
-from metagan_rl.experiments.summary import summarise
-from metagan_rl.experiments.tables import number, shade
+from metagan_rl.experiments import read_rows, write_report
+from metagan_rl.experiments.report.summary import summarise
+from metagan_rl.experiments.report.tables import number, shade
 
 pytest.importorskip("matplotlib")
 
@@ -312,7 +312,7 @@ def test_samples_damaged_in_the_middle_are_named(fresh: Path) -> None:
 
 
 def test_samples_beyond_the_size_limit_are_left_out_and_told(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("metagan_rl.experiments.gallery.MAX_BYTES", 60_000)
+    monkeypatch.setattr("metagan_rl.experiments.report.gallery.MAX_BYTES", 60_000)
     text = write_report(fresh).read_text(encoding="utf-8")
     shown = len(page_data(fresh)["tasks"])
     assert 0 < shown < 6 and f"{6 - shown} more task" in text
@@ -475,7 +475,7 @@ def test_bold_needs_a_lead(benchmark: Path) -> None:
         assert group.entries[0].best == group.lead.excludes(1.0)
         assert not any(entry.best for entry in group.entries[1:])
     assert groups[0].entries[0].best
-    one_task = [record for record in read_rows(benchmark) if record["task"] == "ring/test/0000"]
+    one_task = [row for row in read_rows(benchmark) if row.key.task == "ring/test/0000"]
     assert not any(entry.best for entry in summarise(one_task, SCHEDULERS)[0].entries)
 
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.experiments.statistics import (
+from metagan_rl.experiments.report.statistics import (
     Cell,
     Estimate,
     bootstrap,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.experiments.studies.make_manifests import build, main
 from metagan_rl.losses import LOSSES
 from metagan_rl.tasks import FAMILIES, SUITES, Split, Suite, Task, get_suite, register_suite, sample_task
-from metagan_rl.tasks.make_manifests import build, main
 from metagan_rl.tasks.planar import HELD_OUT_FAMILIES, TRAIN_FAMILIES
 from metagan_rl.tasks.suites import BUILT_IN, MANIFESTS
 

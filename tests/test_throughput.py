@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from metagan_rl.experiments import throughput
-from metagan_rl.experiments.throughput import Kind, Throughput, sections
+from metagan_rl.experiments.studies import throughput
+from metagan_rl.experiments.studies.throughput import Kind, Throughput, sections
 from metagan_rl.tasks import get_suite
 
 pytest.importorskip("matplotlib")
@@ -35,7 +35,7 @@ def test_an_unknown_kind_is_refused_with_those_there_are(
 
 
 def test_rows_of_one_kind_replace_theirs_and_become_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from metagan_rl.experiments import pictures
+    from metagan_rl.experiments.studies import pictures
 
     task = get_suite("planar").split("train")[0]
     out = tmp_path / "throughput.jsonl"

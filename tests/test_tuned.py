@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from metagan_rl.agents.scheduler import Situation
 from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.controls import Controls
-from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
+
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.tasks import Base
 
 SCHEDULE = Schedule((2e-3, 2e-4), (4e-3, 4e-3), 0.5, "2:1", "rpgan", 0.1)
@@ -147,15 +147,30 @@ def test_a_search_can_begin_at_a_schedule_and_its_decays() -> None:
 
 def test_a_search_finds_the_same_wherever_it_is_run(tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    from metagan_rl.experiments.tune import Tune, tune
+    from metagan_rl.experiments.tune import TuneConfig, tune
 
     options = {"suite": "dirac", "trials": 3, "tasks": 2, "finalists": 2, "batch": 2}
     results = []
     for workers in (0, 2):
         out = tmp_path / str(workers)
-        found = tune(Tune(**options, workers=workers, out=out), show=lambda line: None)
+        found = tune(TuneConfig(**options), out, workers=workers)
         results.append((found.schedule, found.metadata, (out / "trials.jsonl").read_text()))
     assert results[0] == results[1]
     assert results[0][2].count("\n") == 5
-    with pytest.raises(InvalidValueError, match="parts is 0"):
-        Tune(parts=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"parts": 0}, "parts is 0"),
+        ({"kind": "constnt"}, "unknown kind 'constnt'; did you mean constant"),
+        ({"sampler": "grid"}, "unknown sampler 'grid'; known: random, tpe"),
+        ({"suite": "planr"}, "did you mean planar"),
+        ({"start": Path("nowhere.json")}, "nowhere"),
+    ],
+)
+def test_a_search_that_makes_no_sense_is_refused_before_it_begins(wrong: dict[str, Any], words: str) -> None:
+    from metagan_rl.experiments.tune import TuneConfig
+
+    with pytest.raises(MetaGANError, match=words):
+        TuneConfig(**wrong)

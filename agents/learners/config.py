@@ -11,7 +11,7 @@ from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.tasks import get_suite
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(EnvOptions):
     """Everything a training run depends on; written into its directory.
 
@@ -136,7 +136,9 @@ class TrainConfig(EnvOptions):
         Raises:
             UnknownNameError, InvalidValueError: a value is of nothing there is, or out of range.
         """
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
+        }
         learner = find_learner(values.get("algorithm", "recurrent-ppo")).Config(**(values.pop("learner", None) or {}))
         return cls.named(**values, learner=learner)
 

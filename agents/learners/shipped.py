@@ -1,4 +1,4 @@
-"""Policies that come with the package, as schedulers by name; ``agents/policies/README.md`` tells where they are from."""
+"""Policies that come with the package, as schedulers by name; ``agents/policies/README.md`` tells their origin."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Searches: schedulers that were found, or find, by trying. Schedules tuned once, population-based training, bandits."""
+"""Searches: schedulers found by trying. Schedules that were tuned once, population-based training, a bandit."""

@@ -1,4 +1,4 @@
-"""The main loop: a scheduler sets the controls of some GAN runs, they train for an interval, and it sees what came of it.
+"""The main loop: a scheduler sets the controls of GAN runs, they train for an interval, and it sees what came of it.
 
 Read in this order: ``knobs`` (what can be set), ``controls`` (what is set now), ``runs`` (train and evaluate for an
 interval), ``ledger`` (what is known of a run: ``signals``, stability, ``reward``), ``scheduler`` (whoever decides), and

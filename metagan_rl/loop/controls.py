@@ -27,6 +27,7 @@ class Controls:
     """
 
     __slots__ = ("_values",)
+    _values: dict[str, np.ndarray]
 
     def __init__(self, **values: Any) -> None:
         for name in values:

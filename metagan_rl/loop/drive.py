@@ -58,8 +58,9 @@ def drive(
         scheduler: begun anew.
         tasks: B of them.
         seeds: of the GANs, and of what the scheduler draws at random, one for each.
-        options: of :class:`Runs`; or as keywords.
+        options: of :class:`Runs`.
         watch: gets the number of intervals done and the runs, before the first interval and after each; it only looks.
+        **given: options as keywords instead.
 
     Returns:
         The B runs at their end, and how they got there. Diverged ones stay frozen.

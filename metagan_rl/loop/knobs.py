@@ -401,7 +401,7 @@ register_knob(
 )
 
 Knobs = Sequence["str | Knob"] | Mapping[str, Sequence[Any] | None]
-"""How knobs are chosen: names, ``"name=level,level"`` or knobs in a sequence; or levels by name (``None``: the usual)."""
+"""How knobs are chosen: a sequence of names, ``"name=level,level"`` or knobs; or levels by name, ``None`` the usual."""
 
 
 def default_knobs() -> tuple[str, ...]:

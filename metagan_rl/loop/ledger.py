@@ -1,7 +1,7 @@
 """The ledger of some runs: measurements in; signals, stability terms and reward out.
 
-Environments, the benchmark and the plug-in in a user's own loop keep what they know of a run in this one class. What was
-not measured is NaN, makes no signal and earns nothing.
+Environments, the benchmark and the plug-in in a user's own loop keep what they know of a run in this one class. What
+was not measured is NaN, makes no signal and earns nothing.
 """
 
 from collections.abc import Mapping
@@ -204,7 +204,7 @@ class Ledger:
         """Goes on from a state.
 
         Raises:
-            InvalidValueError: it is of another version, of another number of runs, or damaged; nothing has changed then.
+            InvalidValueError: it is damaged, or of another version or number of runs; nothing has changed then.
         """
         try:
             if state["version"] != VERSION:

@@ -21,7 +21,7 @@ from metagan_rl.populations.options import PopulationOptions
 from metagan_rl.tasks.task import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunOptions(PopulationOptions):
     """All that a run depends on besides task, seed and scheduler; environments, training and benchmark pass it whole.
 

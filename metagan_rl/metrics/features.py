@@ -17,7 +17,7 @@ not. Features are blind to other things, which the sliced Wasserstein distance (
 
 P alone says little here: noise lies within the wide radius of some odd image, and only C tells.
 
-The weights are a few files of safetensors; ``python -m metagan_rl.metrics.train_features`` makes them again. No figure
+The weights are a few files of safetensors, and ``experiments/studies/train_features.py`` makes them again. No figure
 measured on them is an FID, which is measured on Inception's features (Heusel et al. 2017, arXiv:1706.08500): they
 compare with each other only.
 """
@@ -152,7 +152,7 @@ def read_features(path: str | Path) -> Features:
     import safetensors  # here, because a user's own loop needs these modules, but no files of features
 
     path = Path(path)
-    remedy = "restore it, or make it again with python -m metagan_rl.metrics.train_features"
+    remedy = "restore it, or make it again with python -m metagan_rl.experiments.studies.train_features from a checkout"
     if not path.is_file():
         raise FileFormatError(f"there is no features file {path}; {remedy}")
     try:

@@ -1,5 +1,7 @@
 """Modes found and high-quality share, where the mixture is known (Srivastava et al. 2017, arXiv:1705.07761)."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from metagan_rl.tasks.task import Modes
@@ -7,18 +9,31 @@ from metagan_rl.tasks.task import Modes
 HIGH_QUALITY_DEVIATIONS = 3.0
 
 
-def mode_statistics(points: np.ndarray, modes: Modes) -> dict[str, float]:
+@dataclass(frozen=True)
+class ModeStatistics:
     """How well samples sit on known modes.
+
+    Attributes:
+        found: components that are nearest to at least one high-quality sample.
+        share: the same as a share of all components, 0 to 1.
+        high_quality: share of samples within 3 deviations (Mahalanobis) of their nearest component; 0.989 for the true
+            distribution in 2-D.
+        reverse_kl: KL of the histogram of high-quality samples over components against the true weights, in nats;
+            infinite where no sample is of high quality.
+    """
+
+    found: float
+    share: float
+    high_quality: float
+    reverse_kl: float
+
+
+def mode_statistics(points: np.ndarray, modes: Modes) -> ModeStatistics:
+    """Holds samples against known modes.
 
     Args:
         points: ``[N, D]``; 2,500 in the literature.
         modes: the components, in the same units.
-
-    Returns:
-        ``modes``: components that are nearest to at least one high-quality sample; ``modes_share``: the same as a
-        share of all components; ``high_quality``: share of samples within 3 deviations (Mahalanobis) of their nearest
-        component (0.989 for the true distribution in 2-D); ``reverse_kl``: KL of the histogram of high-quality
-        samples over components against the true weights, in nats.
     """
     centred = points[:, None, :] - modes.centres[None]  # [N, K, D]
     precision = np.linalg.inv(modes.covariances)
@@ -31,9 +46,9 @@ def mode_statistics(points: np.ndarray, modes: Modes) -> dict[str, float]:
     reverse_kl = (
         float((share[found] * np.log(share[found] / modes.weights[found])).sum()) if found.any() else float("inf")
     )
-    return {
-        "modes": float((counts > 0).sum()),
-        "modes_share": float((counts > 0).mean()),
-        "high_quality": float(good.mean()),
-        "reverse_kl": reverse_kl,
-    }
+    return ModeStatistics(
+        found=float((counts > 0).sum()),
+        share=float((counts > 0).mean()),
+        high_quality=float(good.mean()),
+        reverse_kl=reverse_kl,
+    )

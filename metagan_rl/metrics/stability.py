@@ -15,7 +15,14 @@ import numpy as np
 
 from metagan_rl.populations.measurements import Measurements
 
-STABILITY_TERMS = ("saturation", "vanishing", "oscillation", "mode_loss")
+STABILITY_LABELS = {
+    "saturation": "saturation of\N{NO-BREAK SPACE}D",
+    "vanishing": "vanishing gradient",
+    "oscillation": "oscillation",
+    "mode_loss": "mode loss",
+}
+"""What people read, by term."""
+STABILITY_TERMS = tuple(STABILITY_LABELS)
 WINDOW = 5
 """Distances that oscillation is judged by."""
 

@@ -1,11 +1,13 @@
 """What a population asks of a network, and the pair of networks a task names."""
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from metagan_rl.errors import InvalidValueError
+from metagan_rl.registry import Registry
 from metagan_rl.tasks.task import Networks
 
 
@@ -79,24 +81,61 @@ def split(network: StackedNetwork, rows: Tensor) -> list[Tensor]:
     return views
 
 
+Builder = Callable[[Networks, int], tuple[StackedNetwork, StackedNetwork]]
+"""From what a task says of its networks, and the columns of its data, to generator and discriminator."""
+
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """A kind of networks that tasks may name.
+
+    Attributes:
+        build: makes the pair.
+        double: members are trained in double precision.
+        columns_at_once: a CPU trains whole chunks of members on data of up to so many columns, and fewer members at a
+            time on wider data, whose activations would fill the cache; ``None``: always whole chunks.
+        start: starting weights of G and of D ``[P]`` that a task's parameters name; ``None`` where they name none.
+    """
+
+    build: Builder
+    double: bool = False
+    columns_at_once: int | None = None
+    start: Callable[[Mapping[str, Any]], tuple[Tensor, Tensor] | None] = lambda parameters: None
+
+
+NETWORKS: Registry[NetworkKind] = Registry("kind of networks", importable=True)
+
+
+def register_networks(name: str, kind: NetworkKind | Builder) -> NetworkKind:
+    """Adds a kind of networks under a name; tasks then name it by ``Networks(kind=name)``.
+
+    Args:
+        name: lower-case words joined by hyphens.
+        kind: the kind, or only the function that makes a pair.
+
+    Raises:
+        InvalidValueError: the name is malformed or taken.
+    """
+    return NETWORKS.register(name, kind if isinstance(kind, NetworkKind) else NetworkKind(kind))
+
+
+def find_networks(name: str) -> NetworkKind:
+    """The kind of networks of that name.
+
+    Raises:
+        UnknownNameError: there is none; the nearest names are offered.
+    """
+    from metagan_rl.networks import conv, dirac, mlp  # noqa: F401  (imported to register their kinds)
+
+    found = NETWORKS[name]
+    return found if isinstance(found, NetworkKind) else NetworkKind(found)
+
+
 def build_networks(networks: Networks, dim: int) -> tuple[StackedNetwork, StackedNetwork]:
     """The generator (latent to data) and the discriminator (data to one logit) for data of ``dim`` columns.
 
     Raises:
-        InvalidValueError: the kind of network is unknown, or it cannot be of this depth or serve such data.
+        UnknownNameError: there is no such kind of networks.
+        InvalidValueError: it cannot be of this depth or serve such data.
     """
-    from metagan_rl.networks.conv import conv_networks
-    from metagan_rl.networks.dirac import DiracDiscriminator, DiracGenerator
-    from metagan_rl.networks.mlp import StackedMLP
-
-    if networks.kind == "dirac":
-        return DiracGenerator(), DiracDiscriminator()
-    if networks.kind == "mlp":
-        hidden = [networks.width] * networks.depth
-        return (
-            StackedMLP([networks.latent_dim, *hidden, dim], networks.activation),
-            StackedMLP([dim, *hidden, 1], networks.activation),
-        )
-    if networks.kind == "conv":
-        return conv_networks(dim, networks.latent_dim, networks.width, networks.depth, networks.activation)
-    raise InvalidValueError(f"networks.kind is {networks.kind!r}; it must be 'mlp', 'conv' or 'dirac'")
+    return find_networks(networks.kind).build(networks, dim)

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.networks.base import NetworkKind, register_networks
 from metagan_rl.networks.convolution import KERNEL, convolution, derivative
 from metagan_rl.networks.mlp import ACTIVATIONS, Activation, product
+from metagan_rl.tasks.task import Networks
 
 
 class Layer(Protocol):
@@ -280,3 +282,10 @@ def conv_networks(
 
 def _by_channel(values: Tensor, layer: Layer) -> Tensor:
     return values.view(*values.shape[:2], -1, layer.channels)
+
+
+def _pair(networks: Networks, dim: int) -> tuple[StackedConv, StackedConv]:
+    return conv_networks(dim, networks.latent_dim, networks.width, networks.depth, networks.activation)
+
+
+register_networks("conv", NetworkKind(_pair, columns_at_once=64))

@@ -3,8 +3,13 @@
 Two numbers, solvable by hand, and every instability of GAN training: the exact test of losses, penalties and updates.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
+
+from metagan_rl.networks.base import NetworkKind, register_networks
 
 
 class DiracGenerator:
@@ -37,3 +42,15 @@ class DiracDiscriminator:
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
         """Maps ``[B, N, 1]`` to psi times itself."""
         return inputs * weights[0]
+
+
+def _start(parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
+    if "start" not in parameters:
+        return None
+    start = torch.tensor(parameters["start"], dtype=torch.float64)
+    return start[:1], start[1:]
+
+
+register_networks(
+    "dirac", NetworkKind(lambda networks, dim: (DiracGenerator(), DiracDiscriminator()), double=True, start=_start)
+)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metagan_rl.networks.base import register_networks
 from metagan_rl.registry import Registry
+from metagan_rl.tasks.task import Networks
 
 
 @dataclass(frozen=True)
@@ -203,3 +205,14 @@ class StackedMLP:
             cotangent = torch.bmm(cotangent, weights[layer])
             self.activation.backward(cotangent, values[layer // 2 + 1])
         return [*gradients, cotangent.sum(dim=1).unsqueeze(-1), None]
+
+
+def _pair(networks: Networks, dim: int) -> tuple[StackedMLP, StackedMLP]:
+    hidden = [networks.width] * networks.depth
+    return (
+        StackedMLP([networks.latent_dim, *hidden, dim], networks.activation),
+        StackedMLP([dim, *hidden, 1], networks.activation),
+    )
+
+
+register_networks("mlp", _pair)

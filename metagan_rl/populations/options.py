@@ -11,7 +11,7 @@ from metagan_rl.runtime import find_device
 from metagan_rl.tasks.task import Task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PopulationOptions:
     """Where and from where the members of a population train.
 

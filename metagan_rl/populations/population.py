@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
-from metagan_rl.networks.base import build_networks, size, split
+from metagan_rl.networks.base import build_networks, find_networks, size, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations.drawing import Drawn, Pool, draw_on_device, draw_on_host, find_noise, stream
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
@@ -26,8 +26,6 @@ from metagan_rl.tasks.task import Networks, Task
 CHUNK_MEMBERS = {"cpu": 32, "cuda": 4096}
 """Members trained at a time: on a CPU enough for D's and G's of different ratios to fill a product, few enough for the
 cache; on a GPU as many as bound the memory of noise and activations."""
-SMALL_IMAGE = 64
-"""Columns up to which convolutional members are trained in whole chunks."""
 STATE_COPIES = 2
 """Memory of a population: its state, and as much again for the chunk in training, the references and the rest."""
 
@@ -93,7 +91,8 @@ class Population:
                     f"task {task.name!r} has shape {Shape.of(task)}, the first has {self.shape}; use MixedPopulation"
                 )
         self.generator, self.discriminator = build_networks(self.shape.networks, self.shape.dim)
-        self.dtype = torch.float64 if self.shape.networks.kind == "dirac" else torch.float32
+        self.kind = find_networks(self.shape.networks.kind)
+        self.dtype = torch.float64 if self.kind.double else torch.float32
         self.tasks = list(tasks)
         self._pool: Pool | None = None
         self._check_memory(len(tasks))
@@ -205,9 +204,7 @@ class Population:
                 continue
             rng = stream(int(seed), 0)
             generator, discriminator = self.generator.initial(rng), self.discriminator.initial(rng)
-            if "start" in task.parameters and self.shape.networks.kind == "dirac":
-                start = torch.tensor(task.parameters["start"], dtype=self.dtype)
-                generator, discriminator = start[:1], start[1:]
+            generator, discriminator = self.kind.start(task.parameters) or (generator, discriminator)
             generators.append(generator)
             discriminators.append(discriminator)
         seed_column = torch.tensor([int(seed) for seed in seeds], dtype=torch.int64)
@@ -236,9 +233,9 @@ class Population:
                 yield chunk[np.lexsort((chunk, settings.loss[chunk], penalty[chunk]))]
 
     def _chunk_members(self) -> int:
-        members = CHUNK_MEMBERS[self.device.type]
-        if self.device.type == "cpu" and self.shape.networks.kind == "conv":
-            return max(1, members * SMALL_IMAGE // self.shape.dim)  # activations of many pixels fill the cache
+        members, columns = CHUNK_MEMBERS[self.device.type], self.kind.columns_at_once
+        if self.device.type == "cpu" and columns is not None:
+            return max(1, min(members, members * columns // self.shape.dim))
         return members
 
     def _plan(self, settings: Settings, updates: int) -> IntervalPlan:

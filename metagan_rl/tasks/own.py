@@ -172,8 +172,8 @@ def suite_from_images(folder: str | os.PathLike[str], name: str | None = None, *
         side = images[0].shape[0]
         if images[-1].shape != (side, side) or side not in SIDES:
             raise DataError(
-                f"{path} is of {images[-1].shape[1]}x{images[-1].shape[0]} pixels; all must be square, of one size, with "
-                f"a side of {', '.join(map(str, SIDES[:4]))} ... {SIDES[-1]}: resize them first"
+                f"{path} is of {images[-1].shape[1]}x{images[-1].shape[0]} pixels; all must be square, of one size, "
+                f"with a side of {', '.join(map(str, SIDES[:4]))} ... {SIDES[-1]}: resize them first"
             )
     return suite_from_array(name or _stem(folder), np.stack(images), **{"register": False, **options})
 

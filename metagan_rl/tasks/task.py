@@ -53,7 +53,8 @@ class Networks:
         depth: hidden layers of each network, at least 1; of ``"conv"``: 2.
         activation: name of the hidden activation (see ``metagan_rl.networks.ACTIVATIONS``).
         kind: ``"mlp"``; ``"conv"`` for convolutions on square grey images (see ``metagan_rl.networks.conv_networks``);
-            or ``"dirac"`` for the analytic pair of Mescheder et al. 2018.
+            ``"dirac"`` for the analytic pair of Mescheder et al. 2018; or one that was registered
+            (``metagan_rl.networks.register_networks``).
     """
 
     latent_dim: int = 8

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.agents.drive import member_seed, situation_of
 from metagan_rl.agents.scheduler import Scheduler, Situation, checked_sources, make_scheduler
 from metagan_rl.controls import KNOBS, Controls
-from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import MetaGANError
+from metagan_rl.loop.drive import member_seed, situation_of
+from metagan_rl.loop.runs import Runs
 from metagan_rl.tasks import get_suite
 from metagan_rl.testing.errors import ConformanceError
 

@@ -25,8 +25,8 @@ from metagan_rl import GANScheduler
 from metagan_rl.agents import TrainConfig, load_policy, make_scheduler, scheduler_names, train
 from metagan_rl.errors import MissingDataError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
-from metagan_rl.experiments.records import read_rows
-from metagan_rl.experiments.tune import Tune, tune
+from metagan_rl.experiments.benchmark.records import read_rows
+from metagan_rl.experiments.tune import TuneConfig, tune
 from metagan_rl.loop import Controls, drive
 from metagan_rl.meta_init import (
     MetaDiscriminator,
@@ -252,10 +252,8 @@ COLUMNS = (
 def tuned() -> dict[str, Any]:
     """A search of six trials."""
     with tempfile.TemporaryDirectory() as folder:
-        options = Tune(
-            kind="decay", suite=brief_suite(), trials=6, tasks=1, finalists=1, batch=3, workers=0, out=Path(folder)
-        )
-        result = tune(options, show=lambda line: None)
+        config = TuneConfig(brief_suite(), "decay", trials=6, tasks=1, finalists=1, batch=3)
+        result = tune(config, folder, workers=0)
     return {"schedule": vars(result.schedule), "distance": result.metadata["validation_distance"]}
 
 

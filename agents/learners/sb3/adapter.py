@@ -1,4 +1,4 @@
-"""Learners of Stable-Baselines3 and sb3-contrib behind our own protocol: the one place that knows how these work inside."""
+"""Learners of Stable-Baselines3 and sb3-contrib behind our own protocol: only this file knows how they work inside."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping

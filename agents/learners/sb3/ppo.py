@@ -126,9 +126,9 @@ class AutoLossLearner(PPOLearner):
     """An ablation in the manner of AutoLoss: a small policy that sets the order of updates alone, from few signals.
 
     As there, the controller has two layers of 16, sees the share of training done, the ratio of the gradients, both
-    losses and a measure of quality (signals ``"autoloss"``), nothing of its own past, and chooses how many updates D and
-    G get. Unlike there it is trained by PPO on our reward, which REINFORCE's final one telescopes to, on many tasks,
-    and chooses a ratio an interval, not a network an update.
+    losses and a measure of quality (signals ``"autoloss"``), nothing of its own past, and chooses how many updates
+    D and G get. Unlike there it is trained by PPO on our reward, which REINFORCE's final one telescopes to, on many
+    tasks, and chooses a ratio an interval, not a network an update.
 
     Source: Xu et al. 2018, AutoLoss, arXiv:1810.02442.
     """

@@ -1,0 +1,18 @@
+"""The benchmark: what is compared, who runs it, and the rows, curves and samples that it leaves."""
+
+from metagan_rl.experiments.benchmark.config import TIERS, BenchmarkConfig
+from metagan_rl.experiments.benchmark.records import read_curves, read_rows
+from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
+from metagan_rl.experiments.benchmark.run import every_scheduler, run_benchmark
+
+__all__ = [
+    "TIERS",
+    "BenchmarkConfig",
+    "Curve",
+    "Row",
+    "RunKey",
+    "every_scheduler",
+    "read_curves",
+    "read_rows",
+    "run_benchmark",
+]

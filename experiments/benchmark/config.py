@@ -1,0 +1,108 @@
+"""What is compared: which schedulers on which tasks of a split, with how many seeds."""
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from metagan_rl.agents import load_policy
+from metagan_rl.agents.catalogue import scheduler_names
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.experiments.benchmark.references import ORACLE, load_references
+from metagan_rl.experiments.benchmark.row import COLUMNS
+from metagan_rl.experiments.benchmark.samples import RESERVED
+from metagan_rl.loop.runs import RunOptions
+from metagan_rl.loop.scheduler import SCHEDULERS
+from metagan_rl.metrics import METRICS
+from metagan_rl.tasks import Task, get_suite
+
+TIERS = ("planar", "planar-mixed", "tabular", "digits")
+"""Suites whose test splits make up a whole comparison: new parameters and held-out families, shifted conditions, real
+tables, real images."""
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig(RunOptions):
+    """What is compared on one split of one suite.
+
+    Attributes:
+        suite, split: the tasks.
+        schedulers: names; ``"oracle"`` is the best schedule that was found for each very task, and is run on those
+            that have references.
+        policies: policy files by the name they get in the table, which no scheduler may have already.
+        seeds: GAN runs for each task and scheduler.
+        tasks: how many tasks of each family and tag at most; ``None`` for all.
+        only: pattern of the names of tasks, such as ``"*/budget-12288/*"``; ``""`` for all.
+        device, noise, interval_updates, horizon: as in :class:`metagan_rl.loop.RunOptions`.
+        initial_weights: file of a meta-initialisation that all GANs start from; ``None``: each from fresh weights.
+        reward: by name; what schedulers that look at it are told.
+
+    Raises:
+        UnknownNameError: a name is of nothing there is.
+        InvalidValueError: a value is out of range, or the initial weights do not fit a task.
+        FileFormatError: a policy file or that of the initial weights is damaged.
+    """
+
+    suite: str = "planar"
+    split: str = "test"
+    schedulers: tuple[str, ...] = ("constant", "linear", "cosine", "ttur", "random")
+    policies: tuple[tuple[str, str], ...] = ()
+    seeds: int = 4
+    tasks: int | None = None
+    only: str = ""
+    initial_weights: str | None = field(default=None, kw_only=True)
+    reward: str = field(default="quality", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        get_suite(self.suite).split(self.split)
+        known = [*scheduler_names(), ORACLE]
+        for name in self.schedulers:
+            if name not in known and name not in SCHEDULERS:
+                raise UnknownNameError("scheduler", name, known)
+        if ORACLE in self.schedulers and not load_references(self.suite, self.split).schedules:
+            raise InvalidValueError(
+                f"{self.suite}-{self.split} has no references, so it has no {ORACLE}; leave it out, or search its "
+                "tasks: python -m metagan_rl.experiments.studies.oracle"
+            )
+        names = [*self.schedulers, *(name for name, _ in self.policies)]
+        if not names or len(set(names)) != len(names):
+            raise InvalidValueError(f"schedulers {names}; name at least one, and each once")
+        for name in names:
+            if name in RESERVED or "|" in name:
+                raise InvalidValueError(
+                    f"a scheduler is named {name!r}, which the file of samples cannot hold; rename it"
+                )
+        for name, path in self.policies:
+            load_policy(path)
+            if name in known:
+                raise InvalidValueError(
+                    f"policy file {path} would be compared as {name!r}, a scheduler's name; rename it"
+                )
+        if self.seeds < 1:
+            raise InvalidValueError(f"seeds is {self.seeds}; it must be at least 1")
+        if self.tasks is not None and self.tasks < 1:
+            raise InvalidValueError(f"tasks is {self.tasks}; it must be at least 1")
+        if not self.chosen_tasks():
+            some = get_suite(self.suite).split(self.split)[0].name
+            raise InvalidValueError(f"no task of {self.suite}-{self.split} is named {self.only!r}; one is {some!r}")
+        for name in METRICS:
+            if name in COLUMNS:
+                raise InvalidValueError(f"metric {name!r} has the name of another column of rows; rename it")
+        initial = self.weights()
+        if initial is not None:
+            for task in self.chosen_tasks():
+                initial.check(task)
+
+    def chosen_tasks(self) -> list[Task]:
+        """The tasks, in the split's order; the first of each family and tag if fewer are asked for."""
+        split = [task for task in get_suite(self.suite).split(self.split) if fnmatchcase(task.name, self.only or "*")]
+        if self.tasks is None:
+            return split
+        groups: dict[tuple[str, str, str], list[Task]] = {}
+        for task in split:
+            groups.setdefault((task.tag, task.family, task.name.split("/")[0]), []).append(task)
+        return [task for group in groups.values() for task in group[: self.tasks]]
+
+
+def every_scheduler(suite: str, split: str) -> tuple[str, ...]:
+    """All schedulers there are, and the oracle where there are references."""
+    return (*scheduler_names(), *([ORACLE] if load_references(suite, split).schedules else []))

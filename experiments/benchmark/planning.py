@@ -1,0 +1,74 @@
+"""How the cells of a benchmark are put into batches that workers run.
+
+Cells of one scheduler on tasks of one shape are run together, as one population: a few tasks with a block of seeds
+each. Batches depend on the chosen tasks and seeds alone, so rows are the same whoever else is compared.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from metagan_rl.agents import make_scheduler
+from metagan_rl.experiments.benchmark.cells import Batch
+from metagan_rl.experiments.benchmark.config import BenchmarkConfig
+from metagan_rl.experiments.benchmark.references import ORACLE, load_references
+from metagan_rl.loop.runs import RunOptions
+from metagan_rl.metrics import METRICS
+from metagan_rl.populations.population import Shape
+from metagan_rl.tasks import Task
+
+BATCH = 32
+"""GANs trained together at most: as many cells, or fewer of a scheduler that has several GANs for each."""
+SEEDS_AT_ONCE = 16
+"""Seeds of a batch at most, where there are few tasks of a shape."""
+SAMPLED_TASKS = 6
+"""Tasks of each tag whose samples are kept for pictures, of the first seed."""
+
+
+def batches_of(config: BenchmarkConfig) -> Iterator[Batch]:
+    """All batches of one split, scheduler by scheduler."""
+    tasks = config.chosen_tasks()
+    sampled = _sampled(tasks)
+    named: list[tuple[str, bytes | None]] = [(name, None) for name in config.schedulers]
+    named += [(name, Path(path).read_bytes()) for name, path in config.policies]
+    at_once = {name: BATCH for name, _ in config.policies}
+    members = {name: 1 if name == ORACLE else make_scheduler(name).members for name in config.schedulers}
+    at_once |= {name: max(1, BATCH // count) for name, count in members.items()}
+    found = load_references(config.suite, config.split).schedules
+    initial = None if config.initial_weights is None else Path(config.initial_weights).read_bytes()
+    options = replace(RunOptions.of(config), initial_weights=None)
+    for scheduler, policy in named:
+        own = [task for task in tasks if scheduler != ORACLE or task.name in found]
+        for cells in _together(own, config.seeds, at_once[scheduler]):
+            yield Batch(
+                config.suite, config.split, cells, scheduler, policy, options, sampled, initial,
+                metrics=tuple(METRICS),
+            )  # fmt: skip
+
+
+def _together(tasks: Sequence[Task], seeds: int, at_once: int) -> Iterator[tuple[tuple[str, int], ...]]:
+    """Cells in groups of so many at most: tasks of one shape and budget, each with the same block of seeds.
+
+    Blocks are powers of two and start at their multiples, so that more seeds are more blocks.
+    """
+    groups: dict[tuple[Shape, int], list[str]] = {}
+    for task in tasks:
+        groups.setdefault((Shape.of(task), task.budget), []).append(task.name)
+    for names in groups.values():
+        room = min(SEEDS_AT_ONCE, max(1, at_once // len(names)))
+        block = 1 << (room.bit_length() - 1)
+        for first in range(0, seeds, block):
+            for start in range(0, len(names), at_once):
+                some = names[start : start + at_once]
+                yield tuple((name, seed) for seed in range(first, min(first + block, seeds)) for name in some)
+
+
+def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
+    """One task of each family, so that pictures show them all."""
+    first: dict[tuple[str, str], str] = {}
+    for task in tasks:
+        first.setdefault((task.tag, task.name.split("/")[0]), task.name)
+    kept: list[str] = []
+    for tag in dict.fromkeys(tag for tag, _ in first):
+        kept += [name for (other, _), name in first.items() if other == tag][:SAMPLED_TASKS]
+    return tuple(kept)

@@ -1,0 +1,130 @@
+"""Jobs in worker processes of this machine, one for each core.
+
+Each worker has a pipe of its own, so when one is killed it is known which job went with it, and the others never
+notice; and when this process is killed, the workers see their pipes close and end.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from metagan_rl.experiments.benchmark.backends import Outcome, attempt, portable
+
+
+class ProcessBackend:
+    """Runs jobs in processes that are started as jobs ask for them.
+
+    Args:
+        function: of one job; importable by name.
+        workers: processes at most; by default as many as this process may use cores.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], workers: int | None) -> None:
+        self.capacity: int | None = cores() if workers is None else workers
+        self._function = function
+        self._idle: list[_Worker] = []
+        self._busy: dict[Connection, _Worker] = {}
+
+    def submit(self, job: Any) -> Connection:
+        """Gives the job to an idle worker, or to a new one."""
+        message = pickle.dumps(job)
+        worker = next((worker for worker in self._idle if worker.process.is_alive()), None)
+        if worker is None:
+            worker = _Worker(self._function)
+            worker.waiting = message
+        else:
+            self._idle.remove(worker)
+            worker.send(message)
+        self._busy[worker.pipe] = worker
+        return worker.pipe
+
+    def next_outcome(self) -> tuple[Connection, Outcome]:
+        """Waits for a worker to answer, or to end."""
+        while True:
+            for pipe in wait(list(self._busy)):
+                assert isinstance(pipe, Connection)
+                worker = self._busy[pipe]
+                try:
+                    outcome: Outcome | None = pickle.loads(pipe.recv_bytes())
+                except (EOFError, OSError):
+                    del self._busy[pipe]
+                    return pipe, Outcome(lost=worker.end(patience=1.0))
+                if outcome is None:  # it has started
+                    worker.send(worker.waiting)
+                else:
+                    self._idle.append(self._busy.pop(pipe))
+                    return pipe, outcome
+
+    def close(self) -> None:
+        """Kills the workers."""
+        for worker in (*self._idle, *self._busy.values()):
+            worker.end()
+        self._idle.clear()
+        self._busy.clear()
+
+
+class _Worker:
+    """A process and our end of the pipe to it. Its first job waits until it has started, as a pipe holds but little."""
+
+    waiting = b""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, function), daemon=True)
+        with _without_interrupts():
+            self.process.start()
+        theirs.close()
+
+    def send(self, message: bytes) -> None:
+        with contextlib.suppress(OSError):  # that it is dead is found out when its answer is waited for
+            self.pipe.send_bytes(message)
+
+    def end(self, patience: float = 0.0) -> str:
+        """Makes sure that it has ended, after so many seconds; tells how."""
+        self.process.join(patience)
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+        return f"exit code {self.process.exitcode}"
+
+
+def _work(pipe: Connection, function: Callable[[Any], Any]) -> None:
+    """What a worker does: answers jobs, until its pipe is closed."""
+    from metagan_rl.runtime import prepare_process
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    prepare_process()
+    with contextlib.suppress(EOFError, OSError):  # the parent is gone
+        pipe.send_bytes(pickle.dumps(None))
+        while True:
+            message = pipe.recv_bytes()
+            try:
+                answer = pickle.dumps(attempt(function, pickle.loads(message)))
+            except Exception as error:  # a job that cannot be read here, or a result that cannot be sent
+                answer = pickle.dumps(Outcome(error=portable(error)))
+            pipe.send_bytes(answer)
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits, and what is started meanwhile never gets it: a worker is deaf to it before it has imported us."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

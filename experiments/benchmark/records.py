@@ -1,0 +1,136 @@
+"""Files with one JSON record a line, which runs that may be stopped add to; and what a benchmark directory holds.
+
+Finished files may be compressed: where ``rows.jsonl.gz`` lies, it is read before ``rows.jsonl``, whoever asks for that.
+"""
+
+import gzip
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from metagan_rl.errors import FileFormatError, OutputError
+from metagan_rl.experiments.benchmark.row import CURVE_COLUMNS, REQUIRED, Curve, Row
+
+BENCHMARK_KIND = "metagan-rl benchmark"
+CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
+T = TypeVar("T")
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """What ``benchmark.json`` says.
+
+    Raises:
+        FileFormatError: the directory is not a benchmark's, or the file is damaged.
+    """
+    path = directory / CONFIG
+    if not path.is_file():
+        raise FileFormatError(f"{directory} is not a benchmark directory: it has no {CONFIG}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise FileFormatError(f"{path} is damaged: {error}") from None
+    if not isinstance(config, dict) or config.get("kind") != BENCHMARK_KIND:
+        raise FileFormatError(
+            f"{directory} is not a benchmark directory: {path.name} is not of kind {BENCHMARK_KIND!r}"
+        )
+    return config
+
+
+def read_rows(directory: str | Path) -> list[Row]:
+    """The rows of a benchmark; a half-written last line is left out.
+
+    Args:
+        directory: with ``benchmark.json`` and, once a run has finished, ``rows.jsonl``.
+
+    Raises:
+        FileFormatError: the directory is not a benchmark's, or a row is damaged; the message names file and line.
+    """
+    read_config(Path(directory))
+    path = Path(directory) / ROWS
+    rows = list(_read(path, REQUIRED, Row.from_dict))
+    for place, row in enumerate(rows, start=1):
+        if not row.error and row.distance is None and not row.diverged:
+            raise FileFormatError(f"{path}, row {place}: no distance; remove the line or run the benchmark again")
+    return rows
+
+
+def read_curves(directory: Path) -> list[Curve]:
+    """The curves of a benchmark; none if it kept none.
+
+    Raises:
+        FileFormatError: the file is damaged.
+    """
+    return list(_read(directory / CURVES, CURVE_COLUMNS, Curve.from_dict))
+
+
+def read_lines(path: Path, required: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The records of a file with one JSON object a line; none if there is no such file.
+
+    Args:
+        path: of the file; compressed, it has ``.gz`` besides.
+        required: keys that each record must have.
+
+    Raises:
+        FileFormatError: a line that is whole (ends with a newline) is not such a record.
+    """
+    return list(_lines(path, required))
+
+
+def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Adds records to such a file, on the disk when this returns; half a line of a stopped run is cut off first.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    try:
+        with path.open("ab+") as file:
+            size = file.tell()
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
+            file.write(lines.encode())  # at the end, wherever was read last
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; what is there stays usable") from error
+
+
+def _read(path: Path, required: Sequence[str], make: Callable[[Mapping[str, Any]], T]) -> Iterator[T]:
+    for record in _lines(path, required):
+        try:
+            yield make(record)
+        except (TypeError, ValueError, KeyError) as error:
+            raise FileFormatError(f"{path} is damaged: {error}") from None
+
+
+def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
+    packed = path.with_name(path.name + ".gz")
+    for source in (packed, path):
+        if not source.exists():
+            continue
+        try:
+            with gzip.open(source, "rb") if source is packed else source.open("rb") as file:
+                for place, line in enumerate(file, start=1):
+                    if line.strip() and line.endswith(b"\n"):  # else it was being written when the run was stopped
+                        yield _record(source, place, line, required)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise FileFormatError(f"{source} is damaged: {error}; restore it") from None
+        except OSError as error:
+            raise FileFormatError(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _record(path: Path, place: int, line: bytes, required: Sequence[str]) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+        missing = [name for name in required if name not in record]
+    except (ValueError, TypeError):
+        raise FileFormatError(f"{path}, line {place} is damaged: {line.rstrip()[:60]!r}") from None
+    if not isinstance(record, dict) or missing:
+        raise FileFormatError(f"{path}, line {place} is not a record of its kind; missing: {', '.join(missing)}")
+    return record

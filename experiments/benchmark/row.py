@@ -1,0 +1,195 @@
+"""What one run came to: a row of ``rows.jsonl``, and the curve of how it got there."""
+
+import sys
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
+
+from metagan_rl.metrics import STABILITY_TERMS
+from metagan_rl.populations import ENGINE
+
+GENERATOR_RATE, DISCRIMINATOR_RATE, PENALTY_WEIGHT = (
+    "generator_lr_factor", "discriminator_lr_factor", "penalty_weight",
+)  # fmt: skip
+RATIO, LOSS = "ratio", "loss"
+"""The controls that the report draws, as ``Controls.describe`` and the columns of ``curves.jsonl`` name them."""
+EARLIER_NAMES = {"generator_lr": GENERATOR_RATE, "discriminator_lr": DISCRIMINATOR_RATE}
+"""What the columns of factors were called before; files of that time are still read."""
+DRAWN_NUMBERS, DRAWN_WORDS = (GENERATOR_RATE, DISCRIMINATOR_RATE, PENALTY_WEIGHT), (RATIO, LOSS)
+Cell = tuple[str, int]
+"""Name of the task, seed of the GAN: the run that schedulers are compared on."""
+
+
+class RunKey(NamedTuple):
+    """What tells a run from all others of a benchmark."""
+
+    suite: str
+    split: str
+    task: str
+    seed: int
+    scheduler: str
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "RunKey":
+        """Of a JSON object that has these columns."""
+        suite, split, task, seed, scheduler = (record[name] for name in cls._fields)
+        return cls(str(suite), str(split), str(task), int(seed), str(scheduler))
+
+    @property
+    def whole_task(self) -> str:
+        """The task with its suite and split, without which its name may be that of another."""
+        return f"{self.suite}/{self.split}/{self.task}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run: one scheduler on one task with one seed.
+
+    Attributes:
+        key: which run.
+        tag, family: of the task.
+        metrics: by name, see :data:`metagan_rl.metrics.METRICS`; ``None`` where one is not known. Empty if it failed.
+        diverged: the GAN exploded, and has the worst value of every metric.
+        floor: distance of real points to real points.
+        start: distance of the untrained GAN.
+        stability: means over the run by term, 0 (healthy) to 1.
+        updates: GAN updates of the run itself.
+        extra_updates: spent on this very run besides, by other members or a search on its task.
+        tuning_updates: spent once, for all runs of the scheduler.
+        seconds: its share of the time of its batch.
+        engine: what trained it.
+        version: of the package.
+        initial_weights: SHA-256 of the meta-initialisation it started from; ``None`` for fresh weights.
+        error: what it ended in instead, if it failed.
+    """
+
+    key: RunKey
+    tag: str
+    family: str
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
+    diverged: bool = False
+    floor: float | None = None
+    start: float | None = None
+    stability: Mapping[str, float | None] = field(default_factory=dict)
+    updates: int | None = None
+    extra_updates: float | None = None
+    tuning_updates: float | None = None
+    seconds: float | None = None
+    engine: str = ENGINE
+    version: str | None = None
+    initial_weights: str | None = None
+    error: str | None = None
+
+    @property
+    def distance(self) -> float | None:
+        """The quality distance at the end."""
+        return self.metrics.get("distance")
+
+    @property
+    def cell(self) -> Cell:
+        """The run within its suite and split."""
+        return self.key.task, self.key.seed
+
+    @property
+    def whole_cell(self) -> Cell:
+        """The run among those of all suites and splits."""
+        return self.key.whole_task, self.key.seed
+
+    def to_dict(self) -> dict[str, Any]:
+        """A flat JSON object: metrics and stability terms are columns like all others."""
+        plain = {name: getattr(self, name) for name in PLAIN}
+        if self.initial_weights is None:
+            del plain["initial_weights"]
+        return {**self.key._asdict(), "tag": self.tag, "family": self.family, **self.metrics, **self.stability, **plain}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Row":
+        """Reads what :meth:`to_dict` gave, of this version or an earlier one, which may have fewer columns.
+
+        Raises:
+            KeyError: a column that says which run it is is missing.
+            TypeError, ValueError: the seed is no number.
+        """
+        plain = {name: record[name] for name in PLAIN if record.get(name) is not None}
+        plain |= {name: _number(plain.get(name)) for name in NUMBERS}
+        return cls(
+            RunKey.of(record),
+            str(record["tag"]),
+            str(record["family"]),
+            metrics={
+                name: value
+                for name, value in record.items()
+                if name not in COLUMNS and (value is None or _number(value) is not None)
+            },
+            stability={name: _number(record[name]) for name in STABILITY_TERMS if name in record},
+            **plain,
+        )
+
+
+PLAIN = tuple(each.name for each in fields(Row) if each.name not in ("key", "tag", "family", "metrics", "stability"))
+NUMBERS = ("floor", "start", "updates", "extra_updates", "tuning_updates", "seconds")
+COLUMNS = frozenset({*RunKey._fields, "tag", "family", *STABILITY_TERMS, *PLAIN})
+"""Columns that are no metric; no metric may have such a name."""
+REQUIRED = (*RunKey._fields, "tag", "family")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How one run got to its end.
+
+    Attributes:
+        key: which run.
+        distance: at the start and after each interval, ``[T + 1]``, on the smaller reference that rewards use.
+        controls: what held in each interval by the control's name, ``[T]`` each: numbers or words.
+    """
+
+    key: RunKey
+    distance: Sequence[float]
+    controls: Mapping[str, Sequence[Any]]
+
+    @property
+    def intervals(self) -> int:
+        """How many were trained: T."""
+        return len(self.distance) - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """A flat JSON object with a column for each control."""
+        return {**self.key._asdict(), "distance": list(self.distance), **self.controls}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "Curve":
+        """Reads what :meth:`to_dict` gave: numbers packed as float32, words shared.
+
+        As JSON's own lists they would take several times the memory.
+
+        Raises:
+            KeyError: a column is missing.
+            TypeError, ValueError: a column holds something else, or not one entry for each interval.
+        """
+        key = RunKey.of(record)
+        distance = array("f", record["distance"])
+        controls = {
+            EARLIER_NAMES.get(name, name): _packed(values, numbers=EARLIER_NAMES.get(name, name) in DRAWN_NUMBERS)
+            for name, values in record.items()
+            if name not in (*RunKey._fields, "distance")
+        }
+        if missing := [name for name in (*DRAWN_NUMBERS, *DRAWN_WORDS) if name not in controls]:
+            raise KeyError(missing[0])
+        if {len(values) for values in controls.values()} != {len(distance) - 1}:
+            raise ValueError(f"{key.task} under {key.scheduler} has uneven columns")
+        return cls(key, distance, controls)
+
+
+CURVE_COLUMNS = (*RunKey._fields, "distance")
+
+
+def _packed(values: Sequence[Any], *, numbers: bool) -> Sequence[Any]:
+    if numbers or (values and all(isinstance(value, (int, float)) for value in values)):
+        return array("f", values)
+    return [sys.intern(str(value)) for value in values]
+
+
+def _number(value: Any) -> Any:
+    """The value if it is a number; what is none is not known."""
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

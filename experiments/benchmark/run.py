@@ -1,0 +1,156 @@
+"""The benchmark: every scheduler on the same tasks with the same GAN seeds, one row for each run.
+
+A cell is (task, seed, scheduler). Rows are the same whoever else is compared, so rows can be added later.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from metagan_rl import __version__
+from metagan_rl.agents.catalogue import scheduler_names
+from metagan_rl.agents.learners.shipped import shipped_policies, shipped_policy
+from metagan_rl.agents.searches.tuned import FOLDER as SCHEDULES
+from metagan_rl.errors import FileFormatError
+from metagan_rl.experiments.benchmark.backends import Workers
+from metagan_rl.experiments.benchmark.cells import run_batch
+from metagan_rl.experiments.benchmark.config import BenchmarkConfig
+from metagan_rl.experiments.benchmark.planning import batches_of
+from metagan_rl.experiments.benchmark.records import BENCHMARK_KIND, CONFIG, CURVES, ROWS, append_lines, read_rows
+from metagan_rl.experiments.benchmark.references import ORACLE, load_references, references_file
+from metagan_rl.experiments.benchmark.row import RunKey
+from metagan_rl.experiments.benchmark.samples import SAMPLES, add_samples
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.loop.runs import RunOptions
+from metagan_rl.tasks import get_suite
+
+
+def every_scheduler(suite: str, split: str) -> tuple[str, ...]:
+    """All schedulers there are, and the oracle where there are references."""
+    return (*scheduler_names(), *([ORACLE] if load_references(suite, split).schedules else []))
+
+
+def run_benchmark(
+    configs: BenchmarkConfig | Sequence[BenchmarkConfig],
+    out: str | Path,
+    *,
+    backend: str = "process",
+    workers: int | None = None,
+    command: str = "",
+    show: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Runs every cell that ``out`` does not hold yet.
+
+    Args:
+        configs: one for each split to compare on.
+        out: directory for ``rows.jsonl``, ``curves.jsonl`` and ``samples.npz``; extended if it holds a benchmark.
+        backend: ``"process"``, or ``"ray"`` for more machines; rows are the same.
+        workers: batches run at once; by default one for each core; 0 runs everything in this process.
+        command: how the benchmark was called, kept with the results.
+        show: gets a line now and then.
+
+    Returns:
+        The directory.
+
+    Raises:
+        OutputError: the directory cannot be written.
+        FileFormatError: the directory holds results of other tasks or settings.
+        UnknownNameError: no such backend.
+        MissingDependencyError: Ray is not installed.
+        InvalidValueError: a metric failed on a GAN that did not diverge.
+        WorkerError: a batch lost its worker again and again; the rows of the others are there.
+    """
+    configs = [configs] if isinstance(configs, BenchmarkConfig) else list(configs)
+    with Workers(run_batch, backend=backend, workers=workers) as crew:
+        out = make_directory(out)
+        _write_config(configs, out, command)
+        done = _done(out)
+        batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.keys)]
+        batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first, lest a benchmark cut short lack tasks
+        total = sum(len(batch.cells) for batch in batches)
+        finished, started = 0, time.monotonic()
+        for _, result in crew.run(batches):
+            append_lines(out / CURVES, (curve.to_dict() for curve in result.curves if curve.key not in done))
+            add_samples(out / SAMPLES, result.samples)
+            append_lines(out / ROWS, (row.to_dict() for row in result.rows if row.key not in done))
+            finished += len(result.rows)
+            show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
+    return out
+
+
+def _done(directory: Path) -> set[RunKey]:
+    """Cells that need not be run; what failed is tried again."""
+    return {row.key for row in read_rows(directory) if row.error is None}
+
+
+def _files_behind(config: BenchmarkConfig) -> list[tuple[str, Path]]:
+    """Files that schedulers are made of, by name: policies, tuned schedules, the oracle's references."""
+    shipped = [(name, shipped_policy(name)) for name in config.schedulers if name in shipped_policies()]
+    tuned = [(name, SCHEDULES / f"{name}.json") for name in config.schedulers if (SCHEDULES / f"{name}.json").exists()]
+    found = [(ORACLE, references_file(config.suite, config.split))] if ORACLE in config.schedulers else []
+    return [*shipped, *tuned, *found, *((name, Path(path)) for name, path in config.policies)]
+
+
+RUN_OPTIONS = tuple(each.name for each in fields(RunOptions) if each.name != "initial_weights")
+"""Options of runs that results may not differ in; initial weights are compared by what is in their file."""
+USUAL = {"only": "", **{each.name: each.default for each in fields(BenchmarkConfig)}}
+"""What held where an earlier version wrote nothing."""
+
+
+def _file_digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -> None:
+    suites: list[dict[str, Any]] = [
+        {
+            "suite": config.suite,
+            "split": config.split,
+            "sha256": get_suite(config.suite).sha256,
+            **{name: getattr(config, name) for name in RUN_OPTIONS},
+            "tasks": config.tasks,
+            "only": config.only,
+            "version": __version__,
+            "policies": {name: _file_digest(path) for name, path in _files_behind(config)},
+            "initial_weights": _file_digest(config.initial_weights) if config.initial_weights else None,
+        }
+        for config in configs
+    ]
+    path, commands = out / CONFIG, [command]
+    if path.exists():
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            before = {(entry["suite"], entry["split"]): entry for entry in earlier["suites"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise FileFormatError(f"{path} is damaged ({error}); use another --out") from None
+        for entry in suites:
+            old = before.get((entry["suite"], entry["split"]), entry)
+            fixed = ("sha256", "tasks", "version", "initial_weights", "only", *RUN_OPTIONS)
+            same = all(old.get(name, USUAL.get(name)) == entry[name] for name in fixed)
+            policies = {**old["policies"], **entry["policies"]}
+            if not same or any(policies[name] != digest for name, digest in old["policies"].items()):
+                raise FileFormatError(
+                    f"{out} holds results of other tasks, intervals, policies, initial weights or another version for "
+                    f"{entry['suite']}-{entry['split']}; results are never mixed: use another --out"
+                )
+            before[entry["suite"], entry["split"]] = {**entry, "policies": policies}
+        suites = list(before.values())
+        commands = [*earlier.get("commands", []), command]
+    record: dict[str, Any] = {
+        "kind": BENCHMARK_KIND,
+        "version": __version__,
+        "commands": [line for line in dict.fromkeys(commands) if line],
+        "suites": suites,
+        "schedulers": list(dict.fromkeys(n for c in configs for n in (*c.schedulers, *(p for p, _ in c.policies)))),
+        "seeds": max(config.seeds for config in configs),
+        "configs": [asdict(config) for config in configs],
+    }
+    for config in record["configs"]:
+        config["policies"] = [[name, Path(path).name] for name, path in config["policies"]]
+        if config["initial_weights"]:
+            config["initial_weights"] = Path(config["initial_weights"]).name
+    write_whole(path, json.dumps(record, indent=2) + "\n")

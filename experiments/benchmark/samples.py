@@ -1,0 +1,195 @@
+"""Samples over time: what a benchmark keeps of its runs for pictures, and the file they are kept in.
+
+``samples.npz`` holds, for some tasks of the first seed, an array for each run, ``[M, N, D]``: the points of the same N
+noise vectors at M moments of training, the last of them the end; and under ``distance`` their distances, ``[M]``.
+Beside them lie, for each task, real points under the name ``real`` and the updates done at each moment, ``[M]``, under
+``updates``.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.errors import FileFormatError
+from metagan_rl.evaluation import generated
+from metagan_rl.files import write_whole
+from metagan_rl.loop.runs import Runs
+from metagan_rl.tasks.task import Task
+
+SAMPLES = "samples.npz"
+MOMENTS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
+"""Shares of the budget at which points are kept: most happens early."""
+SAMPLED_POINTS, SAMPLED_VALUES = 512, 1 << 13
+"""Points kept of each, and numbers in them: fewer of wide ones, of which pictures show 36."""
+FARTHEST = 100.0
+"""Coordinates are cut off here, far outside every picture and well within float16."""
+REAL, UPDATES, DISTANCE = "real", "updates", "distance"
+RESERVED = (REAL, UPDATES)
+"""Names that no scheduler may have, for the file uses them; nor may a name hold the "|" that parts them."""
+
+
+class SampleKeeper:
+    """Watches runs (see ``drive``) and keeps points of some of them.
+
+    Of a scheduler that trains several GANs for a task they are those of the best at each moment, as at the end.
+
+    Args:
+        suite, split, scheduler: of the runs.
+        wanted: names of the tasks whose points are kept, each with the places of its GANs among the runs.
+    """
+
+    def __init__(self, suite: str, split: str, scheduler: str, wanted: Mapping[str, Sequence[int]]) -> None:
+        self._suite, self._split, self._scheduler, self._wanted = suite, split, scheduler, wanted
+        self._updates: list[int] = []
+        self._tasks: dict[str, Task] = {}
+        self._points: dict[str, list[np.ndarray]] = {}
+        self._distances: dict[str, list[float]] = {}
+
+    def __call__(self, interval: int, runs: Runs) -> None:
+        """Keeps the points of this moment if it is one of ``MOMENTS``, rounded up to a whole interval."""
+        horizon = int(runs.horizons[0])
+        if interval not in {int(np.ceil(share * horizon)) for share in MOMENTS}:
+            return
+        self._updates.append(interval * runs.options.interval_updates)
+        for name, members in self._wanted.items():
+            member = min(members, key=lambda place: float(runs.quality.distance[place]))
+            task = self._tasks.setdefault(name, runs.tasks[member])
+            points = generated(runs.population, [member])[0][: _kept(task.dim)]
+            self._points.setdefault(name, []).append(_small(points.numpy(force=True)))
+            self._distances.setdefault(name, []).append(float(runs.quality.distance[member]))
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """What was kept, by name in the file."""
+        found: dict[str, np.ndarray] = {}
+        for name, task in self._tasks.items():
+            real = task.data().reward_reference[: _kept(task.dim)].numpy()
+            key = _name(self._suite, self._split, name, self._scheduler)
+            found[key] = np.stack(self._points[name])
+            found[_name(key, DISTANCE)] = np.array(self._distances[name], dtype=np.float32)
+            found[_name(self._suite, self._split, name, REAL)] = _small(real)
+            found[_name(self._suite, self._split, name, UPDATES)] = np.array(self._updates, dtype=np.int64)
+        return found
+
+
+@dataclass(frozen=True)
+class TaskSamples:
+    """What was kept of one task.
+
+    Attributes:
+        real: points ``[N, D]``.
+        updates: done at each moment, ``[M]``, increasing; empty where only the end was kept.
+        points: ``[M, N, D]`` by scheduler; of a run of which only the end was kept, ``[1, N, D]``.
+        distances: of these, ``[M]`` by scheduler, where they were kept.
+    """
+
+    real: np.ndarray
+    updates: np.ndarray
+    points: Mapping[str, np.ndarray]
+    distances: Mapping[str, np.ndarray]
+
+
+class SampleFile:
+    """Reads ``samples.npz``, of this version or of the one before, which kept the end only.
+
+    Arrays are read task by task, so that a large file takes little memory.
+
+    Args:
+        path: of the file; one that does not exist holds nothing.
+
+    Raises:
+        FileFormatError: it is no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._names: frozenset[str] = frozenset()
+        if path.exists():
+            with self._opened() as file:
+                self._names = frozenset(file.files)
+
+    def holds(self, suite: str, split: str, task: str) -> bool:
+        """Whether anything was kept of the task."""
+        return self._find(suite, split, task, REAL) is not None
+
+    def of(self, suite: str, split: str, task: str, schedulers: Collection[str]) -> TaskSamples:
+        """What was kept of a task that the file holds.
+
+        Args:
+            suite: its suite.
+            split: its split.
+            task: its name.
+            schedulers: names to look for.
+
+        Raises:
+            FileFormatError: an array cannot be read, or the arrays do not fit together.
+        """
+        wanted = [*RESERVED, *schedulers, *(_name(scheduler, DISTANCE) for scheduler in schedulers)]
+        names = {name: self._find(suite, split, task, name) for name in wanted}
+        with self._opened() as file:
+            arrays = {name: np.asarray(file[stored]) for name, stored in names.items() if stored is not None}
+        for name, array in arrays.items():
+            if not array.size or array.dtype.kind not in "fiu":
+                raise FileFormatError(f"{self._path} is damaged: {names[name]} is {array.dtype} of shape {array.shape}")
+        real, updates = arrays.pop(REAL), arrays.pop(UPDATES, np.empty(0, dtype=np.int64))
+        if real.ndim != 2 or updates.ndim != 1 or (np.diff(updates) <= 0).any():
+            raise FileFormatError(f"{self._path} is damaged: real points or moments of {task} make no sense")
+        points = {name: arrays[name] for name in schedulers if name in arrays}
+        points = {name: array[None] if array.ndim == 2 else array for name, array in points.items()}
+        distances = {name: arrays[_name(name, DISTANCE)] for name in points if _name(name, DISTANCE) in arrays}
+        for name, array in points.items():
+            if array.ndim != 3 or array.shape[0] not in (1, len(updates)) or array.shape[2] != real.shape[1]:
+                raise FileFormatError(
+                    f"{self._path} is damaged: {names[name]} has the shape {arrays[name].shape}, but its task has "
+                    f"{len(updates)} moments and {real.shape[1]} columns"
+                )
+            if name in distances and distances[name].shape != array.shape[:1]:
+                raise FileFormatError(f"{self._path} is damaged: {names[name]} has not as many distances as moments")
+        return TaskSamples(real, updates, points, distances)
+
+    def _find(self, suite: str, split: str, task: str, name: str) -> str | None:
+        """The stored name; the version before left out suite and split."""
+        both = (_name(suite, split, task, name), f"{task}|{name}")
+        return next((stored for stored in both if stored in self._names), None)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                yield file
+        except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            raise FileFormatError(f"{self._path} is damaged: {error}") from None
+
+
+def add_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:
+    """Adds arrays to a file of samples; those of the same name are replaced.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if not samples:
+        return
+    if path.exists():
+        with np.load(path, allow_pickle=False) as earlier:
+            samples = {**{name: earlier[name] for name in earlier.files}, **samples}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **samples)  # type: ignore[arg-type]  # keywords are arrays
+    write_whole(path, buffer.getvalue())
+
+
+def _kept(dim: int) -> int:
+    return min(SAMPLED_POINTS, max(SAMPLED_VALUES // dim, 36))
+
+
+def _small(points: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(points).clip(-FARTHEST, FARTHEST).astype(np.float16)
+
+
+def _name(*parts: str) -> str:
+    return "|".join(parts)

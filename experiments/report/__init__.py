@@ -1,0 +1,1 @@
+"""From rows to statistics, tables, pictures and one page of HTML."""

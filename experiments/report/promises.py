@@ -1,0 +1,264 @@
+"""The four promises of a learned schedule, each as one picture with the numbers behind it and what would falsify it.
+
+Fewer trials, generalisation, stability, quick adaptation: each function below works one out from rows, curves and
+references, for every scheduler alike. A promise whose data are missing has no picture, and its caption says what is
+missing.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.experiments.benchmark.references import References
+from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
+from metagan_rl.experiments.report import promise_figures as draw
+from metagan_rl.experiments.report.aggregates import performance_profile
+from metagan_rl.experiments.report.curves import BAND_RESAMPLES, GRID, geometric_band, log_distances
+from metagan_rl.experiments.report.figures import Band, Line
+from metagan_rl.experiments.report.ranking import BASELINE, Ranking, rooms_of, scores_of
+from metagan_rl.experiments.report.statistics import Estimate, by_task, fixed_stream, geometric_mean, mean_interval
+from metagan_rl.experiments.report.summary import TAGS, YARDSTICK, by_scheduler, distances_of
+from metagan_rl.experiments.report.worth import in_words, worth_in_trials
+
+NEW_CONDITIONS = ("other-network", "other-budget")
+"""Tags of tasks that differ from those trained on in their networks or budget alone."""
+COLUMNS = ("promise", "tier", "scheduler", "quantity", "x", "value", "low", "high")
+SCORES = (-1.0, 1.3)
+"""Scores that are drawn; what lies beyond is at the edge."""
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One picture of the report.
+
+    Attributes:
+        title: what is promised.
+        caption: what is shown and what would falsify it, or what is missing.
+        svg: the picture, to stand in an HTML page as it is; ``None`` where data are missing.
+        numbers: what was drawn; the keys are ``COLUMNS``, those that do not apply are absent.
+        legend: schedulers whose lines the page has to explain.
+    """
+
+    title: str
+    caption: str
+    svg: str | None = None
+    numbers: tuple[dict[str, Any], ...] = ()
+    legend: tuple[str, ...] = ()
+
+
+def promises(
+    rows: Iterable[Row],
+    curves: Iterable[Curve],
+    ranking: Ranking,
+    references: Sequence[References],
+    lines: Mapping[str, Line],
+) -> list[Promise]:
+    """The four promises, in order.
+
+    Args:
+        rows: of the benchmark.
+        curves: of the benchmark, ``curves.jsonl``.
+        ranking: of the same rows.
+        references: of the splits where they are known.
+        lines: how schedulers are drawn.
+    """
+    rows = list(rows)
+    return [
+        fewer_trials(rows, ranking, references, lines),
+        generalisation(ranking),
+        stability(ranking),
+        adaptation(rows, curves, lines),
+    ]
+
+
+def fewer_trials(
+    rows: Iterable[Row], ranking: Ranking, references: Sequence[References], lines: Mapping[str, Line]
+) -> Promise:
+    """How many trials of random search on each task a scheduler is worth that spends none there."""
+    title = "Fewer hyper-parameter trials"
+    tried = {f"{some.suite}/{some.split}/{task}": curve for some in references for task, curve in some.curves.items()}
+    sound = by_scheduler(rows, lambda row: row.whole_cell)[0]
+    own = {name: {task for task, _ in cells} & tried.keys() for name, cells in sound.items()}
+    taking_part = {name: cells for name, cells in sound.items() if own[name]}
+    tasks = sorted(set.intersection(*(own[name] for name in taking_part))) if taking_part else []
+    if not tasks:
+        return Promise(title, "Left out: no curve of random search was measured on tasks that all schedulers ran on.")
+    trials = sorted(set.intersection(*({float(n) for n in tried[task][:, 0]} for task in tasks)))
+    search = np.log([[_at(tried[task], n) for n in trials] for task in tasks])  # [K, T]
+    middle, low, high = (np.exp(ends) for ends in mean_interval(search))
+    numbers = [
+        {"scheduler": "random search", "quantity": "distance", "x": n, "value": v, "low": a, "high": b}
+        for n, v, a, b in zip(trials, middle, low, high, strict=True)
+    ]
+    extra = {standing.scheduler: standing.extra_runs for standing in ranking.standings}
+    marks = []
+    for name, cells in taking_part.items():
+        distances = {cell: value for cell, value in distances_of(cells).items() if cell[0] in set(tasks)}
+        distance = geometric_mean(distances)
+        logs = by_task({cell: np.log(value) for cell, value in distances.items()})
+        worth = worth_in_trials(search, logs, np.array(trials))
+        spent = f", +{extra[name]:.1f} runs" if extra[name] > 0 else ""
+        marks.append(draw.Mark(name, distance.value, worth.value, in_words(worth, trials[-1]) + spent))
+        numbers += [_number(name, "distance", distance), _number(name, "worth in trials", worth)]
+    marks.sort(key=lambda mark: (-mark.distance, mark.name))
+    caption = (
+        f"Grey: random search tries n constants on each of {len(tasks)} tasks and keeps the best by one seed; what "
+        "another seed then gives (geometric mean, 95 % band over tasks). A scheduler spends no trial on a task (or the "
+        "runs that follow a +); its line lies at the distance it reaches there, and where that meets the curve it "
+        "is worth so many trials (95 % interval over tasks). The promise is false if the interval of a learned "
+        f"schedule reaches down to one trial; it is not worth its training if {BASELINE}, tuned once for all tasks, is "
+        "worth as many."
+    )
+    svg = draw.trials_figure("trials", Band(np.array(trials), middle, low, high), marks, lines)
+    return Promise(title, caption, svg, tuple(numbers))
+
+
+def generalisation(ranking: Ranking) -> Promise:
+    """Score of each scheduler on each tier of tasks."""
+    title = "Generalisation"
+    standings = [standing for standing in ranking.standings if standing.tiers]
+    tiers = [tier for tier in ranking.tiers if any(tier in standing.tiers for standing in standings)]
+    if len(tiers) < 2:
+        return Promise(title, "Left out: scores on known families and on at least one other kind of tasks are needed; "
+                       "what tuning wins there was not measured.")  # fmt: skip
+    series = {tier: {s.scheduler: s.tiers[tier] for s in standings if tier in s.tiers} for tier in tiers}
+    numbers = [_number(name, "score", value, tier) for tier, values in series.items() for name, value in values.items()]
+    numbers += [_number(s.scheduler, "gap", gap, tier) for s in standings for tier, gap in s.gaps.items()]
+    svg = draw.rows_figure(
+        "generalisation", [s.scheduler for s in standings], series, "score (share of the room)", SCORES,
+        draw.ROOM_ENDS,
+    )  # fmt: skip
+    caption = (
+        "Score by kind of tasks: interquartile mean of the share of the room between the median random constant (0) "
+        "and the best schedule of a search on that very task (1), with 95 % intervals over tasks; arrows point to "
+        "values beyond the frame. Learned schedules trained on known families only (the first mark); all else is new "
+        "to them. The promise is false where the interval of another tier reaches 0, and weak where it lies wholly "
+        "below that of the known families."
+    )
+    return Promise(title, caption, svg, tuple(numbers))
+
+
+def stability(ranking: Ranking) -> Promise:
+    """Rates of divergence, mode loss and vanishing gradient of each scheduler."""
+    title = "Stability"
+    standings = [standing for standing in ranking.standings if standing.runs]
+    series = {
+        label: {s.scheduler: getattr(s, name) for s in standings if np.isfinite(getattr(s, name).value)}
+        for label, name in (("diverged", "diverged"), ("modes lost", "modes_lost"), ("vanishing gradient", "vanished"))
+    }
+    series = {label: values for label, values in series.items() if values}
+    if not series:
+        return Promise(title, "Left out: no run has finished yet.")
+    numbers = [_number(name, label, value) for label, values in series.items() for name, value in values.items()]
+    svg = draw.rows_figure(
+        "stability", [s.scheduler for s in standings], series, "share of runs", (0.0, 1.0), {}, per_cent=True
+    )
+    caption = (
+        "Share of all runs that diverged and, of those that did not, that ended without some of the known modes (where "
+        "none are known: whose coverage fell below its own best by more than 0.1 on average) and whose generator's "
+        f"gradient vanished for a part of the run; Wilson's 95 % intervals with n = tasks. Left is better. The promise "
+        f"is false if a learned schedule's interval of any of the three lies wholly above that of {YARDSTICK}."
+    )
+    return Promise(title, caption, svg, tuple(numbers))
+
+
+def adaptation(rows: Iterable[Row], curves: Iterable[Curve], lines: Mapping[str, Line]) -> Promise:
+    """Distance relative to the start against the share of the budget, on known conditions and on new ones."""
+    title = "Quick adaptation"
+    rows = [row for row in rows if not row.error]
+    suites = {(row.key.suite, row.key.split) for row in rows if row.tag in NEW_CONDITIONS}
+    tags = {row.key: row.tag for row in rows if (row.key.suite, row.key.split) in suites}
+    by_tag: dict[str, dict[RunKey, Curve]] = {}
+    for curve in curves:
+        if curve.key in tags and curve.intervals:
+            by_tag.setdefault(tags[curve.key], {})[curve.key] = curve
+    tiers = [tier for tier in (TAGS[0], *NEW_CONDITIONS) if tier in by_tag]
+    if not set(tiers) & set(NEW_CONDITIONS):
+        return Promise(title, "Left out: curves on tasks with other networks or other budgets are needed, such as the "
+                       "test split of suite planar-mixed has.")  # fmt: skip
+    share = np.linspace(0, 1, GRID + 1)
+    panels, level, numbers = {}, {}, []
+    for tier in tiers:
+        bands = {
+            name: geometric_band(share, {cell: log - log[0] for cell, log in cells.items()})
+            for name, cells in log_distances(by_tag[tier].values(), share).items()
+        }
+        panels[tier] = bands
+        if YARDSTICK in bands:
+            level[tier] = float(bands[YARDSTICK].middle[-1])
+        for name, band in bands.items():
+            at = draw.first_below(band, level.get(tier, float("nan")))
+            value = float("nan") if at is None else at
+            numbers.append(
+                _number(name, f"share of the budget to {YARDSTICK}'s end", Estimate(value, *[np.nan] * 2), tier)
+            )
+            numbers += [
+                {**_number(name, "distance relative to the start", Estimate(*map(float, ends)), tier), "x": x}
+                for x, *ends in list(zip(band.x, band.middle, band.low, band.high, strict=True))[:: GRID // 16]
+            ]
+    caption = (
+        "Distance relative to the start (geometric mean over tasks, with 95 % bands of some) against the "
+        f"share of the budget. Dotted: where {YARDSTICK} ends; dots: where a schedule first comes so far. Relative to "
+        "the start because distances on the way are measured on fewer points than those that the room is known in. "
+        "The promise is false if on other networks or budgets a learned schedule needs a much larger share of the "
+        "budget to its dot than on known families, or never comes so far."
+    )
+    shown = tuple(name for name in lines if any(name in bands for bands in panels.values()))
+    return Promise(title, caption, draw.panels_figure("adaptation", panels, lines, level), tuple(numbers), shown)
+
+
+def profile(rows: Iterable[Row], references: Sequence[References], lines: Mapping[str, Line]) -> Promise:
+    """Share of runs above each score: the whole distribution that the ranking sums up."""
+    title, rooms = "Performance profile", rooms_of(references)
+    thresholds = np.linspace(*SCORES, 93)
+    scored = {
+        name: scores_of(cells, rooms) for name, cells in by_scheduler(rows, lambda row: row.whole_cell)[0].items()
+    }
+    bands = {
+        name: Band(thresholds, *performance_profile(scores, thresholds, fixed_stream(), resamples=BAND_RESAMPLES))
+        for name, scores in scored.items()
+        if scores
+    }
+    if not bands:
+        return Promise(title, "Left out: it was not measured on these tasks what tuning wins, so there are no scores.")
+    numbers = [
+        {**_number(name, "share of runs above x", Estimate(*map(float, ends))), "x": float(x)}
+        for name, band in bands.items()
+        for x, *ends in list(zip(band.x, band.middle, band.low, band.high, strict=True))[::4]
+    ]
+    caption = (
+        "Share of runs that score more than \N{GREEK SMALL LETTER TAU}, all tasks alike; further up is better, and a "
+        "line that lies above another everywhere is better in every respect. Bands: 95 % over other seeds, of some "
+        "schedules, unknown for one seed a task."
+    )
+    shown = tuple(name for name in lines if name in bands)
+    return Promise(title, caption, draw.profile_figure("profile", bands, lines), tuple(numbers), shown)
+
+
+def as_csv(pictures: Iterable[Promise]) -> str:
+    """The numbers behind the pictures, one a line; what does not apply or is not known is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
+    writer.writeheader()
+    for picture in pictures:
+        for number in picture.numbers:
+            plain = {
+                name: value if isinstance(value, str) else f"{value:.6g}" if value == value else ""
+                for name, value in number.items()
+            }
+            writer.writerow({"promise": picture.title, **plain})
+    return text.getvalue()
+
+
+def _at(curve: np.ndarray, trials: float) -> float:
+    return float(curve[curve[:, 0] == trials, 1][0])
+
+
+def _number(name: str, quantity: str, estimate: Estimate, tier: str | None = None) -> dict[str, Any]:
+    number = {"scheduler": name, "quantity": quantity, "value": estimate.value}
+    number |= {"low": estimate.low, "high": estimate.high}
+    return number if tier is None else {"tier": tier, **number}

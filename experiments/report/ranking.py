@@ -1,0 +1,241 @@
+"""One table over everything that was run: how much of the room each scheduler takes, where, how safely, at what cost.
+
+The tables of ``summary.py`` hold schedulers against each other within a group of tasks; the ranking puts all groups on
+one scale, the share of the room between untuned and the per-task oracle (``references.py``). Columns that a benchmark
+cannot fill (no references, no ``tuned-constant``, rows of an older release) are NaN.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from metagan_rl.experiments.benchmark.references import References, Room, share_of_room
+from metagan_rl.experiments.benchmark.row import Cell, Row
+from metagan_rl.experiments.report.aggregates import (
+    Aggregate,
+    aggregates,
+    interquartile_mean,
+    low_percentile,
+    optimality_gap,
+    over_seeds,
+    over_tasks,
+    probability_of_improvement,
+)
+from metagan_rl.experiments.report.statistics import UNKNOWN, Estimate, fixed_stream, geometric_mean, rate
+from metagan_rl.experiments.report.summary import (
+    TAGS,
+    by_scheduler,
+    distances_of,
+    end_distance,
+    in_order,
+    known,
+    seeds_of,
+)
+
+BASELINE = "tuned-constant"
+"""What a careful user has who tuned once: the scheduler that improvement is measured over."""
+VANISHED = 0.05
+"""A run counts as one with a vanishing gradient if the mean of its term is above this: the gradient of G was gone (a
+thousandth of what it began with) for a twentieth of the run, or weak for longer."""
+MODES_LOST = 0.1
+"""Where modes are not known, a run counts as one that lost modes if its coverage lay more than this below its own best
+before, on average over the run."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One scheduler over all tasks of a benchmark.
+
+    Attributes:
+        scheduler: its name.
+        tasks, seeds, runs: how many; ``seeds`` is the most that a task has.
+        failed: runs that ended in an error and count nowhere else.
+        scored: runs on tasks with enough room, which the scores are of.
+        score: interquartile mean share of the room; interval over other seeds of these tasks.
+        score_over_tasks: the same with the interval over other tasks of the same kind.
+        tiers: the same by tag, intervals over tasks.
+        gaps: score on known families minus score of the other tags, intervals over tasks; positive is a loss.
+        improvement: P(better than ``BASELINE``), interval over seeds; unknown for the baseline itself.
+        optimality_gap: mean lack to the oracle, interval over seeds.
+        low_score: 20th percentile of the score, interval over seeds.
+        distance: geometric mean over all tasks.
+        diverged: share of runs.
+        modes_lost, vanished: shares of the runs that did not diverge, unknown if all did.
+        tuning_updates: GAN updates spent once, on tuning or meta-training.
+        extra_updates: GAN updates spent on a run besides its own, mean.
+        extra_runs: the same in runs, mean.
+    """
+
+    scheduler: str
+    tasks: int
+    seeds: int
+    runs: int
+    failed: int
+    scored: int = 0
+    score: Estimate = UNKNOWN
+    score_over_tasks: Estimate = UNKNOWN
+    tiers: Mapping[str, Estimate] = field(default_factory=dict)
+    gaps: Mapping[str, Estimate] = field(default_factory=dict)
+    improvement: Estimate = UNKNOWN
+    optimality_gap: Estimate = UNKNOWN
+    low_score: Estimate = UNKNOWN
+    distance: Estimate = UNKNOWN
+    diverged: Estimate = UNKNOWN
+    modes_lost: Estimate = UNKNOWN
+    vanished: Estimate = UNKNOWN
+    tuning_updates: float = float("nan")
+    extra_updates: float = float("nan")
+    extra_runs: float = float("nan")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All schedulers of a benchmark on one scale.
+
+    Attributes:
+        standings: highest score first; without scores the lowest distance first; those without a sound run last.
+        tiers: tags of the tasks, known families first.
+        tasks: how many have a row.
+        narrow: of these, tasks left out of the score because tuning wins next to nothing there.
+        unreferenced: of these, tasks left out because their room was not measured.
+        baseline: whether ``BASELINE`` was run.
+    """
+
+    standings: tuple[Standing, ...]
+    tiers: tuple[str, ...]
+    tasks: int
+    narrow: int
+    unreferenced: int
+    baseline: bool
+
+    @property
+    def scored(self) -> int:
+        """Tasks that the scores are of."""
+        return self.tasks - self.narrow - self.unreferenced
+
+
+def rank(rows: Iterable[Row], references: Iterable[References] = ()) -> Ranking:
+    """Works out the ranking.
+
+    Args:
+        rows: as ``read_rows`` gives them, of all suites and splits; of a cell that is there twice the last counts.
+        references: of the splits where they are known.
+    """
+    rows = list(rows)
+    rooms = rooms_of(references)
+    sound, failed = by_scheduler(rows, lambda row: row.whole_cell)
+    tasks = {row.key.whole_task for row in rows}
+    tiers = in_order(row.tag for row in rows)
+    baseline = distances_of(sound.get(BASELINE, {}))
+    standings = [_standing(name, cells, len(failed[name]), rooms, baseline) for name, cells in sound.items()]
+    standings.sort(key=_place)
+    return Ranking(
+        tuple(standings),
+        tuple(tiers),
+        tasks=len(tasks),
+        narrow=sum(task in rooms and not rooms[task].enough for task in tasks),
+        unreferenced=len(tasks - rooms.keys()),
+        baseline=bool(baseline),
+    )
+
+
+def rooms_of(references: Iterable[References]) -> dict[str, Room]:
+    """The rooms of all splits, by task as ``RunKey.whole_task`` names it."""
+    return {f"{some.suite}/{some.split}/{task}": room for some in references for task, room in some.rooms.items()}
+
+
+def scores_of(cells: Mapping[Cell, Row], rooms: Mapping[str, Room]) -> dict[Cell, float]:
+    """Share of the room by cell, of the sound rows on tasks with enough room."""
+    return {
+        cell: share_of_room(end_distance(row), rooms[cell[0]])
+        for cell, row in cells.items()
+        if cell[0] in rooms and rooms[cell[0]].enough
+    }
+
+
+def modes_lost(row: Row) -> bool | None:
+    """Whether the run ended without some of the known modes; where none are known, see ``MODES_LOST``."""
+    share, loss = row.metrics.get("modes_share"), row.stability.get("mode_loss")
+    if known(share):
+        return share < 1
+    return loss > MODES_LOST if known(loss) else None
+
+
+def gradient_vanished(row: Row) -> bool | None:
+    """Whether G's gradient was gone for a part of the run, see ``VANISHED``."""
+    vanishing = row.stability.get("vanishing")
+    return vanishing > VANISHED if known(vanishing) else None
+
+
+def _standing(
+    name: str, cells: Mapping[Cell, Row], failed: int, rooms: Mapping[str, Room], baseline: Mapping[Cell, float]
+) -> Standing:
+    seeds = seeds_of(cells)
+    standing = Standing(name, len(seeds), max(seeds.values(), default=0), len(cells), failed)
+    if not cells:
+        return standing
+    distances = distances_of(cells)
+    finished = {cell: row for cell, row in cells.items() if not row.diverged}
+    standing = replace(
+        standing,
+        distance=geometric_mean(distances),
+        diverged=rate({cell: row.diverged for cell, row in cells.items()}),
+        modes_lost=_rate({cell: modes_lost(row) for cell, row in finished.items()}),
+        vanished=_rate({cell: gradient_vanished(row) for cell, row in finished.items()}),
+        tuning_updates=max((row.tuning_updates for row in cells.values() if known(row.tuning_updates)), default=np.nan),
+        extra_updates=_mean([row.extra_updates for row in cells.values() if known(row.extra_updates)]),
+        extra_runs=_mean(
+            [row.extra_updates / row.updates for row in finished.values()
+             if known(row.extra_updates) and row.updates]
+        ),
+    )  # fmt: skip
+    if name != BASELINE and {task for task, _ in distances} & {task for task, _ in baseline}:
+        improvement = probability_of_improvement(distances, baseline, fixed_stream()).estimate()
+        standing = replace(standing, improvement=improvement)
+    scores = scores_of(cells, rooms)
+    return _scored(standing, scores, {cell: cells[cell].tag for cell in scores}) if scores else standing
+
+
+def _scored(standing: Standing, scores: Mapping[Cell, float], tags: Mapping[Cell, str]) -> Standing:
+    by_tag: dict[str, dict[Cell, float]] = {}
+    for cell, score in scores.items():
+        by_tag.setdefault(tags[cell], {})[cell] = score
+    # A stream for each tier: the tiers' tasks are others, and so must their resamples be for their differences.
+    tiers: dict[str, Aggregate] = {}
+    for place, tag in enumerate(sorted(by_tag)):
+        [tiers[tag]] = aggregates(by_tag[tag], [interquartile_mean], over_tasks, fixed_stream(place))
+    first = TAGS[0]
+    gaps = {tag: (tiers[first] - other).estimate() for tag, other in tiers.items() if first in tiers and tag != first}
+    wanted = [interquartile_mean, optimality_gap, low_percentile]
+    middle, gap, low = (some.estimate() for some in aggregates(scores, wanted, over_seeds, fixed_stream()))
+    return replace(
+        standing,
+        scored=len(scores),
+        score=middle,
+        score_over_tasks=aggregates(scores, wanted[:1], over_tasks, fixed_stream())[0].estimate(),
+        tiers={tag: tier.estimate() for tag, tier in tiers.items()},
+        gaps=gaps,
+        optimality_gap=gap,
+        low_score=low,
+    )
+
+
+def _rate(happened: Mapping[Cell, bool | None]) -> Estimate:
+    told = {cell: value for cell, value in happened.items() if value is not None}
+    return rate(told) if told else UNKNOWN
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _place(standing: Standing) -> tuple[bool, float, bool, float, str]:
+    score, distance = standing.score.value, standing.distance.value
+    return (
+        bool(np.isnan(score)),
+        -score if score == score else 0.0,
+        bool(np.isnan(distance)),
+        distance,
+        standing.scheduler,
+    )

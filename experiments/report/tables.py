@@ -1,0 +1,240 @@
+"""Tables in words: numbers as readers want them, the summaries in CSV and Markdown."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.experiments.benchmark.references import LEAST_ROOM
+from metagan_rl.experiments.report.ranking import BASELINE, Ranking, Standing
+from metagan_rl.experiments.report.statistics import Estimate
+from metagan_rl.experiments.report.summary import Group
+
+NARROWEST, WIDEST = 2.2, 5.0
+"""The scale of ratios reaches at least 1/2.2 or 2.2 and at most 1/5 or 5; what lies beyond is put at its end."""
+DASH = "\N{EN DASH}"
+"""What is not known."""
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, or a dash for what is not known."""
+    if value is None or not np.isfinite(value):
+        return DASH
+    return f"{value:#.3g}".removesuffix(".") if value else "0"
+
+
+def percent(value: float | None) -> str:
+    """A share in whole per cent."""
+    return DASH if value is None or not np.isfinite(value) else f"{100 * value:.0f} %"
+
+
+def interval(estimate: Estimate) -> str:
+    """The interval of an estimate, in brackets."""
+    return f"[{number(estimate.low)}, {number(estimate.high)}]" if np.isfinite(estimate.low) else ""
+
+
+def brief(estimate: Estimate) -> str:
+    """An estimate and its interval, where it has one."""
+    return f"{estimate.value:.3g}" + (
+        f" [{estimate.low:.3g}, {estimate.high:.3g}]" if np.isfinite(estimate.low) else ""
+    )
+
+
+def percents(estimate: Estimate) -> str:
+    """The interval of a share, in brackets."""
+    return f"[{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]" if np.isfinite(estimate.low) else ""
+
+
+def fixed(value: float | None) -> str:
+    """A score: two decimals, or a dash for what is not known."""
+    if value is None or not np.isfinite(value):
+        return DASH
+    return f"{value:.2f}".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "0.00")
+
+
+def fixed_interval(estimate: Estimate) -> str:
+    """The interval of a score, in brackets."""
+    return f"[{fixed(estimate.low)}, {fixed(estimate.high)}]" if np.isfinite(estimate.low) else ""
+
+
+def amount(value: float | None) -> str:
+    """A number of updates: 3072 as "3.1 k", 20 million as "20 M"."""
+    if value is None or not np.isfinite(value):
+        return DASH
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size * 0.9995:
+            return f"{value / size:.2g}{unit}" if value < 9.95 * size else f"{value / size:.0f}{unit}"
+    return f"{value:.0f}"
+
+
+def whiskers(group: Group) -> dict[str, Any]:
+    """Ratios to the yardstick on one logarithmic scale, as positions from 0 to 100.
+
+    Returns:
+        ``ticks``: labels and positions; ``entries``: position of low end, value and high end by scheduler.
+    """
+    ratios = {entry.scheduler: entry.ratio for entry in group.entries if np.isfinite(entry.ratio.value)}
+    every = [end for ratio in ratios.values() for end in (ratio.low, ratio.value, ratio.high) if np.isfinite(end)]
+    low = np.log(np.clip(min([1.0, *every]) / 1.08, 1 / WIDEST, 1 / NARROWEST))
+    high = np.log(np.clip(max([1.0, *every]) * 1.08, NARROWEST, WIDEST))
+
+    def at(value: float) -> float:
+        return round(float(np.clip(100 * (np.log(value) - low) / (high - low), 0, 100)), 2)
+
+    ticks = [(f"{tick:g}", at(tick)) for tick in (0.25, 0.5, 1, 2, 4) if low < np.log(tick) < high]
+    ends = {name: [at(v) if np.isfinite(v) else None for v in (r.low, r.value, r.high)] for name, r in ratios.items()}
+    return {"ticks": ticks, "entries": ends}
+
+
+def shade(value: float, yardstick: float) -> str:
+    """Background of a table's cell: blue for better than the yardstick, orange for worse, full at a factor of 2.5."""
+    if not (np.isfinite(value) and np.isfinite(yardstick)):
+        return "transparent"
+    strength = np.log(yardstick / value) / np.log(2.5)
+    return f"rgba({'0,114,178' if strength > 0 else '230,120,0'},{0.42 * min(1.0, abs(strength)):.2f})"
+
+
+ESTIMATES = ("distance", "ratio", "wins")
+OVERALL = (
+    "score", "score_over_tasks", "improvement", "optimality_gap", "low_score", "diverged", "modes_lost", "vanished",
+)  # fmt: skip
+EVERYTHING = "all"
+
+
+def as_csv(groups: Sequence[Group], ranking: Ranking) -> str:
+    """All numbers, one line for each scheduler over everything (``all``) and in each group; the unknown is empty."""
+    means = list(dict.fromkeys(name for group in groups for entry in group.entries for name in entry.means))
+    ends = ("", "_low", "_high")
+    columns = ["suite", "split", "tag", "scheduler", "tasks", "seeds", "runs", "failed"]
+    columns += [name + end for name in ESTIMATES for end in ends] + ["diverged"]
+    further = ["scored", *(name + end for name in OVERALL for end in ends if name + end != "diverged")]
+    further += [f"{kind}_{tag}{end}" for kind in ("score", "gap") for tag in ranking.tiers for end in ends]
+    further += ["tuning_updates", "extra_updates"]
+    taken = {*columns, *further}
+    headings = {name: f"metric_{name}" if name in taken else name for name in means}  # a user may call a metric "score"
+    columns += [*headings.values(), *further]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    for standing in ranking.standings:
+        writer.writerow(_overall(standing))
+    for group in groups:
+        for entry in group.entries:
+            row: dict[str, Any] = {"suite": group.suite, "split": group.split, "tag": group.tag}
+            row |= {name: getattr(entry, name) for name in columns[3:8]}
+            for name in ESTIMATES:
+                row |= _spread(name, getattr(entry, name))
+            row |= {"diverged": _plain(entry.diverged)}
+            row |= {headings[name]: _plain(value) for name, value in entry.means.items()}
+            writer.writerow(row)
+    return text.getvalue()
+
+
+def _overall(standing: Standing) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(("suite", "split", "tag"), EVERYTHING)
+    row |= {name: getattr(standing, name) for name in ("scheduler", "tasks", "seeds", "runs", "failed", "scored")}
+    for name in ("distance", *OVERALL):
+        row |= _spread(name, getattr(standing, name))
+    for kind, values in (("score", standing.tiers), ("gap", standing.gaps)):
+        for tag, estimate in values.items():
+            row |= _spread(f"{kind}_{tag}", estimate)
+    return row | {name: _plain(getattr(standing, name)) for name in ("tuning_updates", "extra_updates")}
+
+
+def _spread(name: str, estimate: Estimate) -> dict[str, str]:
+    return {name + end: _plain(value) for end, value in zip(("", "_low", "_high"), astuple(estimate), strict=True)}
+
+
+def _plain(value: float) -> str:
+    return f"{value:.6g}" if np.isfinite(value) else ""
+
+
+def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[str]) -> str:
+    """The ranking and the headline tables; ``commands`` say how the benchmark was called."""
+    parts = ["# Benchmark of GAN training schedules", *(f"`{line}`" for line in commands or ["run_benchmark"])]
+    if not groups:
+        parts.append("No run has finished yet.")
+    else:
+        parts += _ranking(ranking)
+    for group in groups:
+        yardstick = _safe(group.yardstick)
+        columns = (
+            f"scheduler | distance | 95 % | ratio to {yardstick} | 95 % | wins | 95 % | diverged | precision | coverage"
+        )
+        table = [
+            f"| {columns} | runs |",
+            "|---|--:|:--|--:|:--|--:|:--|--:|--:|--:|--:|",
+        ]
+        for entry in group.entries:
+            name = f"**{_safe(entry.scheduler)}**" if entry.best else _safe(entry.scheduler)
+            cells = [name, number(entry.distance.value), interval(entry.distance)]
+            cells += [number(entry.ratio.value), interval(entry.ratio), percent(entry.wins.value), percents(entry.wins)]
+            cells += [
+                percent(entry.diverged),
+                number(entry.means.get("precision")),
+                number(entry.means.get("coverage")),
+            ]
+            table.append("| " + " | ".join([*cells, f"{entry.tasks} x {entry.seeds}"]) + " |")
+        dashes = " | " * 9
+        table.append(f"| *real against real (floor)* | {number(group.floor)}{dashes}|")
+        table.append(f"| *untrained (start)* | {number(group.start)}{dashes}|")
+        parts += [f"## {_safe(group.name)}", "\n".join(table)]
+    parts.append(
+        "Distance = sliced Wasserstein + 1 - F(precision, coverage), geometric mean over tasks, lower is better. "
+        "Bold: lower than the next best, with a 95 % interval of the paired ratio that excludes 1. "
+        "Intervals are over tasks: bootstrap, or Student's where there are fewer than 8. Runs: tasks x seeds."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _ranking(ranking: Ranking) -> list[str]:
+    """The table over all groups, and what its columns are."""
+    titles = ["scheduler", "score", "95 % other seeds", "95 % other tasks", *map(_safe, ranking.tiers)]
+    titles += [f"P(better than {BASELINE})", "95 %", "optimality gap", "20th percentile"]
+    titles += ["distance", "diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
+    aligned = ["---", "--:", ":--", ":--", *["--:"] * len(ranking.tiers), "--:", ":--", *["--:"] * 9]
+    lines = ["| " + " | ".join(titles) + " |", "|" + "|".join(aligned) + "|"]
+    for standing in ranking.standings:
+        cells = [_safe(standing.scheduler), fixed(standing.score.value)]
+        cells += [fixed_interval(standing.score), fixed_interval(standing.score_over_tasks)]
+        cells += [fixed(standing.tiers[tag].value if tag in standing.tiers else None) for tag in ranking.tiers]
+        cells += [percent(standing.improvement.value), percents(standing.improvement)]
+        cells += [fixed(standing.optimality_gap.value), fixed(standing.low_score.value)]
+        cells.append(number(standing.distance.value))
+        cells += [percent(getattr(standing, name).value) for name in ("diverged", "modes_lost", "vanished")]
+        cells += [amount(standing.tuning_updates), amount(standing.extra_updates)]
+        lines.append("| " + " | ".join([*cells, f"{standing.tasks} x {standing.seeds}"]) + " |")
+    return ["## Ranking", "\n".join(lines), what_ranking_shows(ranking)]
+
+
+def what_ranking_shows(ranking: Ranking) -> str:
+    """What the columns of the ranking are, and which tasks it is of."""
+    told = "There are no scores, because it was not measured on these tasks what tuning wins; lowest distance first. "
+    if ranking.scored:
+        told = (
+            "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
+            "oracle): 0 is the median random constant, 1 the best schedule that was found for that very task. "
+            "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one "
+            "seed a task), the second what other tasks of the same kind would give. Optimality gap: mean of 1 - score, "
+            f"the score cut off at -1 and 1. Scores are of {ranking.scored} of {ranking.tasks} tasks"
+        )
+        if ranking.narrow:
+            told += f"; {ranking.narrow} were left out because tuning wins next to nothing there (untuned / oracle "
+            told += f"below {LEAST_ROOM:g})"
+        if ranking.unreferenced:
+            told += f"; on {ranking.unreferenced} it was not measured what tuning wins"
+        told += ". "
+    if ranking.baseline:
+        told += f"P(better): a run ends at a smaller distance than one of {BASELINE} on the same task, ties half. "
+    return told + (
+        "Distance: geometric mean over all tasks. Modes lost and vanishing gradient: shares of the runs that did not "
+        "diverge. Tuned with: GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is "
+        "unknown."
+    )
+
+
+def _safe(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")

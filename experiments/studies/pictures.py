@@ -1,0 +1,273 @@
+"""Makes what the docs show from the committed rows: ``python -m metagan_rl.experiments.studies.pictures [DIR]``."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+import metagan_rl  # noqa: F401  (registers the environments)
+from metagan_rl.agents import make_scheduler
+from metagan_rl.envs.vector import MetaGANVectorEnv
+from metagan_rl.experiments.report.figures import KNOWN_COLOURS, new_figure, style
+from metagan_rl.experiments.studies.full_form import RESULTS
+from metagan_rl.experiments.studies.full_form import picture as standing
+from metagan_rl.experiments.studies.full_form import table as standing_table
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.loop.scheduler import Situation
+from metagan_rl.loop.signals import FURTHER, SIGNALS, Signal, choose_signals
+from metagan_rl.runtime import prepare_process
+
+TASK, SEED = "ring/test/0001", 0
+AGENT = "#d55e00"
+
+
+def learning(out: Path) -> Path:
+    """The training of ``default``: return on validation tasks against GAN updates, beside the fixed references."""
+    lines = (RESULTS / "default" / "training.jsonl").read_text(encoding="utf-8").splitlines()
+    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    updates = np.array([record["gan_updates"] for record in records]) / 1e6
+    rollout = np.array([record["rollout/return"] for record in records])
+    validated = [record for record in records if "validation/return" in record]
+    at = [record["gan_updates"] / 1e6 for record in validated]
+    with style():
+        figure = new_figure(7.2, 3.6, dpi=150)
+        axes = figure.add_subplot()
+        axes.plot(updates, rollout, color=AGENT, alpha=0.35, linewidth=1.2, label="agent, training tasks (sampled)")
+        measured = [record["validation/return"] for record in validated]
+        axes.plot(at, measured, color=AGENT, marker="o", markersize=4, label="agent, 24 validation tasks")
+        for name, label in (("constant", "untuned base, the same tasks"), ("random", "random controls")):
+            level = validated[0][f"validation/return_{name}"]
+            axes.axhline(level, color=KNOWN_COLOURS[name], linestyle=(0, (5, 2)), linewidth=1.2, label=label)
+        axes.set(xlabel="GAN updates (millions)", ylabel="return = log(start distance / end distance)", xlim=(0, None))
+        axes.legend(frameon=False, fontsize=8, loc="center right")
+        path = out / "learning.png"
+        figure.savefig(path)
+    return path
+
+
+def render(out: Path) -> Path:
+    """A test run under ``default``, as ``env.render()`` shows it near its end."""
+    from matplotlib.image import imsave
+
+    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=1, split="test", render_mode="rgb_array")
+    assert isinstance(env, MetaGANVectorEnv)
+    env.reset(options={"tasks": [TASK], "gan_seeds": [SEED]})
+    runs, scheduler = env.runs, make_scheduler("default")
+    assert runs is not None
+    scheduler.begin([SEED])
+    reward = np.zeros(1)
+    for _ in range(int(runs.horizons[0]) - 1):
+        controls = scheduler.step(Situation(runs.signals(), runs.base_controls(), runs.controls, reward))
+        reward = env.step(env.codec.encode(controls))[1]
+    frames = env.render()
+    assert frames is not None
+    path = out / "render.png"
+    imsave(path, frames[0])
+    return path
+
+
+def throughput(out: Path) -> list[Path]:
+    """How fast populations train: a picture and a page with the tables."""
+    lines = (RESULTS / "throughput.jsonl").read_text(encoding="utf-8").splitlines()
+    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
+    default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
+    plain = [row for row in default if row["penalty"] == "none"]
+    with style():
+        figure = new_figure(7.2, 3.2, dpi=150)
+        speed, ratio = figure.subplots(1, 2)
+        members = [row["members"] for row in plain]
+        speed.plot(members, [row["population_updates_per_second"] for row in plain], "o-", color=AGENT)
+        speed.plot(members, [row["separate_updates_per_second"] for row in plain], "s--", color="#000000")
+        speed.set(xscale="log", xlabel="members", ylabel="updates/s, one thread", ylim=(0, None))
+        speed.annotate("one population", (members[-1], plain[-1]["population_updates_per_second"]), (0, -14),
+                       textcoords="offset points", ha="right", color=AGENT)  # fmt: skip
+        speed.annotate("separate GANs", (members[-1], plain[-1]["separate_updates_per_second"]), (0, 6),
+                       textcoords="offset points", ha="right")  # fmt: skip
+        ratio.plot(members, [row["ratio"] for row in plain], "o-", color=AGENT)
+        ratio.axhline(1, color="#bdbdbd", linewidth=0.8)
+        ratio.set(xscale="log", xlabel="members", ylabel="population / separate", ylim=(0, None))
+        picture = out / "throughput.png"
+        figure.savefig(picture)
+    page = out / "throughput.md"
+    write_whole(page, _throughput_page(kinds, rows[0]))
+    return [picture, page]
+
+
+def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[str, Any]) -> str:
+    environments, agent, profile = (kinds[kind][0] for kind in ("environments", "agent", "profile"))
+    parts = [
+        "# Throughput",
+        f"Measured on {first['machine']}, torch {first['torch']}, by "
+        "`python -m metagan_rl.experiments.studies.throughput` (`--quick` for two minutes); "
+        "rows in `experiments/results/throughput.jsonl`. Both sides of every ratio take "
+        "turns, so ratios hold on a busy machine; rates are of that machine and that hour. This page and its picture "
+        "are made from the rows by `python -m metagan_rl.experiments.studies.pictures`.",
+        "![Updates per second against members](throughput.png)",
+        "## One thread: a population against separate `nn.Module` GANs",
+        "Peak share: floating-point operations of the updates, products only, against the peak of the hidden layer's "
+        "product measured in the same turns.",
+        _table(
+            ("members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio", "peak share"),
+            [
+                [
+                    row["members"],
+                    row["width"],
+                    row["batch"],
+                    row["penalty"],
+                    f"{row['population_updates_per_second']:,}",
+                    f"{row['separate_updates_per_second']:,}",
+                    f"{row['ratio']:.1f}",
+                    "" if row["peak_share"] is None else f"{row['peak_share']:.0%}",
+                ]
+                for row in kinds["updates"]
+            ],
+        ),
+        "## One thread: convolutional members",
+        _table(
+            ("images", "members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio"),
+            [
+                [
+                    row["images"],
+                    row["members"],
+                    row["width"],
+                    row["batch"],
+                    row["penalty"],
+                    f"{row['population_updates_per_second']:,}",
+                    f"{row['separate_updates_per_second']:,}",
+                    f"{row['ratio']:.1f}",
+                ]
+                for row in kinds["convolutional"]
+            ],
+        ),
+        "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with "
+        "the kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's "
+        "with a group for each member.",
+        _table(
+            ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
+            [
+                [
+                    row["side"],
+                    "{} to {}".format(*row["channels"]),
+                    *(row["milliseconds"].get(form, "") for form in ("unrolled", "patches", "inturns", "grouped")),
+                    row["chosen"],
+                ]
+                for row in kinds["forms"]
+            ],
+        ),
+        "## All cores: vector environments",
+        f"{environments['members']} environments on {environments['cores']} cores, learning rates drawn at random, "
+        "quality measured every 48 updates:",
+        _table(
+            ("", "environment steps/s", "updates/s", "ratio"),
+            [
+                [
+                    f"single environments, `AsyncVectorEnv`, {environments['members']}",
+                    f"{environments['separate_steps_per_second']:.1f}",
+                    f"{environments['separate_updates_per_second']:,}",
+                    "1",
+                ],
+                [
+                    f"sharded population, {environments['members']}",
+                    f"{environments['steps_per_second']:.1f}",
+                    f"{environments['updates_per_second']:,}",
+                    f"{environments['ratio']:.1f}",
+                ],
+                [
+                    f"sharded population, {environments['members_large']}",
+                    "",
+                    f"{environments['updates_per_second_large']:,}",
+                    f"{environments['ratio_large']:.1f}",
+                ],
+            ],
+        ),
+        *_noise_section(kinds.get("noise", ())),
+        "## Cost in members and in updates",
+        _table(
+            ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
+            [
+                [
+                    row["in"],
+                    ", ".join(map(str, row["sizes"])),
+                    ", ".join(map(str, row["milliseconds"])),
+                    row["microseconds_per_update"],
+                    row["milliseconds_at_zero"],
+                    row["r_squared"],
+                ]
+                for row in kinds["scaling"]
+            ],
+        ),
+        "## Where the time of a step goes",
+        f"{profile['members']} members under random controls, as an exploring agent's are (profiled, which slows the "
+        f"Python parts most); the process takes {profile['process_megabytes']} MB:",
+        _table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
+        "## The agent",
+        f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
+        f"{agent['stock_update_seconds']} s of sb3-contrib's own, {agent['ratio']:.1f} times as fast, with "
+        "equal results (tested).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    (row,) = rows
+    table = _table(
+        ("drawn", "milliseconds", "of the interval's time"),
+        [[name, row["milliseconds"][name], f"{row['share_of_interval'][name]:.1%}"] for name in row["milliseconds"]],
+    )
+    return [
+        "## Noise and data order",
+        f"For {row['members']} members and {row['updates']} updates on the CPU: `host`, one of torch's generators a "
+        "member, and `device`, counters for all at once, which is what a GPU uses and what makes its numbers those of "
+        "the CPU. No GPU was at hand: the CUDA path is tested on the CPU and on torch's meta device only.",
+        table,
+    ]
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _described(signal: Signal) -> list[str]:
+    return [f"`{signal.name}`", signal.meaning.replace("|", "\\|"), f"{signal.low:g}", f"{signal.high:g}"]
+
+
+def signals_page() -> str:
+    """The table of all signals, in the order an observation has them."""
+    rows = [[place, *_described(signal)] for place, signal in enumerate(choose_signals("all"))]
+    parts = [
+        "# Signals",
+        "What an observation holds, in this order; values beyond the range are clipped. With `signals=loop` only the "
+        f"first {len(choose_signals('loop'))}, which any training loop has; with `signals=outputs` those of them that "
+        "need no norms of gradients: not `gradient_ratio`, `gradient_decline` and `vanishing`. With `trial_runs` there follow "
+        "the previous action (a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first "
+        "interval of a run, else "
+        "0. Made from `metagan_rl/loop/signals.py` by `python -m metagan_rl.experiments.studies.pictures`.",
+        _table(("index", "name", "meaning", "min", "max"), rows),
+        "With `signals=autoloss` there are "
+        + ", ".join(f"`{signal.name}`" for signal in choose_signals("autoloss"))
+        + ", in this order: what comes nearest to what AutoLoss sees (arXiv:1810.02442). Not in the table above:",
+        _table(("name", "meaning", "min", "max"), [_described(SIGNALS[name]) for name in FURTHER]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Writes all of it."""
+    prepare_process()
+    out = make_directory(sys.argv[1] if len(sys.argv) > 1 else "docs")
+    write_whole(out / "signals.md", signals_page())
+    for path in (out / "signals.md", learning(out), standing(out), render(out), *throughput(out)):
+        print(path)
+    print("The table of the README:\n" + standing_table())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Metrics by name: each is declared once, and every row, table and report has it from then on.
+
+A metric looks at one GAN at the end of its budget (:class:`Samples`) and says a number, or ``None`` where it cannot be
+known for that task. It also declares the number that a diverged run gets, so that no report can take a diverged GAN
+for a perfect one.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from torch import Tensor
+
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.metrics.modes import ModeStatistics, mode_statistics
+from metagan_rl.metrics.quality import WORST_DISTANCE, WORST_FRECHET, Reference
+from metagan_rl.registry import Registry
+from metagan_rl.tasks.task import Task
+
+
+@dataclass(frozen=True)
+class MemberQuality:
+    """What is measured of one GAN at every interval already, so that no metric has to measure it again.
+
+    Attributes:
+        distance: see :mod:`metagan_rl.metrics.quality`; in [1e-12, 20].
+        sliced_wasserstein: in deviations of the data, in [0, 20].
+        precision, coverage: in [0, 1].
+        frechet: squared Fréchet distance on the task's features, in [0, 1e3]; ``None`` where there are none.
+    """
+
+    distance: float
+    sliced_wasserstein: float
+    precision: float
+    coverage: float
+    frechet: float | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One GAN at the end of its budget, as a metric sees it.
+
+    Attributes:
+        points: generated, ``[M, D]``, in deviations of the data; of a diverged GAN they may be anything.
+        reference: real points ``[M, D]`` that rewards never saw, and what was worked out of them.
+        task: what the GAN was trained on.
+        quality: what was measured already.
+    """
+
+    points: Tensor
+    reference: Reference
+    task: Task
+    quality: MemberQuality
+
+    @cached_property
+    def modes(self) -> ModeStatistics | None:
+        """How the points sit on the modes of the data; ``None`` where the data are no known mixture."""
+        known = self.task.data().modes if self.task.networks.kind != "dirac" else None
+        return None if known is None else mode_statistics(self.points.double().numpy(force=True), known)
+
+
+Measure = Callable[[Samples], float | None]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number about the samples of one GAN.
+
+    Attributes:
+        name: lower-case words joined by underscores; the column of ``rows.jsonl`` and ``summary.csv``.
+        label: what people read.
+        unit: of the number; empty where it has none.
+        better: which way is better; ``None`` where neither is.
+        worst: what a diverged run gets, finite; also what any run gets whose value is no finite number.
+        measure: the number; ``None`` where it cannot be known for the task.
+
+    Raises:
+        InvalidValueError: ``worst`` is not finite, or ``better`` is no direction.
+    """
+
+    name: str
+    label: str
+    better: Literal["lower", "higher"] | None
+    worst: float
+    measure: Measure
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        if self.better not in ("lower", "higher", None):
+            raise InvalidValueError(
+                f"better is {self.better!r} for metric {self.name!r}; say 'lower', 'higher' or None"
+            )
+        if not math.isfinite(self.worst):
+            raise InvalidValueError(
+                f"worst is {self.worst!r} for metric {self.name!r}; a diverged run gets it: be finite"
+            )
+
+    def of(self, samples: Samples, *, diverged: bool = False) -> float | None:
+        """The number for one GAN: ``worst`` if it diverged or the number is not finite, ``None`` if it is unknown.
+
+        Raises:
+            InvalidValueError: ``measure`` failed on a GAN that did not diverge.
+        """
+        try:
+            value = self.measure(samples)
+            number = math.nan if value is None else float(value)
+        except Exception as error:  # a user's own measure may raise anything
+            if diverged:
+                return self.worst
+            what = f"{type(error).__name__}: {error}"
+            raise InvalidValueError(f"metric {self.name!r} failed on task {samples.task.name!r} ({what})") from error
+        if value is None:
+            return None
+        return self.worst if diverged or not math.isfinite(number) else number
+
+
+def _of_modes(samples: Samples, name: str) -> float | None:
+    return None if samples.modes is None else float(getattr(samples.modes, name))
+
+
+METRICS: Registry[Metric] = Registry("metric", words="_")
+"""All metrics, in the order of their columns."""
+
+
+def register_metric(
+    name: str,
+    *,
+    label: str,
+    better: Literal["lower", "higher"] | None,
+    worst: float,
+    unit: str = "",
+) -> Callable[[Measure], Measure]:
+    """Decorator: from now on every benchmark measures this, and every table and report shows it.
+
+    Args:
+        name: lower-case words joined by underscores, such as ``"energy_distance"``.
+        label: what people read.
+        better: which way is better.
+        worst: what a diverged run gets.
+        unit: of the number.
+
+    Raises:
+        InvalidValueError: the name is taken or of another form, ``worst`` is not finite, or ``better`` no direction.
+    """
+
+    def register(measure: Measure) -> Measure:
+        METRICS.register(name, Metric(name, label, better, worst, measure, unit))
+        return measure
+
+    return register
+
+
+for _metric in (
+    Metric("distance", "distance", "lower", WORST_DISTANCE, lambda samples: samples.quality.distance),
+    Metric(
+        "sliced_wasserstein", "sliced Wasserstein", "lower", WORST_DISTANCE,
+        lambda samples: samples.quality.sliced_wasserstein, "deviations of the data",
+    ),
+    Metric("precision", "precision", "higher", 0.0, lambda samples: samples.quality.precision),
+    Metric("coverage", "coverage", "higher", 0.0, lambda samples: samples.quality.coverage),
+    Metric("frechet", "Fréchet on features", "lower", WORST_FRECHET, lambda samples: samples.quality.frechet),
+    Metric("modes", "number of modes found", "higher", 0.0, lambda samples: _of_modes(samples, "found")),
+    Metric("modes_share", "modes found", "higher", 0.0, lambda samples: _of_modes(samples, "share")),
+    Metric("high_quality", "samples on a mode", "higher", 0.0, lambda samples: _of_modes(samples, "high_quality")),
+):  # fmt: skip
+    METRICS.register(_metric.name, _metric)
