@@ -10,6 +10,7 @@ from metagan_rl.errors import MissingDependencyError
 from metagan_rl.evaluation import generated
 from metagan_rl.loop.knobs import LR_FACTOR
 from metagan_rl.loop.runs import Runs
+from metagan_rl.networks.base import find_networks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +155,7 @@ def _title(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[
 
 def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
     task = runs.tasks[member]
-    if task.networks.kind == "dirac":
+    if find_networks(task.networks.kind).judge is not None:
         _phase_plane(figure.add_axes((0.075, 0.12, 0.45, 0.675)), runs, member, history)
         return
     real = task.data().reward_reference.numpy()
@@ -188,7 +189,7 @@ def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mappin
 
 def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
     """The Dirac-GAN's two numbers, with the radius (its distance) of every interval as a circle."""
-    theta, psi = _dirac_state(runs, member)
+    theta, psi = (float(weights) for weights in runs.population.weights(member))
     radii = [float(entry["distance"]) for entry in history]
     angle = np.linspace(0, 2 * np.pi, 181)
     for radius in radii[-12:]:
@@ -203,14 +204,6 @@ def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mappin
     axes.set_xlabel("theta: where G puts its mass (data at 0)")
     axes.set_ylabel("psi: slope of D", labelpad=1)
     _legend(axes, (("now", FAKE), ("start radius", DIM), ("equilibrium (+)", INK)))
-
-
-def _dirac_state(runs: Runs, member: int) -> tuple[float, float]:
-    for population, members in runs.population.groups():
-        for row in np.flatnonzero(members == member):
-            state = population.state
-            return float(state.generator[row, 0]), float(state.discriminator[row, 0])
-    raise AssertionError(f"member {member} is in no population")
 
 
 def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:

@@ -9,12 +9,10 @@ from torch import Tensor
 
 from metagan_rl.metrics.metric import METRICS, MemberQuality, Metric, Samples
 from metagan_rl.metrics.quality import WORST_DISTANCE, Quality, Reference, real_floor
+from metagan_rl.networks.base import find_networks
 from metagan_rl.populations.mixed import MixedPopulation
 from metagan_rl.tasks.task import Task
 
-DIRAC_FLOOR = 1e-12
-"""Distances of the Dirac-GAN are cut off here, so that their logarithm exists."""
-DIRAC_TOLERANCE = 0.1
 AT_ONCE = {"cpu": 16, "cuda": 256}
 """Members evaluated at a time, to bound memory."""
 
@@ -46,7 +44,8 @@ class Evaluation:
 
 def floor(task: Task, *, report: bool = False) -> float:
     """What a perfect generator would score on the task."""
-    return DIRAC_FLOOR if task.networks.kind == "dirac" else real_floor(task, report=report)
+    judge = find_networks(task.networks.kind).judge
+    return real_floor(task, report=report) if judge is None else judge.floor
 
 
 def evaluate(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> Evaluation:
@@ -60,11 +59,11 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
     result = {each.name: np.full(len(members), np.nan) for each in fields(Evaluation)}
     known = {name: np.zeros(len(members), dtype=bool) for name in result}
     groups: dict[tuple[bool, tuple[int, ...]], list[int]] = {}
-    dirac = []
+    solved = []
     for place, member in enumerate(members):
         task = population.tasks[member]
-        if task.networks.kind == "dirac":
-            dirac.append(place)
+        if find_networks(task.networks.kind).judge is not None:
+            solved.append(place)
         else:
             reference = Reference.of(task, report=report)
             groups.setdefault((reference.embedded is not None, tuple(reference.points.shape)), []).append(place)
@@ -73,8 +72,8 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
         for start in range(0, len(places), at_once):
             some = places[start : start + at_once]
             _put(result, known, some, _measure(population, [members[place] for place in some], report))
-    if dirac:
-        _put(result, known, dirac, _measure_dirac(population, [members[place] for place in dirac]))
+    for place in solved:
+        _put(result, known, [place], _judge(population, members[place]))
     diverged = population.diverged[np.asarray(members, dtype=int)]
     for name, values in result.items():
         values[diverged & known[name]] = METRICS[name].worst
@@ -119,18 +118,13 @@ def _measure(population: MixedPopulation, members: Sequence[int], report: bool) 
     return Quality.measure(torch.stack(generated(population, members, report=report)), references)
 
 
-def _measure_dirac(population: MixedPopulation, members: Sequence[int]) -> Quality:
-    """Distance to the equilibrium (0, 0); precision and coverage within 0.1 of the data."""
-    theta, psi = torch.zeros(len(members), dtype=torch.float64), torch.zeros(len(members), dtype=torch.float64)
-    wanted = {member: place for place, member in enumerate(members)}
-    for group, all_members in population.groups():
-        for row, member in enumerate(all_members.tolist()):
-            if member in wanted:
-                theta[wanted[member]] = group.state.generator[row, 0]
-                psi[wanted[member]] = group.state.discriminator[row, 0]
-    radius = torch.hypot(theta, psi).clamp(DIRAC_FLOOR, WORST_DISTANCE)
-    near = (theta.abs() <= DIRAC_TOLERANCE).double()
-    return Quality(radius, theta.abs().clamp_max(WORST_DISTANCE), near, near)
+def _judge(population: MixedPopulation, member: int) -> Quality:
+    """Quality of a member whose weights tell it."""
+    weights = population.weights(member)
+    judge = find_networks(population.tasks[member].networks.kind).judge
+    assert judge is not None
+    distance, wasserstein, precision, coverage = judge.measure(*weights)
+    return Quality(distance.clamp_max(WORST_DISTANCE), wasserstein.clamp_max(WORST_DISTANCE), precision, coverage)
 
 
 def _put(result: dict[str, np.ndarray], known: dict[str, np.ndarray], places: Sequence[int], quality: Quality) -> None:

@@ -28,6 +28,7 @@ from metagan_rl.loop.runs import RunOptions, Runs
 from metagan_rl.loop.scheduler import Scheduler
 from metagan_rl.meta_init import MetaInit, load_meta_init
 from metagan_rl.metrics import METRICS, STABILITY_TERMS
+from metagan_rl.networks.base import find_networks
 from metagan_rl.tasks import Task, get_suite
 
 
@@ -121,7 +122,7 @@ def run_batch(batch: Batch) -> BatchResult:
     sampled = {
         name: range(place * members, (place + 1) * members)
         for place, (name, seed) in enumerate(batch.cells)
-        if seed == 0 and name in batch.sampled and tasks[place].networks.kind != "dirac"
+        if seed == 0 and name in batch.sampled and find_networks(tasks[place].networks.kind).judge is None
     }
     keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, sampled)
     try:

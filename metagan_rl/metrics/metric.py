@@ -16,6 +16,7 @@ from torch import Tensor
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.metrics.modes import ModeStatistics, mode_statistics
 from metagan_rl.metrics.quality import WORST_DISTANCE, WORST_FRECHET, Reference
+from metagan_rl.networks.base import find_networks
 from metagan_rl.registry import Registry
 from metagan_rl.tasks.task import Task
 
@@ -57,7 +58,7 @@ class Samples:
     @cached_property
     def modes(self) -> ModeStatistics | None:
         """How the points sit on the modes of the data; ``None`` where the data are no known mixture."""
-        known = self.task.data().modes if self.task.networks.kind != "dirac" else None
+        known = self.task.data().modes if find_networks(self.task.networks.kind).judge is None else None
         return None if known is None else mode_statistics(self.points.double().numpy(force=True), known)
 
 

@@ -86,6 +86,20 @@ Builder = Callable[[Networks, int], tuple[StackedNetwork, StackedNetwork]]
 
 
 @dataclass(frozen=True)
+class Judge:
+    """Quality of networks whose game is solved by hand, told by their weights.
+
+    Attributes:
+        measure: from weights of G and of D, ``[B, P]`` each, to distance, sliced Wasserstein distance, precision and
+            coverage, ``[B]`` each.
+        floor: the distance of a perfect generator.
+    """
+
+    measure: Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]
+    floor: float
+
+
+@dataclass(frozen=True)
 class NetworkKind:
     """A kind of networks that tasks may name.
 
@@ -95,12 +109,14 @@ class NetworkKind:
         columns_at_once: a CPU trains whole chunks of members on data of up to so many columns, and fewer members at a
             time on wider data, whose activations would fill the cache; ``None``: always whole chunks.
         start: starting weights of G and of D ``[P]`` that a task's parameters name; ``None`` where they name none.
+        judge: tells quality from the weights, where the game is solved by hand; ``None``: samples tell it.
     """
 
     build: Builder
     double: bool = False
     columns_at_once: int | None = None
     start: Callable[[Mapping[str, Any]], tuple[Tensor, Tensor] | None] = lambda parameters: None
+    judge: "Judge | None" = None
 
 
 NETWORKS: Registry[NetworkKind] = Registry("kind of networks", importable=True)
@@ -125,8 +141,6 @@ def find_networks(name: str) -> NetworkKind:
     Raises:
         UnknownNameError: there is none; the nearest names are offered.
     """
-    from metagan_rl.networks import conv, dirac, mlp  # noqa: F401  (imported to register their kinds)
-
     found = NETWORKS[name]
     return found if isinstance(found, NetworkKind) else NetworkKind(found)
 

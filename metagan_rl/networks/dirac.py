@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metagan_rl.networks.base import NetworkKind, register_networks
+from metagan_rl.networks.base import Judge, NetworkKind, register_networks
+
+FLOOR = 1e-12
+"""Distances are cut off here, so that their logarithm exists."""
+TOLERANCE = 0.1
 
 
 class DiracGenerator:
@@ -51,6 +55,19 @@ def _start(parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
     return start[:1], start[1:]
 
 
+def _measure(generator: Tensor, discriminator: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Distance to the equilibrium (0, 0); precision and coverage within 0.1 of the data."""
+    theta, psi = generator[:, 0], discriminator[:, 0]
+    near = (theta.abs() <= TOLERANCE).double()
+    return torch.hypot(theta, psi).clamp_min(FLOOR), theta.abs(), near, near
+
+
 register_networks(
-    "dirac", NetworkKind(lambda networks, dim: (DiracGenerator(), DiracDiscriminator()), double=True, start=_start)
+    "dirac",
+    NetworkKind(
+        lambda networks, dim: (DiracGenerator(), DiracDiscriminator()),
+        double=True,
+        start=_start,
+        judge=Judge(_measure, FLOOR),
+    ),
 )

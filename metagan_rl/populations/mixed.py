@@ -49,6 +49,13 @@ class MixedPopulation:
         for shape, population in self._populations.items():
             yield population, np.array(self._members[shape])
 
+    def weights(self, member: int) -> tuple[Tensor, Tensor]:
+        """Weights of one member's generator and discriminator, ``[1, P]`` each, as they are now."""
+        for population, members in self.groups():
+            for row in np.flatnonzero(members == member):
+                return population.state.generator[row : row + 1], population.state.discriminator[row : row + 1]
+        raise InvalidValueError(f"member is {member}; there are {len(self)}")
+
     @property
     def diverged(self) -> np.ndarray:
         """Bool ``[B]``: members that blew up and are frozen."""
