@@ -9,7 +9,7 @@ from metagan_rl.tasks import FAMILIES
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
 
-FASHION = {"fashion-mnist", "FashionMNIST", "MetaGAN/FashionMNIST-v0"}
+FASHION = {"fashion-mnist", "FashionMNIST", "MetaGAN/FashionMNIST-v0", "MetaGAN/FashionMNIST-v1"}
 
 
 @pytest.fixture

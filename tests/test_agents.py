@@ -15,30 +15,20 @@ from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from metagan_rl.agents import (
-    FastLstmPolicy,
-    FastRecurrentPPO,
-    MemorylessPolicy,
-    Scheduler,
-    SchedulerPolicy,
-    TrainConfig,
-    load_policy,
-    make_scheduler,
-    save_policy,
-    train,
-)
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.scheduler import scheduler_names
-from metagan_rl.agents.training import _resumed
-from metagan_rl.agents.validation import Validation
+from metagan_rl.agents import Scheduler, TrainConfig, load_policy, make_scheduler, save_policy, scheduler_names, train
+from metagan_rl.agents.learners.sb3.direct_layer import MemorylessPolicy
+from metagan_rl.agents.learners.sb3.fast_recurrent_ppo import FastRecurrentPPO
+from metagan_rl.agents.learners.sb3.policies import FastLstmPolicy, SchedulerPolicy
+from metagan_rl.agents.learners.validation import Validation
 from metagan_rl.envs.sharded import WorkerError
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
+from metagan_rl.loop import drive
 from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, save_meta_init
 from metagan_rl.populations import Population
 from metagan_rl.tasks import get_suite
 from metagan_rl.testing import ConformanceError, check_scheduler
 
-TINY = TrainConfig(
+TINY = TrainConfig.named(
     updates=3 * 4 * 3 * 12,
     members=4,
     shards=1,
@@ -161,7 +151,7 @@ def test_training_writes_a_policy_curves_and_a_checkpoint(tmp_path):
     assert path.name == "policy.safetensors" and len(lines) == 3
     assert any("validation distance" in line and "untuned" in line for line in lines)
     records = [json.loads(line) for line in (tmp_path / "run/progress.jsonl").read_text().splitlines()]
-    assert {"rollout/return", "controls/generator_lr_log10", "time/updates_per_second"} <= set(records[0])
+    assert {"rollout/return", "controls/generator_lr_factor_log10", "time/updates_per_second"} <= set(records[0])
     assert any(name.startswith("families/") for name in records[0])
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
 
@@ -271,19 +261,24 @@ def test_progress_beyond_the_checkpoint_is_written_anew(tmp_path):
 )  # fmt: skip
 def test_a_bad_configuration_is_refused_before_a_run_directory_is_made(changes, tmp_path):
     (name, value), *_ = changes.items()
+    own = {name: value for name, value in changes.items() if hasattr(TINY.learner, name)}
+    rest = {name: value for name, value in changes.items() if name not in own}
     with pytest.raises(InvalidValueError, match=f"{name} is {value}"):
-        train(replace(TINY, **changes), tmp_path / "run")
+        train(TrainConfig.named(**{**TINY.to_dict(), "learner": replace(TINY.learner, **own), **rest}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_policy_file_gives_the_same_controls_as_the_agent_that_wrote_it(tmp_path):
     train(TINY, tmp_path / "run", show=lambda line: None)
-    run = _resumed(TrainConfig(), tmp_path / "run")
+    record = json.loads((tmp_path / "run/config.json").read_text())
+    config = TrainConfig.from_dict({name: record[name] for name in record if name not in ("kind", "version")})
+    learner = config.kind(config)
     try:
-        agent = run.scheduler()
-        model = run.algorithm.model
+        learner.load_state(torch.load(tmp_path / "run/checkpoint.pt", weights_only=True))
+        agent = learner.policy({"training": config.to_dict()})
+        model = learner.model
     finally:
-        run.env.close()
+        learner.close()
     save_policy(tmp_path / "copy.safetensors", agent)
     loaded = load_policy(tmp_path / "copy.safetensors")
     rng = np.random.default_rng(0)
@@ -354,7 +349,7 @@ def test_decays_begin_at_the_base_and_end_near_zero():
     tasks = get_suite("planar").split("val")[:1]
     for name in ("linear", "cosine"):
         _, trace = drive(make_scheduler(name), tasks, [1], horizon=8, interval_updates=12)
-        rates = [controls.generator_lr[0] for controls in trace.controls]
+        rates = [controls.generator_lr_factor[0] for controls in trace.controls]
         assert rates[0] == 1.0 and rates[-1] < 0.2 and (np.diff(rates) < 0).all()
 
 
@@ -378,11 +373,11 @@ def _broken(propose, **attributes):
         (_broken(lambda self, s: s.base, source=""), "source"),
         (_broken(lambda self, s: s.base[:1]), "for all runs"),
         (_broken(lambda self, s: None), "must give Controls"),
-        (_broken(lambda self, s: s.base.replace(generator_lr=np.full(len(s), np.nan))), "generator_lr"),
-        (_broken(lambda self, s: s.base.replace(discriminator_lr=np.full(len(s), 99.0))), "must lie between"),
+        (_broken(lambda self, s: s.base.replace(generator_lr_factor=np.full(len(s), np.nan))), "generator_lr_factor"),
+        (_broken(lambda self, s: s.base.replace(discriminator_lr_factor=np.full(len(s), 99.0))), "must lie between"),
         (_broken(lambda self, s: s.signals["no_such_signal"]), "KeyError"),
         (_broken(lambda self, s: s.signals["progress"].fill(1.0) or s.base), "changed what it was shown"),
-        (_broken(lambda self, s: s.base.replace(generator_lr=np.random.uniform(0.5, 1, len(s)))), "other controls"),
+        (_broken(lambda self, s: s.base.replace(generator_lr_factor=np.random.uniform(0.5, 1, len(s)))), "other controls"),
     ],
 )
 def test_the_public_check_tells_what_is_wrong_with_a_scheduler(scheduler, words):

@@ -1,45 +1,53 @@
 """What must hold of every algorithm that trains schedulers, and what tells them apart."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pytest
+import safetensors
 import safetensors.torch
 import torch
 
-from metagan_rl.agents import ALGORITHMS, TrainConfig, load_policy, save_policy, train
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.policy import PolicyConfig, PolicyScheduler
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.agents.training import TrainingRun, _resumed
+from metagan_rl.agents import LEARNERS, TrainConfig, load_policy, save_policy, train
+from metagan_rl.agents.learners.learner import learner_names
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
+from metagan_rl.agents.learners.sb3.dqn import DQNConfig
 from metagan_rl.cli import main
-from metagan_rl.controls import KNOBS, Controls
-from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
-from metagan_rl.signals import AUTOLOSS_SIGNALS, SIGNAL_SETS
+from metagan_rl.loop import Controls, Runs, Situation, choose_knobs, choose_signals, drive
 from metagan_rl.tasks import get_suite
 
-TINY = TrainConfig(
-    updates=4 * 2 * 3 * 12,
-    members=2,
-    shards=1,
-    horizon=3,
-    interval_updates=12,
-    hidden=8,
-    minibatches=2,
-    epochs=2,
-    validate_every=0,
-)
+RUN = {
+    "updates": 4 * 2 * 3 * 12, "members": 2, "shards": 1, "horizon": 3, "interval_updates": 12, "validate_every": 0,
+}  # fmt: skip
+NAMES = ("recurrent-ppo", "ppo", "dqn", "autoloss")
+
+
+def tiny(algorithm, **changes):
+    own = {"hidden": 8, "epochs": 2, **({} if algorithm == "dqn" else {"minibatches": 2})}
+    return TrainConfig.named(algorithm=algorithm, **{**RUN, **own, **changes})
+
+
+def resumed(directory):
+    """The learner of a run that was trained."""
+    record = json.loads((directory / "config.json").read_text())
+    config = TrainConfig.from_dict({name: record[name] for name in record if name not in ("kind", "version")})
+    learner = config.kind(config)
+    learner.load_state(torch.load(directory / "checkpoint.pt", weights_only=True))
+    return learner
+
+
+def test_there_are_no_other_algorithms():
+    assert set(learner_names()) == set(NAMES) == set(LEARNERS)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run directory of each algorithm."""
     out = tmp_path_factory.mktemp("trained")
-    for name in ALGORITHMS:
-        train(replace(TINY, algorithm=name), out / name, show=lambda line: None)
+    for name in NAMES:
+        train(tiny(name), out / name, show=lambda line: None)
     return out
 
 
@@ -48,7 +56,7 @@ def _records(directory):
     return [{k: v for k, v in line.items() if "time" not in k} for line in lines]
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_run_writes_all_of_its_files_and_a_policy_that_drives_runs(name, trained):
     assert len(_records(trained / name)) == 4
     assert list((trained / name).glob("events.out.tfevents.*"))
@@ -60,9 +68,9 @@ def test_a_run_writes_all_of_its_files_and_a_policy_that_drives_runs(name, train
     assert (runs.updates == 48).all() and np.isfinite(trace.distance).all()
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_stopped_run_ends_with_the_very_same_weights(name, trained, tmp_path):
-    config = replace(TINY, algorithm=name)
+    config = tiny(name)
 
     def stop(line):
         if line.startswith("iteration 2 "):
@@ -88,13 +96,13 @@ def _same(one, other):
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_policy_file_tells_what_the_agent_would(name, trained):
-    run = _resumed(TrainConfig(), trained / name)
+    learner = resumed(trained / name)
     try:
-        model, agent = run.algorithm.model, run.scheduler()
+        model, agent = learner.model, learner.policy({})
     finally:
-        run.env.close()
+        learner.close()
     rng = np.random.default_rng(0)
     observations = rng.uniform(-1, 1, (3, *model.observation_space.shape)).astype(np.float32)
     actions, _ = model.predict(observations, episode_start=np.ones(3, dtype=bool), deterministic=True)
@@ -105,16 +113,16 @@ def test_a_policy_file_tells_what_the_agent_would(name, trained):
 
 
 def test_policies_go_into_the_benchmark_by_their_files(trained, tmp_path):
-    policies = tuple((f"my-{name}", str(trained / name / "policy.safetensors")) for name in ALGORITHMS)
+    policies = tuple((f"my-{name}", str(trained / name / "policy.safetensors")) for name in NAMES)
     config = BenchmarkConfig("dirac", "val", ("constant",), policies, seeds=1, tasks=1)
     run_benchmark(config, tmp_path, workers=0, show=lambda line: None)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
-    assert {row["scheduler"] for row in rows} == {"constant", *(f"my-{name}" for name in ALGORITHMS)}
+    assert {row["scheduler"] for row in rows} == {"constant", *(f"my-{name}" for name in NAMES)}
     assert all(np.isfinite(row["distance"]) for row in rows)
 
 
 def test_memory_is_what_a_policy_with_an_lstm_has_and_others_have_not(trained):
-    for name in ALGORITHMS:
+    for name in NAMES:
         network = load_policy(trained / name / "policy.safetensors").network
         observation = torch.zeros(1, network.direct.in_features)
         with torch.no_grad():
@@ -123,47 +131,43 @@ def test_memory_is_what_a_policy_with_an_lstm_has_and_others_have_not(trained):
         assert torch.equal(first, second) == (name != "recurrent-ppo")
 
 
-def test_a_run_made_before_there_were_algorithms_goes_on_as_recurrent_ppo(trained, tmp_path):
+def test_a_run_whose_configuration_names_no_algorithm_goes_on_as_recurrent_ppo(trained, tmp_path):
     record = json.loads((trained / "recurrent-ppo" / "config.json").read_text())
-    for new in ("algorithm", "reward", "dqn_learning_rate", "dqn_replay", "dqn_epsilon"):
+    for new in ("algorithm", "reward", "actions", "initial_weights"):
         del record[new]
     (tmp_path / "config.json").write_text(json.dumps(record))
     train(TrainConfig(), tmp_path, resume=True, show=lambda line: None)
     assert _records(tmp_path) == _records(trained / "recurrent-ppo")
 
 
-def test_policy_files_of_version_1_draw_discrete_actions(trained, tmp_path):
+def test_policy_files_of_earlier_and_later_formats_are_refused_with_both_numbers(trained, tmp_path):
     path = trained / "recurrent-ppo" / "policy.safetensors"
-    weights = safetensors.torch.load_file(path)
-    record = load_policy(path).state()
-    for new in ("actions", "greedy"):
-        del record["config"][new]
-    old = tmp_path / "old.safetensors"
-    for version, words in ((1, None), (3, "format 3; this version reads 1 and 2")):
+    with safetensors.safe_open(path, framework="pt") as file:
+        record = json.loads(file.metadata()["metagan_rl"])
+    assert record["version"] == 3
+    other = tmp_path / "other.safetensors"
+    for version in (1, 2, 4):
         header = {"metagan_rl": json.dumps({**record, "version": version})}
-        safetensors.torch.save_file(weights, old, metadata=header)
-        if words is None:
-            config = load_policy(old).config
-            assert (config.actions, config.greedy) == ("discrete", False)
-        else:
-            with pytest.raises(FileFormatError, match=words):
-                load_policy(old)
+        safetensors.torch.save_file(safetensors.torch.load_file(path), other, metadata=header)
+        with pytest.raises(FileFormatError, match=f"format {version}; this version reads 3"):
+            load_policy(other)
 
 
 def test_autoloss_sets_the_ratio_alone_from_its_few_signals(trained):
     config = load_policy(trained / "autoloss" / "policy.safetensors").config
-    assert config.knobs == ("ratio",) and config.signals == tuple(signal.name for signal in AUTOLOSS_SIGNALS)
+    assert tuple(knob.name for knob in config.knobs) == ("ratio",)
+    assert config.signals == choose_signals("autoloss") and len(config.signals) == 5
     assert not config.trial_memory and config.layers == (8, 8)
-    assert TrainConfig(algorithm="autoloss").settled().hidden == 16
+    assert TrainConfig(algorithm="autoloss").settled().learner.hidden == 16
     assert TrainConfig(algorithm="ppo").settled() == TrainConfig(algorithm="ppo")
     chosen = TrainConfig(algorithm="autoloss", knobs=("ratio", "loss")).settled()
     assert chosen.knobs == ("ratio", "loss") and chosen.signals == "autoloss"
     for record in _records(trained / "autoloss"):
-        assert record["controls/generator_lr_log10"] == record["controls/discriminator_lr_log10"] == 0
+        assert record["controls/generator_lr_factor_log10"] == record["controls/discriminator_lr_factor_log10"] == 0
 
 
 def test_moves_of_a_greedy_policy_go_on_from_the_controls_in_force(tmp_path):
-    config = PolicyConfig(KNOBS, "both", tuple(s.name for s in SIGNAL_SETS["loop"]), True, 0, (4,), "moves", True)
+    config = PolicyConfig(choose_knobs(), choose_signals("loop"), True, 0, (4,), "moves", True)
     policy = PolicyScheduler(config, _weights(config, best=2), {})
     save_policy(tmp_path / "up.safetensors", policy)
     policy = load_policy(tmp_path / "up.safetensors")
@@ -174,13 +178,13 @@ def test_moves_of_a_greedy_policy_go_on_from_the_controls_in_force(tmp_path):
         controls = policy.step(
             Situation(runs.signals(), runs.base_controls(), runs.controls, np.zeros(2), runs.base_rates())
         )
-        rates.append(controls.generator_lr[0])
+        rates.append(controls.generator_lr_factor[0])
         runs.advance(controls)
-    assert rates == pytest.approx([30**0.25, 30**0.5, 30**0.75])
+    assert rates == pytest.approx([30 ** (1 / 16), 30 ** (2 / 16), 30 ** (3 / 16)])
 
 
 def test_the_first_of_equal_values_is_taken():
-    config = PolicyConfig(KNOBS, "both", tuple(s.name for s in SIGNAL_SETS["loop"]), True, 0, (4,), "moves", True)
+    config = PolicyConfig(choose_knobs(), choose_signals("loop"), True, 0, (4,), "moves", True)
     policy = PolicyScheduler(config, _weights(config), {})
     runs = Runs(get_suite("planar").split("val")[:1], [0], interval_updates=12, horizon=3)
     controls = policy.step(Situation(runs.signals(), runs.base_controls(), runs.controls, np.zeros(1)))
@@ -201,37 +205,39 @@ def _weights(config, best=None):
     }
 
 
-def test_a_fresh_dqn_keeps_the_controls_and_its_members_explore_each_for_themselves(tmp_path):
-    run = TrainingRun(replace(TINY, algorithm="dqn", members=16), tmp_path)
-    model = run.algorithm.model
+def test_a_fresh_dqn_keeps_the_controls_and_its_members_explore_each_for_themselves():
+    config = tiny("dqn", members=16)
+    learner = config.kind(config)
+    model = learner.model
     observation = np.zeros((16, *model.observation_space.shape), dtype=np.float32)
     assert (model.predict(observation, deterministic=True)[0] == 0).all()
     np.random.seed(0)
     shares = []
     for done in (0.0, 0.25, 0.5, 1.0):
-        run.algorithm.schedule(done)
+        learner.schedule(done)
         moves = np.stack([model.predict(observation)[0] for _ in range(60)])
         shares.append((moves != 0).mean() * 11 / 10)
         assert done == 0.0 or ((moves != 0).mean(axis=1) < 1).all()
     np.testing.assert_allclose(shares, [1.0, 0.525, 0.05, 0.05], atol=0.06)
 
 
-def test_dqn_sums_no_rewards_across_the_end_of_an_iteration(tmp_path):
-    run = TrainingRun(replace(TINY, algorithm="dqn"), tmp_path)
-    buffer = run.algorithm.model.replay_buffer
+def test_dqn_sums_no_rewards_across_the_end_of_an_iteration():
+    config = tiny("dqn")
+    learner = config.kind(config)
+    buffer = learner.model.replay_buffer
     one = np.ones((2, *buffer.obs_shape), dtype=np.float32)
     for place in range(4):
         reward = np.full(2, 10.0**place)
         buffer.add(one, one, np.zeros((2, 1)), reward, np.zeros(2), [{}, {}])
         if place == 1:  # the next episodes begin here
-            run.algorithm.model.learn = lambda *args, **options: None
-            run.algorithm.iterate(0, 0.0, None)
+            learner.model.learn = lambda *args, **options: None
+            learner.iterate(0, 0.0, lambda: None)
     returns = buffer._get_samples(np.arange(4)).rewards.flatten().tolist()
     assert returns == [11.0, 10.0, 1100.0, 1000.0]
 
 
 def test_the_balance_reward_is_learned_from_and_told(tmp_path):
-    train(replace(TINY, algorithm="ppo", reward="balance"), tmp_path, show=lambda line: None)
+    train(tiny("ppo", reward="balance"), tmp_path, show=lambda line: None)
     for record in _records(tmp_path):
         assert record["reward/balance"] < 0 and record["reward/quality"] == 0
         assert record["rollout/return"] == pytest.approx(3 * record["reward/balance"], rel=1e-3)
@@ -242,15 +248,24 @@ def test_the_balance_reward_is_learned_from_and_told(tmp_path):
     [
         ({"algorithm": "dqm"}, UnknownNameError, "unknown algorithm 'dqm'; did you mean dqn"),
         ({"reward": "qualty"}, UnknownNameError, "did you mean quality"),
-        ({"dqn_epsilon": 1.5}, InvalidValueError, "dqn_epsilon is 1.5"),
-        ({"dqn_replay": 1}, InvalidValueError, "dqn_replay is 1"),
-        ({"dqn_learning_rate": 0.0}, InvalidValueError, "dqn_learning_rate is 0.0"),
+        ({"algorithm": "dqn", "epsilon": 1.5}, InvalidValueError, "epsilon is 1.5"),
+        ({"algorithm": "dqn", "replay": 0}, InvalidValueError, "replay is 0"),
+        ({"algorithm": "dqn", "learning_rate": 0.0}, InvalidValueError, "learning_rate is 0.0"),
+        ({"algorithm": "dqn", "clip_range": 0.2}, UnknownNameError, "unknown option of training 'clip_range'"),
+        ({"algorithm": "ppo", "epochz": 2}, UnknownNameError, "did you mean epochs"),
+        ({"algorithm": "ppo", "learner": DQNConfig()}, InvalidValueError, "the options of ppo are a PPOConfig"),
         ({"algorithm": "autoloss", "trial_runs": 2}, InvalidValueError, "trial_runs is 2; it must be 1 with autoloss"),
     ],
 )
 def test_a_bad_configuration_is_refused(changes, error, words):
     with pytest.raises(error, match=words):
-        replace(TINY, **changes)
+        TrainConfig.named(**{**RUN, **changes})
+
+
+def test_a_replay_buffer_too_small_for_the_members_leaves_no_run_behind(tmp_path):
+    with pytest.raises(InvalidValueError, match="replay is 1; it must be at least 2, one for each member"):
+        train(tiny("dqn", replay=1), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
 def test_the_command_offers_the_nearest_algorithm(capsys, tmp_path, monkeypatch):

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metagan_rl.agents.bandit import ARMS, UCB, DiscountedUCB
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.controls import Controls
+from metagan_rl.agents.searches.bandit import ARMS, UCB, DiscountedUCB
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop import Controls, Situation
 from metagan_rl.tasks import Base
 
 
@@ -29,7 +28,7 @@ def situation(interval: int, reward: np.ndarray, **base: Any) -> Situation:
 
 
 def arm_of(controls: Controls) -> list[int]:
-    pairs = np.stack([controls.generator_lr, controls.discriminator_lr], axis=1)
+    pairs = np.stack([controls.generator_lr_factor, controls.discriminator_lr_factor], axis=1)
     return [int(np.flatnonzero(np.isclose(pair, 2.0**ARMS).all(axis=1))[0]) for pair in pairs]
 
 
@@ -76,7 +75,7 @@ def test_the_base_comes_first_and_every_arm_once_and_nothing_but_rates_is_set() 
         seen = situation(interval, np.zeros(2), loss="hinge", ratio="2:1", penalty_weight=0.3)
         controls = scheduler.step(seen)
         arms.append(arm_of(controls)[0])
-        same = controls.replace(generator_lr=np.ones(2), discriminator_lr=np.ones(2))
+        same = controls.replace(generator_lr_factor=np.ones(2), discriminator_lr_factor=np.ones(2))
         assert same.describe(1) == seen.base.describe(1)
     assert arms[0] == 0 and ARMS[0].tolist() == [0, 0] and sorted(arms) == list(range(5))
 

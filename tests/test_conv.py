@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.evaluation import evaluate
 from metagan_rl.networks import StackedConv, StackedNetwork, build_networks
@@ -20,6 +19,7 @@ from metagan_rl.networks.conv import conv_networks
 from metagan_rl.networks.convolution import InTurns, Patches, Unrolled
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import MixedPopulation, Population, PopulationState
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import Base, Networks, Task, table_from_array
 
 NETWORKS = Networks(latent_dim=4, width=3, kind="conv")
@@ -258,8 +258,8 @@ def double(tasks: list[Task], seeds: list[int]) -> Population:
     return population
 
 
-def bases(tasks: list[Task]) -> Controls:
-    return Controls.base([task.base for task in tasks])
+def bases(tasks: list[Task]) -> Settings:
+    return Settings.of([task.base for task in tasks])
 
 
 def train_plainly(population: Population, member: int, updates: int) -> tuple[nn.Module, nn.Module]:

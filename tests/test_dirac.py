@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from metagan_rl.controls import Controls
 from metagan_rl.evaluation import DIRAC_FLOOR, evaluate, floor
 from metagan_rl.losses import LOSSES, register_loss
 from metagan_rl.populations import MixedPopulation, Population
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import Base, Networks, Task, get_suite
 
 NETWORKS = Networks(latent_dim=1, width=1, depth=1, kind="dirac")
@@ -40,7 +40,7 @@ def task(start: Sequence[float], h: float, **base: Any) -> Task:
 
 def train(population: Population, updates: int) -> np.ndarray:
     """The points (theta, psi) ``[B, 2]`` after so many updates of all the members."""
-    population.train(Controls.base([task.base for task in population.tasks]), updates)
+    population.train(Settings.of([task.base for task in population.tasks]), updates)
     return torch.cat([population.state.generator, population.state.discriminator], dim=1).numpy()
 
 

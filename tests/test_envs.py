@@ -9,14 +9,17 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import metagan_rl  # noqa: F401  (registers the environments)
-from metagan_rl.controls import RATIOS, Controls
 from metagan_rl.envs import ActionCodec, MetaGANEnv, MetaGANVectorEnv
-from metagan_rl.envs.registration import ENVIRONMENTS
+from metagan_rl.envs.registration import ENVIRONMENTS, TABLE
 from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.signals import KNOWN_LOSSES
+from metagan_rl.loop import Controls, choose_knobs
+from metagan_rl.loop.knobs import KNOWN_LOSSES
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks import Base, get_suite
 
-IDS = list(ENVIRONMENTS)
+IDS = [each.id for each in TABLE]
+"""Of the latest versions."""
+OLD = [name for name in ENVIRONMENTS if name not in IDS]
 SHORT = {"horizon": 3, "interval_updates": 12}
 
 
@@ -30,7 +33,7 @@ def test_gymnasiums_and_sb3s_checkers_pass_without_warnings(env_id, actions):
     sb3_check_env(env, warn=True, skip_render_check=True)
 
 
-@pytest.mark.parametrize("env_id", ["MetaGAN/Dirac-v0", "MetaGAN/Planar-v0"])
+@pytest.mark.parametrize("env_id", ["MetaGAN/Dirac-v1", "MetaGAN/Planar-v1"])
 @pytest.mark.parametrize("trial_runs", [None, 2])
 def test_the_checkers_pass_with_moves_too(env_id, trial_runs):
     env = gym.make(env_id, actions="moves", trial_runs=trial_runs, **SHORT).unwrapped
@@ -38,12 +41,44 @@ def test_the_checkers_pass_with_moves_too(env_id, trial_runs):
     sb3_check_env(env, warn=True, skip_render_check=True)
 
 
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.filterwarnings("ignore:.*is out of date")
+@pytest.mark.parametrize("env_id", ENVIRONMENTS)
 def test_specs_can_be_written_as_json_and_imported_by_module_prefix(env_id):
     spec = gym.spec(env_id)
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()).id == env_id
     env = gym.make(f"metagan_rl:{env_id}", **SHORT)
     assert isinstance(env.unwrapped, MetaGANEnv)
+
+
+@pytest.mark.parametrize("env_id", OLD)
+def test_version_0_still_has_nine_levels_of_learning_rates_and_says_that_there_is_a_newer_one(env_id):
+    with pytest.warns(DeprecationWarning, match="out of date"):
+        env = gym.make(env_id, **SHORT)
+    assert env.action_space == gym.spaces.MultiDiscrete([9, 9, 6, 5, 5])
+    factors = [knob.levels for knob in env.unwrapped.vector.codec.knobs[:2]]
+    np.testing.assert_allclose(factors, [30 ** np.linspace(-1, 1, 9)] * 2, rtol=1e-15)
+    new = gym.make(env_id.replace("-v0", "-v1"), **SHORT)
+    assert new.action_space == gym.spaces.MultiDiscrete([33, 33, 6, 5, 5])
+    assert new.observation_space == env.observation_space
+    for level, factor in enumerate(factors[0]):  # every level that there was is still there
+        assert new.unwrapped.vector.codec.knobs[0].levels[4 * level] == pytest.approx(factor, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*is out of date")
+def test_a_run_of_version_0_is_that_of_version_1_under_the_same_factors():
+    old, new = (gym.make_vec(f"MetaGAN/Planar-v{version}", num_envs=2, **SHORT) for version in (0, 1))
+    np.testing.assert_array_equal(old.reset(seed=3)[0], new.reset(seed=3)[0])
+    actions = np.array([[3, 5, 2, 0, 1], [4, 1, 4, 2, 0]])
+    finer = np.concatenate([4 * actions[:, :2], actions[:, 2:]], axis=1)
+    for _ in range(2):
+        np.testing.assert_allclose(old.step(actions)[0], new.step(finer)[0], atol=1e-3)
+
+
+def test_nine_levels_are_a_keyword_of_every_version():
+    env = gym.make("MetaGAN/Planar-v1", lr_levels=9, knobs=("generator_lr_factor=0.5,1,2", "discriminator_lr_factor"))
+    assert env.action_space == gym.spaces.MultiDiscrete([3, 9])
+    with pytest.raises(InvalidValueError, match="lr_levels is 1"):
+        gym.make("MetaGAN/Planar-v1", lr_levels=1)
 
 
 @pytest.mark.usefixtures("data_there")
@@ -53,7 +88,7 @@ def test_member_i_follows_the_single_environment_seeded_seed_plus_i(env_id):
     assert isinstance(vector, MetaGANVectorEnv)
     observations, infos = vector.reset(seed=7)
     rng = np.random.default_rng(0)
-    actions = rng.integers([3, 3, 0, 0, 0], [6, 6, 6, 5, 3], size=(2, 3, 5))  # none that makes a GAN diverge
+    actions = rng.integers([12, 12, 0, 0, 0], [21, 21, 6, 5, 3], size=(2, 3, 5))  # none that makes a GAN diverge
     singles = [gym.make(env_id, **SHORT) for _ in range(3)]
     for member, single in enumerate(singles):
         observation, info = single.reset(seed=7 + member)
@@ -71,7 +106,7 @@ def test_member_i_follows_the_single_environment_seeded_seed_plus_i(env_id):
 def test_two_runs_with_one_seed_are_the_same():
     trajectories = []
     for _ in range(2):
-        env = gym.make_vec("MetaGAN/Planar-v0", num_envs=4, **SHORT)
+        env = gym.make_vec("MetaGAN/Planar-v1", num_envs=4, **SHORT)
         env.reset(seed=3)
         env.action_space.seed(0)
         trajectories.append([env.step(env.action_space.sample())[:2] for _ in range(4)])
@@ -81,7 +116,7 @@ def test_two_runs_with_one_seed_are_the_same():
 
 
 def test_a_reset_without_seed_goes_on_to_another_task():
-    env = gym.make("MetaGAN/Planar-v0", **SHORT)
+    env = gym.make("MetaGAN/Planar-v1", **SHORT)
     names = {env.reset(seed=0)[1]["task"], *(env.reset()[1]["task"] for _ in range(4))}
     assert len(names) > 2
 
@@ -103,7 +138,7 @@ def _zeros(env):
 
 
 def test_same_step_autoreset_gives_the_last_observation_beside_the_first():
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, **SHORT)
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, **SHORT)
     env.reset(seed=0)
     for _ in range(2):
         assert not env.step(_zeros(env))[2].any()
@@ -117,7 +152,7 @@ def test_same_step_autoreset_gives_the_last_observation_beside_the_first():
 
 
 def test_next_step_autoreset_resets_in_a_step_of_its_own():
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, autoreset_mode=AutoresetMode.NEXT_STEP, **SHORT)
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, autoreset_mode=AutoresetMode.NEXT_STEP, **SHORT)
     env.reset(seed=0)
     for _ in range(3):
         observations, _, terminated, _, _ = env.step(_zeros(env))
@@ -128,7 +163,7 @@ def test_next_step_autoreset_resets_in_a_step_of_its_own():
 
 
 def test_disabled_autoreset_leaves_resets_to_the_caller():
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, autoreset_mode=AutoresetMode.DISABLED, **SHORT)
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, autoreset_mode=AutoresetMode.DISABLED, **SHORT)
     env.reset(seed=0)
     for _ in range(3):
         env.step(_zeros(env))
@@ -141,7 +176,7 @@ def test_disabled_autoreset_leaves_resets_to_the_caller():
 
 
 def test_truncation_comes_only_from_max_episode_steps():
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, max_episode_steps=2, **SHORT)
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, max_episode_steps=2, **SHORT)
     env.reset(seed=0)
     env.step(_zeros(env))
     _, _, terminated, truncated, _ = env.step(_zeros(env))
@@ -149,12 +184,12 @@ def test_truncation_comes_only_from_max_episode_steps():
 
 
 def test_a_trial_is_k_runs_on_one_task_with_memory_in_the_observation():
-    env = gym.make("MetaGAN/Planar-v0", trial_runs=2, horizon=2, interval_updates=12)
-    plain = gym.make("MetaGAN/Planar-v0", horizon=2, interval_updates=12)
+    env = gym.make("MetaGAN/Planar-v1", trial_runs=2, horizon=2, interval_updates=12)
+    plain = gym.make("MetaGAN/Planar-v1", horizon=2, interval_updates=12)
     assert env.observation_space.shape[0] == plain.observation_space.shape[0] + 5 + 2
     observation, info = env.reset(seed=1)
     assert observation[-1] == 1.0 and not observation[-7:-1].any()
-    action = np.array([8, 0, 2, 0, 0])
+    action = np.array([32, 0, 2, 0, 0])
     boundaries, terminated = [], []
     for _ in range(4):
         observation, reward, done, _, later = env.step(action)
@@ -167,33 +202,33 @@ def test_a_trial_is_k_runs_on_one_task_with_memory_in_the_observation():
     assert terminated == [False, False, False, True]
 
 
-@pytest.mark.parametrize("knobs", [("generator_lr",), ("ratio", "loss")])
+@pytest.mark.parametrize("knobs", [("generator_lr_factor",), ("ratio", "loss")])
 def test_knobs_leave_the_rest_at_the_base(knobs):
-    env = gym.make("MetaGAN/Planar-v0", knobs=knobs, **SHORT)
+    env = gym.make("MetaGAN/Planar-v1", knobs=knobs, **SHORT)
     assert env.action_space.shape == (len(knobs),)
     env.reset(seed=0)
     controls = env.step(np.zeros(len(knobs), dtype=np.int64))[4]["controls"]
-    assert controls["discriminator_lr"] == 1.0 and controls["penalty_weight"] == 0.0
-    assert (controls["generator_lr"] == 1.0) == ("generator_lr" not in knobs)
+    assert controls["discriminator_lr_factor"] == 1.0 and controls["penalty_weight"] == 0.0
+    assert (controls["generator_lr_factor"] == 1.0) == ("generator_lr_factor" not in knobs)
 
 
 def test_control_of_one_side_leaves_the_other_to_the_environment():
-    generator = gym.make("MetaGAN/Planar-v0", control="generator", **SHORT)
-    assert generator.unwrapped.vector.codec.knobs == ("generator_lr",)
-    discriminator = gym.make("MetaGAN/Planar-v0", control="discriminator", **SHORT)
-    assert discriminator.unwrapped.vector.codec.knobs == ("discriminator_lr", "penalty_weight")
+    generator = gym.make("MetaGAN/Planar-v1", control="generator", **SHORT)
+    assert generator.unwrapped.vector.codec.names == ("generator_lr_factor",)
+    discriminator = gym.make("MetaGAN/Planar-v1", control="discriminator", **SHORT)
+    assert discriminator.unwrapped.vector.codec.names == ("discriminator_lr_factor", "penalty_weight")
 
 
 def test_loop_signals_are_those_without_a_quality_metric():
-    every = gym.make("MetaGAN/Planar-v0", **SHORT).unwrapped.vector.which
-    loop = gym.make("MetaGAN/Planar-v0", signals="loop", **SHORT).unwrapped.vector.which
+    every = gym.make("MetaGAN/Planar-v1", **SHORT).unwrapped.vector.which
+    loop = gym.make("MetaGAN/Planar-v1", signals="loop", **SHORT).unwrapped.vector.which
     assert set(loop) < set(every)
     assert not {"precision", "coverage", "distance_to_floor"} & {signal.name for signal in loop}
 
 
 def test_returns_telescope_to_log_start_over_end():
     env = gym.make_vec(
-        "MetaGAN/Planar-v0",
+        "MetaGAN/Planar-v1",
         num_envs=4,
         reward={"saturation": 0, "vanishing": 0, "oscillation": 0, "mode_loss": 0},
         **SHORT,
@@ -209,12 +244,12 @@ def test_returns_telescope_to_log_start_over_end():
 
 def test_divergence_ends_the_episode_flagged_and_never_pays():
     task = get_suite("planar").split("train")[0].with_base(generator_lr=10.0, discriminator_lr=10.0, loss="lsgan")
-    env = gym.make("MetaGAN/Planar-v0", knobs=("generator_lr", "discriminator_lr"), interval_updates=48)
+    env = gym.make("MetaGAN/Planar-v1", knobs=("generator_lr_factor", "discriminator_lr_factor"), interval_updates=48)
     _, info = env.reset(seed=0, options={"task": task, "gan_seed": 1})
     worst_carrying_on = np.log(info["distance"] / 20.0) - 64 * 4 * 0.005
     total, terminated = 0.0, False
     while not terminated:
-        observation, reward, terminated, truncated, info = env.step(np.array([8, 8]))
+        observation, reward, terminated, truncated, info = env.step(np.array([32, 32]))
         total += reward
         assert np.isfinite(reward) and np.isfinite(observation).all() and not truncated
     assert info["diverged"] and info["distance"] == 20.0
@@ -243,11 +278,11 @@ def test_bad_arguments_give_one_error_that_names_the_value(options, error, words
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Gymnasium warns about unknown render modes before we do
         with pytest.raises(error, match=words):
-            env = gym.make("MetaGAN/Planar-v0", **options)
+            env = gym.make("MetaGAN/Planar-v1", **options)
             env.reset(seed=0)
 
 
-@pytest.mark.parametrize("action", [[9, 0, 0, 0, 0], [-1, 0, 0, 0, 0], [0, 0, 0, 0, 5], [0.5, 0, 0, 0, 0], [0, 0]])
+@pytest.mark.parametrize("action", [[33, 0, 0, 0, 0], [-1, 0, 0, 0, 0], [0, 0, 0, 0, 5], [0.5, 0, 0, 0, 0], [0, 0]])
 def test_actions_outside_the_space_are_refused(action):
     env = MetaGANEnv("planar", **SHORT)
     env.reset(seed=0)
@@ -272,34 +307,34 @@ def test_moves_outside_the_space_are_refused(action):
 
 
 def test_moves_start_from_the_controls_in_force_and_change_one_by_a_level():
-    env = gym.make("MetaGAN/Planar-v0", actions="moves", **SHORT).unwrapped
+    env = gym.make("MetaGAN/Planar-v1", actions="moves", **SHORT).unwrapped
     assert env.action_space == gym.spaces.Discrete(11)
     _, info = env.reset(seed=0)
     before = info["controls"]
     after = env.step(0)[4]["controls"]
     assert after == before
-    for move, name, factor in ((1, "generator_lr", 30**-0.25), (4, "discriminator_lr", 30**0.25)):
+    for move, name, factor in ((1, "generator_lr_factor", 30 ** (-1 / 16)), (4, "discriminator_lr_factor", 30 ** (1 / 16))):
         before, after = after, env.step(move)[4]["controls"]
         assert after.pop(name) == pytest.approx(factor * before.pop(name))
         assert after == before
         after = env.vector.runs.controls.describe(0)
-    assert env.reset()[1]["controls"]["generator_lr"] == 1.0  # the next run starts at its base
-    assert env.step(0)[4]["controls"]["generator_lr"] == 1.0
+    assert env.reset()[1]["controls"]["generator_lr_factor"] == 1.0  # the next run starts at its base
+    assert env.step(0)[4]["controls"]["generator_lr_factor"] == 1.0
 
 
 def test_moves_snap_to_the_nearest_level_stop_at_the_ends_and_go_round_the_losses():
     codec = ActionCodec(actions="moves")
     base = Controls.base([Base()] * 11)
     between = base.replace(
-        generator_lr=np.full(11, 1.2), ratio=np.full(11, len(RATIOS) - 1), penalty_weight=np.full(11, 0.02)
+        generator_lr_factor=np.full(11, 1.1), ratio=np.full(11, len(RATIOS) - 1), penalty_weight=np.full(11, 0.02)
     )
     moved = codec.decode(np.arange(11), base, between)
     assert moved[[0]].describe(0) == between[[0]].describe(0)
-    assert moved.generator_lr[[1, 2]] == pytest.approx([30**-0.25, 30**0.25])
+    assert moved.generator_lr_factor[[1, 2]] == pytest.approx([30 ** (-1 / 16), 30 ** (1 / 16)])
     assert moved.ratio[[5, 6]].tolist() == [len(RATIOS) - 2, len(RATIOS) - 1]
     assert moved.loss[[7, 8]].tolist() == [len(KNOWN_LOSSES) - 1, 1]
     assert moved.penalty_weight[[9, 10]].tolist() == [0.0, 0.1]
-    others = {"generator_lr": [1, 2], "ratio": [5, 6], "loss": [7, 8], "penalty_weight": [9, 10]}
+    others = {"generator_lr_factor": [1, 2], "ratio": [5, 6], "loss": [7, 8], "penalty_weight": [9, 10]}
     for name, own in others.items():
         kept = np.delete(getattr(moved, name), own)
         assert (kept == np.delete(getattr(between, name), own)).all()
@@ -312,15 +347,15 @@ def test_moves_snap_to_the_nearest_level_stop_at_the_ends_and_go_round_the_losse
 
 
 def test_only_the_knobs_one_has_are_moved():
-    codec = ActionCodec(("ratio",), "moves")
+    codec = ActionCodec(choose_knobs(["ratio"]), "moves")
     base = Controls.base([Base()] * 3)
-    moved = codec.decode(np.array([0, 1, 2]), base, base.replace(ratio=np.full(3, 2), generator_lr=np.full(3, 2.0)))
-    assert moved.ratio.tolist() == [2, 1, 3] and (moved.generator_lr == 1.0).all()
+    moved = codec.decode(np.array([0, 1, 2]), base, base.replace(ratio=np.full(3, 2), generator_lr_factor=np.full(3, 2.0)))
+    assert moved.ratio.tolist() == [2, 1, 3] and (moved.generator_lr_factor == 1.0).all()
 
 
 def test_the_balance_reward_wants_equal_losses_and_shows_its_term_only_then():
     from metagan_rl.envs import REWARDS, Reward
-    from metagan_rl.envs.reward import LARGEST_IMBALANCE
+    from metagan_rl.loop.reward import LARGEST_IMBALANCE
 
     calm = {name: np.zeros(5) for name in ("saturation", "vanishing", "oscillation", "mode_loss")}
     apart = np.array([0.0, -0.5, 2.0, 1e30, np.nan])
@@ -330,13 +365,13 @@ def test_the_balance_reward_wants_equal_losses_and_shows_its_term_only_then():
     weight = REWARDS["balance"].balance
     assert terms["balance"].tolist() == pytest.approx([0, -0.5 * weight, -2 * weight, -10 * weight, -30 * weight])
     assert LARGEST_IMBALANCE == 10 and all((terms[name] == 0).all() for name in terms if name != "balance")
-    envs = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, reward="balance", horizon=1, interval_updates=12)
+    envs = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, reward="balance", horizon=1, interval_updates=12)
     _, infos = envs.reset(seed=0)
     assert (infos["reward_terms"]["balance"] == 0).all()
     _, rewards, _, _, infos = envs.step(envs.action_space.sample())
     assert (rewards < 0).all()
     np.testing.assert_array_equal(infos["final_info"]["reward_terms"]["balance"], rewards)
-    envs = gym.make_vec("MetaGAN/Planar-v0", num_envs=1, **SHORT)
+    envs = gym.make_vec("MetaGAN/Planar-v1", num_envs=1, **SHORT)
     assert "balance" not in envs.reset(seed=0)[1]["reward_terms"]
 
 
@@ -367,7 +402,7 @@ def test_better_generators_get_better_rewards():
 
 
 def test_actions_are_the_callers_and_stay_as_they_are():
-    env = gym.make("MetaGAN/Dirac-v0", actions="continuous", trial_runs=1, horizon=1, interval_updates=12)
+    env = gym.make("MetaGAN/Dirac-v1", actions="continuous", trial_runs=1, horizon=1, interval_updates=12)
     env.reset(seed=0)
     action = np.full(5, 0.5, dtype=np.float32)
     env.step(action)
@@ -376,7 +411,7 @@ def test_actions_are_the_callers_and_stay_as_they_are():
 
 
 def test_numpy_numbers_seed_as_pythons_do():
-    envs = gym.make_vec("MetaGAN/Ring8-v0", num_envs=2, **SHORT)
+    envs = gym.make_vec("MetaGAN/Ring8-v1", num_envs=2, **SHORT)
     first, _ = envs.reset(seed=3)
     for seed in (np.int64(3), np.array([3, 4]), (3, 4)):
         np.testing.assert_array_equal(envs.reset(seed=seed)[0], first)
@@ -397,7 +432,7 @@ def test_numpy_numbers_seed_as_pythons_do():
     ],
 )
 def test_bad_reset_options_are_refused_and_leave_the_environment_usable(options, words):
-    env = gym.make("MetaGAN/Planar-v0", **SHORT).unwrapped
+    env = gym.make("MetaGAN/Planar-v1", **SHORT).unwrapped
     env.reset(seed=0)
     with pytest.raises((InvalidValueError, UnknownNameError), match=words):
         env.reset(options=options)
@@ -405,7 +440,7 @@ def test_bad_reset_options_are_refused_and_leave_the_environment_usable(options,
 
 
 def test_reward_terms_of_a_resetting_step_are_zero():
-    envs = gym.make_vec("MetaGAN/Ring8-v0", num_envs=2, autoreset_mode="NextStep", horizon=1, interval_updates=12)
+    envs = gym.make_vec("MetaGAN/Ring8-v1", num_envs=2, autoreset_mode="NextStep", horizon=1, interval_updates=12)
     envs.reset(seed=0)
     for step in range(3):
         _, rewards, _, _, infos = envs.step(envs.action_space.sample())
@@ -416,12 +451,12 @@ def test_reward_terms_of_a_resetting_step_are_zero():
 
 @pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode])
 def test_gans_train_where_an_agent_has_switched_gradients_off(switch):
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, horizon=2, interval_updates=12)
-    twin = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, horizon=2, interval_updates=12)
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, horizon=2, interval_updates=12)
+    twin = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, horizon=2, interval_updates=12)
     twin.reset(seed=0)
     with switch():
         env.reset(seed=0)
         for _ in range(3):  # past the end of an episode, where new runs are begun
-            actions = np.tile([4, 4, 2, 0, 3], (2, 1))
+            actions = np.tile([16, 16, 2, 0, 3], (2, 1))
             np.testing.assert_array_equal(env.step(actions)[0], twin.step(actions)[0])
     env.step(actions)

@@ -116,9 +116,9 @@ def test_pages_of_environments_say_the_same_where_they_are_the_same() -> None:
         )
         pages[name] = dict(zip(parts[1::2], parts[2::2], strict=True))
     for name, page in pages.items():
-        assert list(page) == list(pages["MetaGAN/Planar-v0"]), name
+        assert list(page) == list(pages["MetaGAN/Planar-v1"]), name
         for heading in ("Action Space", "Observation Space", "Starting State", "Arguments"):
-            assert page[heading] == pages["MetaGAN/Planar-v0"][heading], (name, heading)
+            assert page[heading] == pages["MetaGAN/Planar-v1"][heading], (name, heading)
 
 
 def test_the_examples_of_contributing_run_as_they_are_written(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def fit(epochs, folder, checkpoint=None, name="gap-aware"):
 def test_the_callback_sets_rates_and_goes_on_exactly(tmp_path):
     whole, callback = fit(3, tmp_path)
     assert callback.scheduler.last_step == 18 and len({rates[1] for rates in whole.seen}) > 2
-    assert "pair_accuracy" in callback.scheduler._run.known
+    assert "pair_accuracy" in callback.scheduler.ledger.seen()
     fit(1, tmp_path)
     rest, again = fit(3, tmp_path, tmp_path / "last.ckpt")
     assert again.scheduler.last_step == 18

@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metagan_rl.agents.policy import shipped_policy
+from metagan_rl.agents.learners.shipped import shipped_policy
 from metagan_rl.cli import main
-from metagan_rl.controls import Controls
 from metagan_rl.envs import MetaGANVectorEnv, Runs
 from metagan_rl.errors import DataError, FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
@@ -44,6 +43,7 @@ from metagan_rl.meta_init.validation import adaptation
 from metagan_rl.networks.mlp import ACTIVATIONS
 from metagan_rl.penalties import PENALTIES, Penalty
 from metagan_rl.populations import MixedPopulation, Population
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import Base, Networks, Suite, Task, get_suite, register_suite
 from metagan_rl.tasks.suites import SUITES
 
@@ -311,7 +311,7 @@ def test_reptile_goes_a_part_of_the_way_to_where_populations_lead() -> None:
     )
     tasks, seeds = draw_tasks(distribution, meta, chosen, 0)
     population = Population(tasks, seeds, initial_weights=meta)
-    population.train(Controls.base([task.base for task in tasks]), 12)
+    population.train(Settings.of([task.base for task in tasks]), 12)
     expected = meta.generator.weights + 0.25 * (population.state.generator - meta.generator.weights).mean(dim=0)
     torch.testing.assert_close(learned.generator.weights, expected)
 
@@ -705,7 +705,7 @@ def test_members_start_from_the_file_and_part_by_their_seeds(file: Path) -> None
         noise = torch.randn(2, 5, 2)
         first, second = population.sample(noise[[0, 0]], members=[0, 1])
         assert torch.equal(first, second)
-        population.train(Controls.base([ring().base] * 2), 12)
+        population.train(Settings.of([ring().base] * 2), 12)
         first, second = population.sample(noise[[0, 0]], members=[0, 1], average=False)
         assert not torch.allclose(first, second)
         population.restart([1], [ring(3)], [4])
@@ -722,10 +722,10 @@ def test_environments_start_from_the_file(rings: str, file: Path) -> None:
     _, info = env.reset(seed=0, options={"tasks": [ring(0), ring(0)]})
     fresh = MetaGANVectorEnv(rings, 2, interval_updates=12).reset(seed=0, options={"tasks": [ring(0), ring(0)]})[1]
     assert fresh["distance"][0] != fresh["distance"][1]
-    single = gym.make("MetaGAN/Planar-v0", initial_weights=None)
+    single = gym.make("MetaGAN/Planar-v1", initial_weights=None)
     single.close()
     with pytest.raises(InvalidValueError, match="generator of the initial weights does not fit"):
-        gym.make("MetaGAN/Planar-v0", initial_weights=file)
+        gym.make("MetaGAN/Planar-v1", initial_weights=file)
     with pytest.raises(FileFormatError, match="there is no"):
         MetaGANVectorEnv(rings, 1, initial_weights="nowhere")
     with pytest.raises(InvalidValueError, match="initial_weights is 3"):

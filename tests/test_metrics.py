@@ -31,6 +31,7 @@ from metagan_rl.metrics import (
     sliced_wasserstein,
 )
 from metagan_rl.populations import Measurements, MixedPopulation
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import FAMILIES, Base, Modes, Networks, Task
 
 with warnings.catch_warnings():  # it asks for all the array libraries that happen to be there
@@ -245,7 +246,7 @@ RING = Task(
 def test_floor_lies_between_zero_and_the_distance_of_a_healthy_gan() -> None:
     population = MixedPopulation([RING], [0])
     before = evaluate(population, [0]).distance[0]
-    population.train(Controls.base([RING.base]), 1536)
+    population.train(Settings.of([RING.base]), 1536)
     after = evaluate(population, [0])
     assert 0 < floor(RING) == real_floor(RING) < after.distance[0] < 0.6 * before
     assert after.coverage[0] > 0.3

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metagan_rl.controls import Controls
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks import ACTIVATIONS, DiracDiscriminator, DiracGenerator, StackedMLP, build_networks
@@ -19,6 +18,7 @@ from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import Measurements, Population, PopulationState
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
 from metagan_rl.populations.optimizers import SGD, Adam, per_member_norm
+from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import Base, Networks, Task
 
 MODULES = {
@@ -311,11 +311,11 @@ def test_every_loss_and_penalty_trains_differently() -> None:
 
 def small_population(
     activation: str, penalty_weight: float, loss: str = "non-saturating"
-) -> tuple[Population, Controls]:
+) -> tuple[Population, Settings]:
     networks = Networks(latent_dim=2, width=8, depth=2, activation=activation)
     base = Base(batch_size=8, loss=loss, penalty_weight=penalty_weight)
     task = Task("ring8/0", "ring8", 2, networks=networks, base=base)
-    return Population([task], [0]), Controls.base([base])
+    return Population([task], [0]), Settings.of([base])
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
@@ -343,7 +343,7 @@ def test_penalty_of_tanh_networks_goes_through_autograd(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("activation", WITH_BACKWARD)
 def test_closed_form_is_used_where_there_is_one(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    population, controls = small_population(activation, 0.1)
+    population, settings = small_population(activation, 0.1)
     called = {"backward": 0, "penalty_backward": 0}
 
     def count(name: str) -> None:
@@ -357,14 +357,14 @@ def test_closed_form_is_used_where_there_is_one(activation: str, monkeypatch: py
 
     for name in called:
         count(name)
-    population.train(controls, 12)
+    population.train(settings, 12)
     assert called["backward"] == 6 + 2 * 6  # once for each of D's updates, through D and G for each of G's
     assert called["penalty_backward"] == (6 if activation in PIECEWISE_LINEAR else 0)
 
 
-def assert_all_weights_move(population: Population, controls: Controls) -> None:
+def assert_all_weights_move(population: Population, settings: Settings) -> None:
     before = population.state.clone()
-    measured = population.train(controls, 12)
+    measured = population.train(settings, 12)
     after = population.state
     assert torch.isfinite(after.generator).all() and torch.isfinite(after.discriminator).all()
     assert not after.diverged.any() and np.isfinite(measured.discriminator_loss).all()
@@ -377,7 +377,7 @@ def test_penalty_weight_matters_on_every_path() -> None:
     for activation in MODULES:
         ends = []
         for weight in (0.0, 0.1, 1.0):
-            population, controls = small_population(activation, weight)
-            population.train(controls, 12)
+            population, settings = small_population(activation, weight)
+            population.train(settings, 12)
             ends.append(population.state.discriminator)
         assert (ends[0] - ends[1]).abs().max() > 1e-5 and (ends[1] - ends[2]).abs().max() > 1e-5

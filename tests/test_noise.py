@@ -154,12 +154,12 @@ def test_the_streams_differ_and_the_cpu_keeps_its_own() -> None:
 def test_environments_take_the_stream_as_a_keyword() -> None:
     rewards = []
     for noise in ("host", "device", "device"):
-        env = gym.make("MetaGAN/Planar-v0", horizon=1, interval_updates=12, noise=noise)
+        env = gym.make("MetaGAN/Planar-v1", horizon=1, interval_updates=12, noise=noise)
         env.reset(seed=0)
         rewards.append(env.step(np.zeros(5, dtype=np.int64))[1])
     assert rewards[0] != rewards[1] == rewards[2]
     with pytest.raises(UnknownNameError, match="devise"):
-        gym.make("MetaGAN/Planar-v0", noise="devise")
+        gym.make("MetaGAN/Planar-v1", noise="devise")
 
 
 # --- nothing waits for the device within an interval -----------------------------------------------------------------
@@ -185,7 +185,7 @@ def trainer(device: str, **base: Any) -> IntervalTrainer:
     tasks = [replace(task, base=replace(task.base, **base)) for task in varied_tasks()]
     population = Population(tasks, list(range(len(tasks))))
     order = np.concatenate(list(population._chunks(bases(tasks))))
-    plan = population._plan(order, bases(tasks)[order], 24)
+    plan = population._plan(bases(tasks)[order], 24)
     inputs = population._inputs(order, population.state[order], 24)
 
     def moved(instance: Any) -> Any:

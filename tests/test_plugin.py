@@ -11,24 +11,23 @@ import torch
 from torch import nn
 
 from metagan_rl import GANScheduler
-from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy
+from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy, scheduler_names
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
 from metagan_rl.agents.plugin.health import PATIENCE
 from metagan_rl.agents.plugin.meter import LoopMeter
-from metagan_rl.agents.plugin.run import QUALITY_PARTS, LoopRun
-from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.scheduler import Situation, scheduler_names
-from metagan_rl.controls import Controls
-from metagan_rl.envs.actions import ActionCodec
-from metagan_rl.envs.runs import Runs
+from metagan_rl.agents.plugin.quality import QUALITY_PARTS, evaluation_of
 from metagan_rl.errors import InvalidValueError, SchedulerError, UnknownNameError
+from metagan_rl.loop import Controls, Ledger, Runs, Situation, choose_knobs, choose_signals
+from metagan_rl.loop.signals import as_matrix
 from metagan_rl.losses import LOSSES
 from metagan_rl.populations import MixedPopulation
 from metagan_rl.populations.measurements import Recorder
-from metagan_rl.signals import LOOP_SIGNALS, as_matrix, training_signals
-from metagan_rl.tasks import get_suite
+from metagan_rl.tasks import Base, get_suite
 
 ROOT = Path(__file__).resolve().parent.parent
 NEED_QUALITY = ("default", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
+LOOP = choose_signals("loop")
+RATES = ("generator_lr_factor", "discriminator_lr_factor")
 ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt")]
 
 
@@ -71,15 +70,15 @@ def logits(mean, spread=1.0, count=32):
     return mean + spread * torch.linspace(-1, 1, count)
 
 
-def policy(signals=tuple(signal.name for signal in LOOP_SIGNALS), seed=0, **options):
+def policy(signals="loop", seed=0, **options):
+    knobs = choose_knobs((*RATES, "penalty_weight"))
     config = PolicyConfig(**{
-        "knobs": ("generator_lr", "discriminator_lr", "penalty_weight"), "control": "both", "signals": signals,
-        "trial_memory": True, "hidden": 8, "layers": (8,), **options,
+        "knobs": knobs, "signals": choose_signals(signals), "trial_memory": True, "hidden": 8, "layers": (8,),
+        **options,
     })  # fmt: skip
     torch.manual_seed(seed)
-    codec = ActionCodec(config.knobs, config.actions, config.control)
-    inputs = len(signals) + (len(codec.knobs) + 2 if config.trial_memory else 0)
-    return PolicyScheduler(config, PolicyNetwork(inputs, config, codec.choices).state_dict(), {"made": "by a test"})
+    inputs = len(config.signals) + (len(knobs) + 2 if config.trial_memory else 0)
+    return PolicyScheduler(config, PolicyNetwork(inputs, config, config.codec().choices).state_dict(), {"made": "by a test"})
 
 
 # The contract of torch.optim.lr_scheduler
@@ -92,7 +91,7 @@ def test_rates_are_written_at_once_and_after_every_interval():
     scheduler.step()
     assert scheduler.get_last_lr() == [1e-2, 2e-2]
     controls = scheduler.step()
-    assert controls.generator_lr == pytest.approx(0.5)
+    assert controls.generator_lr_factor == pytest.approx(0.5)
     assert loop.g.param_groups[0]["lr"] == pytest.approx(5e-3) and loop.d.param_groups[0]["lr"] == pytest.approx(1e-2)
     assert Loop().scheduler("warm-up").get_last_lr() == pytest.approx([1e-2 / 30, 2e-2 / 30])
 
@@ -134,7 +133,7 @@ def test_other_optimizers_do_as_well(optimizer):
 def test_rates_stay_within_bounds():
     class Wild(Scheduler):
         def propose(self, situation):
-            return situation.base.replace(generator_lr=np.array([30.0]), discriminator_lr=np.array([1 / 30]))
+            return situation.base.replace(generator_lr_factor=np.array([30.0]), discriminator_lr_factor=np.array([1 / 30]))
 
     assert Loop().scheduler(Wild()).get_last_lr() == pytest.approx([0.1, 2e-2 / 30])
     assert Loop().scheduler(Wild(), bounds=(0.5, 2)).get_last_lr() == pytest.approx([2e-2, 1e-2])
@@ -157,10 +156,14 @@ def test_signals_are_those_of_the_environments():
         meter.scalar("generator_loss", float(loss[1]))
         meter.scalar("discriminator_gradient", torch.tensor([3.0]))
         meter.scalar("generator_gradient", 2)
-    controls = Controls.base([type("Base", (), {"ratio": "1:1", "loss": "non-saturating", "penalty_weight": 0.0})])
+    controls, unmeasured = Controls.base([Base()]), evaluation_of({})[0]
     move = torch.full((1,), float("nan"))
-    theirs = training_signals(recorder.measurements(move, move, torch.zeros(1)), controls)
-    ours = training_signals(meter.read()[0], controls)
+    measured = recorder.measurements(move, move, torch.zeros(1)), meter.read()[0]
+    ledgers = [Ledger(controls, np.array([48.0])) for _ in measured]
+    for ledger, each in zip(ledgers, measured, strict=True):
+        ledger.record(each, controls, 4, unmeasured)
+    theirs, ours = (ledger.seen() for ledger in ledgers)
+    assert len(theirs) >= 12 and set(ours) == set(theirs)
     for name, value in theirs.items():
         np.testing.assert_allclose(ours[name], value, rtol=1e-6, err_msg=name)
 
@@ -170,21 +173,20 @@ def test_a_run_tells_the_signals_that_an_environment_tells(monkeypatch):
     train = MixedPopulation.train
     monkeypatch.setattr(MixedPopulation, "train", lambda *args: seen.append(train(*args)) or seen[-1])
     theirs = Runs([get_suite("planar").split("train")[0]], [0], interval_updates=12, horizon=4)
-    ours = LoopRun(48)
-    everyone = np.array([0])
-    ours.monitor.restart(everyone, np.log(theirs.start), theirs.quality.coverage)
-    ours._start = ours._best = ours._distance = theirs.start  # a loop's first quality is not that before training
+    ours = Ledger(theirs.base_controls(), np.ones(1))
+    floor = theirs.ledger.floor  # a loop's first quality is not that before training
+    ours.begin(np.array([0]), theirs.base_controls(), np.array([48.0]), theirs.quality, floor)
     controls = make_scheduler("ttur").propose(Situation(theirs.signals(), theirs.base_controls(), None, None))
-    for interval in range(1, 5):
+    for _ in range(4):
         reward = theirs.advance(controls).reward
-        quality = {**vars(theirs.quality), "floor": theirs.floor}
+        quality = {**vars(theirs.quality), "floor": floor}
         told = {name: float(quality[name][0]) for name in QUALITY_PARTS}
-        ours.advance(seen[-1], controls, told, 5 - interval)
-        wanted, got = theirs.signals(), ours.signals(12 * interval, controls)
+        outcome = ours.record(seen[-1], controls, 12, *evaluation_of(told))
+        wanted, got = theirs.signals(), ours.signals()
         assert set(got) == set(wanted)
         for name, value in wanted.items():
             np.testing.assert_array_equal(got[name], value, err_msg=name)
-        np.testing.assert_array_equal(ours.reward, reward)
+        np.testing.assert_array_equal(outcome.reward, reward)
 
 
 def test_what_is_not_given_is_unknown():
@@ -192,9 +194,9 @@ def test_what_is_not_given_is_unknown():
     scheduler = loop.scheduler("constant")
     for _ in range(2):
         scheduler.step(discriminator_loss=torch.tensor(1.0))
-    known = scheduler._run.known
+    known = scheduler.ledger.seen()
     assert set(known) == {"discriminator_loss", "discriminator_loss_slope"}
-    assert not np.isnan(as_matrix(scheduler._run.signals(2, scheduler._in_force), LOOP_SIGNALS, 1)).any()
+    assert not np.isnan(as_matrix(scheduler.ledger.signals(), LOOP, 1)).any()
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -204,7 +206,7 @@ def test_every_loss_and_shape_of_logits(loss):
     shapes = [(16,), (16, 1), (4, 1, 3, 3), (1,), ()]  # the last two have no deviation
     for shape in [*shapes, shapes[1]]:
         scheduler.step(real_logits=torch.randn(shape), fake_logits=torch.randn(shape).bfloat16())
-    assert "pair_accuracy" in scheduler._run.known
+    assert "pair_accuracy" in scheduler.ledger.seen()
     assert scheduler.controls.loss == loss
 
 
@@ -233,14 +235,14 @@ def test_several_discriminators_are_averaged():
 
 def test_policies_without_quality_signals_are_driven_and_moves_measured_if_seen():
     loop = Loop()
-    scheduler = loop.scheduler(policy(), knobs=("generator_lr", "discriminator_lr", "penalty_weight"))
+    scheduler = loop.scheduler(policy(), knobs=(*RATES, "penalty_weight"))
     for _ in range(6):
         scheduler.step(**loop.round(), generator_gradient_norm=1.0, discriminator_gradient_norm=torch.tensor(2.0))
-    known = scheduler._run.known
-    assert {signal.name for signal in LOOP_SIGNALS} <= set(scheduler._run.signals(6, scheduler._in_force))
+    known = scheduler.ledger.seen()
+    assert {signal.name for signal in LOOP} <= set(scheduler.ledger.signals())
     assert -1 < known["generator_move"][0] < 1
     assert scheduler.controls.penalty_weight == float(scheduler.proposed.penalty_weight[0])
-    assert not loop.scheduler(policy(signals=("progress", "logit_gap")))._moves
+    assert not loop.scheduler(policy(signals=("progress", "logit_gap"))).state_dict()["moves"]
 
 
 def test_quality_gives_its_signals_and_a_reward():
@@ -257,8 +259,8 @@ def test_quality_gives_its_signals_and_a_reward():
                 "sliced_wasserstein": 1,
             }
             scheduler.step(**loop.round(), quality=told)
-        assert scheduler._run.reward[0] == pytest.approx(np.log(2.0), abs=0.02)
-        assert scheduler._run.known["distance_from_start"][0] == pytest.approx(np.log(0.5) / 3)
+        assert scheduler.state_dict()["reward"][0] == pytest.approx(np.log(2.0), abs=0.02)
+        assert scheduler.ledger.seen()["distance_from_start"][0] == pytest.approx(np.log(0.5) / 3)
 
 
 # Which schedulers can work
@@ -267,13 +269,13 @@ def test_quality_gives_its_signals_and_a_reward():
 @pytest.mark.parametrize("name", ALONE)
 def test_every_scheduler_by_name_that_needs_no_quality(name):
     loop = Loop()
-    scheduler = loop.scheduler(name, knobs=("generator_lr", "discriminator_lr", "ratio", "loss", "penalty_weight"))
+    scheduler = loop.scheduler(name, knobs=(*RATES, "ratio", "loss", "penalty_weight"))
     seen = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a random scheduler may well make it worse
         for _ in range(12):
             controls = scheduler.step(**loop.round())
-            seen.append((controls.generator_lr, controls.discriminator_lr))
+            seen.append((controls.generator_lr_factor, controls.discriminator_lr_factor))
     assert np.isfinite(seen).all() and np.all(np.array(seen) <= 10) and np.all(np.array(seen) >= 1 / 30 - 1e-9)
 
 
@@ -332,16 +334,16 @@ def test_log_mode_changes_nothing():
     controls = scheduler.step()
     controls = scheduler.step(real_logits=logits(1.0), fake_logits=logits(0.0))
     assert (loop.g.state_dict(), loop.d.state_dict()) == before
-    assert (controls.generator_lr, controls.discriminator_lr) == (1.0, 1.0)
-    assert scheduler.proposed.discriminator_lr[0] == 2.0
+    assert (controls.generator_lr_factor, controls.discriminator_lr_factor) == (1.0, 1.0)
+    assert scheduler.proposed.discriminator_lr_factor[0] == 2.0
 
 
 def test_discriminator_mode_leaves_the_generator_alone():
     loop = Loop()
-    knobs = ("discriminator_lr", "generator_lr", "adversarial_weight", "ratio")
+    knobs = (*RATES[::-1], "adversarial_weight", "ratio")
     scheduler = loop.scheduler("ttur", mode="discriminator", knobs=knobs)
     assert scheduler.get_last_lr() == pytest.approx([1e-2, 4e-2]) and "initial_lr" not in loop.g.param_groups[0]
-    assert scheduler.controls.adversarial_weight == 0.5 and scheduler.controls.generator_lr == 1.0
+    assert scheduler.controls.adversarial_weight == 0.5 and scheduler.controls.generator_lr_factor == 1.0
     assert Loop().scheduler("ttur", mode="discriminator").controls.adversarial_weight == 1.0
 
 
@@ -402,7 +404,7 @@ def test_a_skipped_step_of_mixed_precision_is_no_divergence():
         inf = float("inf") if step == 5 else 1.0
         controls = scheduler.step(generator_gradient_norm=inf, discriminator_gradient_norm=torch.tensor(inf))
         assert controls.advice.status == "ok"
-    assert scheduler._run.known["gradient_ratio"][0] == 0
+    assert scheduler.ledger.seen()["gradient_ratio"][0] == 0
 
 
 def test_saturation_is_told_and_falls_back_only_if_it_was_better_once():
@@ -455,7 +457,7 @@ def test_quality_that_gets_worse_is_told_by_the_stated_margin():
 def test_without_safeguard_there_is_only_advice():
     scheduler = long(safeguard=False)
     controls = feed(scheduler, 1, discriminator_loss=float("nan"))
-    assert controls.advice.status == "diverged" and not controls.fallen_back and controls.discriminator_lr == 2.0
+    assert controls.advice.status == "diverged" and not controls.fallen_back and controls.discriminator_lr_factor == 2.0
 
 
 # Bad input
@@ -502,7 +504,7 @@ def test_a_scheduler_that_fails_gives_the_run_back():
         def propose(self, situation):
             if situation.progress[0] > 0:
                 raise ZeroDivisionError("by a test")
-            return situation.base.replace(generator_lr=np.array([2.0]))
+            return situation.base.replace(generator_lr_factor=np.array([2.0]))
 
     class FailingAtOnce(Scheduler):
         def propose(self, situation):
@@ -535,7 +537,7 @@ def test_someone_else_who_changes_the_rates_is_noticed():
 @pytest.mark.parametrize("name", [*ALONE, "policy", "moves", "ucb", "default"])
 def test_a_run_that_is_resumed_goes_on_exactly(name, stop, tmp_path):
     made = {"policy": policy(), "moves": policy(actions="moves", hidden=0)}.get(name, name)
-    knobs = ("generator_lr", "discriminator_lr", "penalty_weight")
+    knobs = (*RATES, "penalty_weight")
     parts = ("distance", "floor", "precision", "coverage", "sliced_wasserstein") if name in NEED_QUALITY else ()
     options = {"knobs": knobs, "seed": 3, "quality": parts, "safeguard": False}
 
@@ -543,7 +545,7 @@ def test_a_run_that_is_resumed_goes_on_exactly(name, stop, tmp_path):
         for step in steps:
             quality = {part: 1 / (1 + step) for part in parts} or None
             controls = scheduler.step(**loop.round(), generator_gradient_norm=1.0, quality=quality)
-            yield controls, scheduler._run.known
+            yield controls, scheduler.ledger.seen()
 
     loop = Loop()
     scheduler = loop.scheduler(made, **options)
@@ -584,7 +586,7 @@ def test_a_state_of_another_scheduler_or_run_is_refused_and_changes_nothing():
             scheduler.load_state_dict({name: value for name, value in good.items() if name != key})
         with pytest.raises(InvalidValueError):
             scheduler.load_state_dict({**good, key: "damaged"})
-    for *way, last in (["controls", "list", 1], ["scheduler", "_average"], ["run", "monitor"], ["run", "_best"]):
+    for *way, last in (["controls", 1], ["scheduler", "_average"], ["ledger", "monitor"], ["ledger", "best"]):
         damaged = place = copy.deepcopy(good)
         for key in way:
             place = place[key]
@@ -693,7 +695,7 @@ def test_what_cannot_be_used_takes_nothing_else_with_it():
             scheduler.step(real_logits=logits(1.0), discriminator_loss=float("nan"), generator_loss="x", quality=1.0)
     kinds = sorted(str(each.message).split(" that")[0] for each in caught if each.category is RuntimeWarning)
     assert kinds == ["step was given generator_loss", "step was given logits"]
-    assert scheduler.controls.advice.status == "diverged" and "distance_from_best" in scheduler._run.known
+    assert scheduler.controls.advice.status == "diverged" and "distance_from_best" in scheduler.ledger.seen()
 
 
 def test_after_a_roll_back_moves_are_measured_anew():
@@ -732,7 +734,7 @@ def test_accuracies_and_advice_are_those_of_the_loss_in_force():
     switching.name = "lsgan"  # its boundary is one half
     scheduler = Loop().scheduler(switching, knobs=("loss",))
     feed(scheduler, 2, real_logits=torch.full((8,), 0.9), fake_logits=torch.full((8,), 0.1))
-    assert scheduler._run.known["fake_accuracy"][0] == 1.0
+    assert scheduler.ledger.seen()["fake_accuracy"][0] == 1.0
     switching.name = "wgan"  # a critic, which may order all pairs
     scheduler = Loop().scheduler(switching, knobs=("loss",), total_steps=20)
     assert feed(scheduler, 10, real_logits=logits(50.0), fake_logits=logits(0.0)).advice.status == "ok"
@@ -754,7 +756,7 @@ def test_gradient_scaling_and_autocast():
             scaler.step(loop.d)  # the fourth is left out
             scaler.update()
             controls = scheduler.step(real_logits=real, fake_logits=fake, discriminator_loss=loss)
-    assert controls.advice.status == "ok" and "pair_accuracy" in scheduler._run.known
+    assert controls.advice.status == "ok" and "pair_accuracy" in scheduler.ledger.seen()
 
 
 def test_schedulers_decide_in_full_precision_whatever_the_loop_uses():
@@ -779,7 +781,7 @@ def test_gradient_accumulation_is_one_step_a_round():
         (fakes[-1].mean() - reals[-1].mean()).backward()
     loop.d.step()
     scheduler.step(real_logits=torch.cat(reals), fake_logits=torch.cat(fakes))
-    assert scheduler.last_step == 1 and "logit_gap" in scheduler._run.known
+    assert scheduler.last_step == 1 and "logit_gap" in scheduler.ledger.seen()
 
 
 def test_compiled_networks_and_inference_mode():
@@ -789,7 +791,7 @@ def test_compiled_networks_and_inference_mode():
     for step in range(4):
         with torch.inference_mode(step % 2 == 0):
             scheduler.step(real_logits=compiled(torch.randn(8, 2)), fake_logits=compiled(torch.randn(8, 2)))
-    assert "pair_accuracy" in scheduler._run.known
+    assert "pair_accuracy" in scheduler.ledger.seen()
 
 
 def test_nothing_is_kept_of_what_is_given():
@@ -831,7 +833,7 @@ def test_a_writer_that_fails_does_not_end_the_run():
 
     with pytest.warns(RuntimeWarning, match="no space left"):
         scheduler = Loop().scheduler("ttur", writer=Full())
-    assert feed(scheduler, 1).discriminator_lr == 2.0
+    assert feed(scheduler, 1).discriminator_lr_factor == 2.0
 
 
 def test_tensorboard_takes_it(tmp_path):
@@ -850,7 +852,7 @@ def test_the_writer_gets_controls_advice_and_signals():
     writer = Writer()
     scheduler = Loop().scheduler("ttur", writer=writer)
     feed(scheduler, 1, real_logits=logits(1.0), fake_logits=logits(0.0))
-    assert ("gan_scheduler/discriminator_lr", 2.0, 0) in writer and ("gan_scheduler/status", 0, 2) in writer
+    assert ("gan_scheduler/discriminator_lr_factor", 2.0, 0) in writer and ("gan_scheduler/status", 0, 2) in writer
     assert "gan_scheduler/signals/pair_accuracy" in {name for name, _, step in writer if step == 2}
 
 
@@ -893,7 +895,7 @@ class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name in ("gymnasium", "stable_baselines3", "sb3_contrib", "scipy", "sklearn", "safetensors", "tensorboard",
                     "tyro", "rich", "jinja2", "matplotlib"):
-            raise ImportError(name + " is refused by a test")
+            raise ModuleNotFoundError(name + " is refused by a test", name=name)
 import torch
 g, d = (torch.optim.Adam(torch.nn.Linear(2, 2).parameters(), 1e-2) for _ in range(2))
 sys.meta_path.insert(0, Refuse())
@@ -905,13 +907,12 @@ assert "gymnasium" not in sys.modules
     assert done.returncode == 0, done.stderr
 
 
-def test_environments_are_known_whichever_is_imported_first():
-    code = """
-import metagan_rl, sys
-from importlib.util import find_spec
-assert find_spec("gymnasium") is not None and "gymnasium" not in sys.modules
-import gymnasium
-assert "MetaGAN/Planar-v0" in gymnasium.registry
+@pytest.mark.parametrize("order", ["metagan_rl, gymnasium", "gymnasium, metagan_rl"])
+def test_environments_are_known_as_soon_as_both_are_imported_and_torch_waits(order):
+    code = f"""
+import {order}, sys
+assert "torch" not in sys.modules
+assert "MetaGAN/Planar-v1" in gymnasium.registry
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -921,6 +922,6 @@ def test_a_policy_file_is_found_by_its_path(tmp_path):
     save_policy(tmp_path / "mine.safetensors", policy())
     loop = Loop()
     assert loop.scheduler(tmp_path / "mine.safetensors").name == "mine"
-    assert loop.scheduler(str(tmp_path / "mine.safetensors")).proposed.generator_lr == pytest.approx(
-        loop.scheduler(policy()).proposed.generator_lr
+    assert loop.scheduler(str(tmp_path / "mine.safetensors")).proposed.generator_lr_factor == pytest.approx(
+        loop.scheduler(policy()).proposed.generator_lr_factor
     )

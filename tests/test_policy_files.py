@@ -5,23 +5,23 @@ import struct
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 
 from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
-from metagan_rl.agents.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.tuned import load_schedule
-from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
+from metagan_rl.agents.searches.tuned import load_schedule
 from metagan_rl.errors import FileFormatError
-from metagan_rl.signals import LOOP_SIGNALS
+from metagan_rl.loop import choose_knobs, choose_signals
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    signals = tuple(signal.name for signal in LOOP_SIGNALS)
-    config = PolicyConfig(("generator_lr", "ratio"), "both", signals, True, 4, (3,))
+    knobs = choose_knobs(["generator_lr_factor", "ratio"])
+    config = PolicyConfig(knobs, choose_signals("loop", knobs), True, 4, (3,))
     torch.manual_seed(0)
-    codec = ActionCodec(config.knobs, config.actions, config.control)
-    network = PolicyNetwork(len(signals) + 4, config, codec.choices)
+    network = PolicyNetwork(len(config.signals) + 4, config, config.codec().choices)
     path = tmp_path_factory.mktemp("policies") / "policy.safetensors"
     save_policy(path, PolicyScheduler(config, network.state_dict(), {"gan_updates": 3}))
     return path.read_bytes()
@@ -72,14 +72,24 @@ def test_truncations(whole, tmp_path):
 CONFIG_VALUES = {
     "hidden": [-1, 10**9, 10**30, 1.5, "4", None, True, [4], {}],
     "layers": [[10**9], [-3], ["3"], [[3]], 3, "33", None, [0], [1e400], []],
-    "knobs": [[], ["lr"], [["generator_lr"]], "ratio", None, 7, {"generator_lr": 1}],
-    "signals": [[], ["progress"], ["nothing"], [["progress"]], [None], None, "progress"],
+    "knobs": [
+        [], ["lr"], [["generator_lr_factor"]], "ratio", None, 7, {"generator_lr_factor": 1}, ["ratio"],
+        [{"name": "lr", "levels": [1, 2]}], [{"name": "ratio"}], [{"name": "ratio", "levels": 3}],
+        [{"name": "ratio", "levels": ["1:1", "1:1"]}], [{"name": "ratio", "levels": ["1:1", "9:1"]}],
+        [{"name": "ratio", "levels": ["1:1", "2:1"], "more": 1}], [{"name": "ratio", "levels": [None, ["1:1"]]}],
+        [{"name": "generator_lr_factor", "levels": [1.0, "2"]}], [{"name": "generator_lr_factor", "levels": [1, 99]}],
+    ],
+    "signals": [
+        [], ["progress"], ["nothing"], [["progress"]], [None], None, "progress",
+        [{"name": "progress"}], [{"name": "nothing", "low": 0, "high": 1, "version": 1}],
+        [{"name": "progress", "low": 0, "high": 1, "version": 1}],
+    ],
     "control": ["neither", None, ["both"], 3],
     "actions": ["wild", None, ["discrete"], "continuous"],
     "trial_memory": ["yes", None, False, 1],
     "greedy": ["yes", None, 1],
     "more": [1],
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CONFIG_VALUES)
@@ -87,6 +97,42 @@ def test_a_configuration_that_was_tampered_with(name, whole, tmp_path):
     for value in CONFIG_VALUES[name]:
         change = lambda record, value=value: json.dumps({**record, "config": {**record["config"], name: value}})  # noqa: E731
         assert not read(tmp_path / "policy.safetensors", rebuilt(whole, change)), value
+
+
+def test_a_policy_of_another_meaning_is_refused_and_the_difference_named(whole, tmp_path):
+    path = tmp_path / "other.safetensors"
+
+    def changed(part, place, **changes):
+        def change(record):
+            record["config"][part][place].update(changes)
+            return json.dumps(record)
+
+        return change
+
+    scale = {"kind": "FactorScale", "limit": 10.0}
+    for change, words in (
+        (changed("knobs", 0, scale=scale), "knob generator_lr_factor means something else in it: its scale is .*10.0"),
+        (changed("signals", 3, version=2), "signal .* means something else in it: its version is 2, here it is 1"),
+        (changed("signals", 0, low=-1), "signal progress means something else in it: its low is -1, here it is 0"),
+        (changed("signals", 0, name="progres"), "did you mean progress"),
+        (changed("knobs", 1, name="ratios"), "did you mean ratio"),
+    ):
+        path.write_bytes(rebuilt(whole, change))
+        with pytest.raises(FileFormatError, match=words):
+            load_policy(path)
+
+
+def test_levels_and_their_order_are_the_policys_own(whole, tmp_path):
+    def change(record):
+        record["config"]["knobs"][1]["levels"] = ["2:1", "1:1", "1:2", "5:1", "3:1", "1:3"]
+        return json.dumps(record)
+
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(rebuilt(whole, change))
+    policy = load_policy(path)
+    assert policy.codec.knobs[1].levels == ("2:1", "1:1", "1:2", "5:1", "3:1", "1:3")
+    save_policy(path, policy)
+    assert load_policy(path).config == policy.config
 
 
 @pytest.mark.parametrize(
@@ -111,10 +157,9 @@ def test_a_header_that_was_tampered_with(change, whole, tmp_path):
 
 
 def test_weights_that_are_no_numbers_or_of_another_kind(whole, tmp_path):
-    import safetensors.torch
-
     policy = load_policy(_written(tmp_path, whole))
-    header = {"metagan_rl": json.dumps(policy.state())}
+    with safetensors.safe_open(str(tmp_path / "whole.safetensors"), framework="pt") as file:
+        header = file.metadata()
     for change in (
         lambda w: w * float("nan"),
         lambda w: w.long(),

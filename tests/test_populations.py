@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from metagan_rl.controls import CYCLE, KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.evaluation import evaluate
+from metagan_rl.loop import KNOBS, Controls
+from metagan_rl.loop.knobs import LR_FACTOR, MAX_PENALTY_WEIGHT, NumberKnob
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks import StackedMLP
 from metagan_rl.networks.base import split
@@ -23,6 +24,7 @@ from metagan_rl.populations import Measurements, MixedPopulation, Population, Po
 from metagan_rl.populations.interval import SAMPLE_LIMIT, WEIGHT_LIMIT
 from metagan_rl.populations.measurements import Recorder
 from metagan_rl.populations.population import CHUNK_MEMBERS
+from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
 from metagan_rl.tasks import Base, Networks, Task, get_suite
 
 SMALL = Networks(latent_dim=3, width=8, depth=2)
@@ -79,41 +81,51 @@ def varied_tasks() -> list[Task]:
     return [(ring if place % 2 else ring8)(place, **base) for place, base in enumerate(VARIED)]
 
 
-def bases(tasks: Sequence[Task]) -> Controls:
-    return Controls.base([task.base for task in tasks])
+def bases(tasks: Sequence[Task]) -> Settings:
+    return Settings.of([task.base for task in tasks])
+
+
+def under(tasks: Sequence[Task], **changes: Any) -> Settings:
+    """What members train with whose knobs are set to other values."""
+    settings = [task.base for task in tasks]
+    return Controls.base(settings).replace(**changes).settings(settings)
+
+
+NUMBERS = [name for name, knob in zip(KNOBS, KNOBS.values(), strict=True) if isinstance(knob, NumberKnob)]
+CHOICES = [name for name in KNOBS if name not in NUMBERS]
 
 
 # --- controls --------------------------------------------------------------------------------------------------------
 
 
 def controls(members: int = 3, **changes: Any) -> Controls:
-    return bases([ring()] * members).replace(**changes)
+    return Controls.base([ring().base] * members).replace(**changes)
 
 
-@pytest.mark.parametrize("knob", ["generator_lr", "discriminator_lr", "penalty_weight"])
+@pytest.mark.parametrize("knob", NUMBERS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0, 1e3])
 def test_controls_out_of_range_are_refused_by_name_member_and_value(knob: str, value: float) -> None:
-    values = np.ones(3)
+    values = np.full(3, 0.5)
     values[1] = value
     with pytest.raises(InvalidValueError, match=f"{knob} of member 1 is .*{value}"):
         controls(**{knob: values})
 
 
-@pytest.mark.parametrize("knob", ["ratio", "loss"])
+@pytest.mark.parametrize("knob", CHOICES)
 @pytest.mark.parametrize("value", [-1, 99])
 def test_indices_out_of_range_are_refused(knob: str, value: int) -> None:
     with pytest.raises(InvalidValueError, match=f"{knob} of member 2 is .*{value}"):
         controls(**{knob: np.array([0, 0, value])})
 
 
-@pytest.mark.parametrize("knob", ["ratio", "loss"])
+@pytest.mark.parametrize("knob", CHOICES)
 @pytest.mark.parametrize("values", [np.zeros(3), np.array([True, False, True]), np.array(["1:1"] * 3)])
 def test_indices_must_be_whole_numbers(knob: str, values: np.ndarray) -> None:
     with pytest.raises(InvalidValueError, match=f"{knob} is {values.dtype}"):
         controls(**{knob: values})
 
 
-@pytest.mark.parametrize("knob", ["generator_lr", "discriminator_lr", "penalty_weight"])
+@pytest.mark.parametrize("knob", NUMBERS)
 @pytest.mark.parametrize("values", [["a", "b", "c"], ["1", "1", "1"], [None] * 3, [1 + 1j] * 3, [True] * 3])
 def test_numbers_must_be_numbers(knob: str, values: list[Any]) -> None:
     with pytest.raises(InvalidValueError, match=knob):
@@ -123,43 +135,45 @@ def test_numbers_must_be_numbers(knob: str, values: list[Any]) -> None:
 @pytest.mark.parametrize("values", [np.ones(2), np.ones((3, 1)), np.ones((3, 3)), 1.0])
 def test_controls_must_have_one_value_a_member(values: Any) -> None:
     with pytest.raises(InvalidValueError, match="one value a member"):
-        controls(generator_lr=values)
+        controls(generator_lr_factor=values)
 
 
 def test_the_whole_range_of_controls_is_allowed_and_rounding_beyond_it_forgiven() -> None:
-    ends = {"generator_lr": (1 / LR_FACTOR, LR_FACTOR), "penalty_weight": (0, MAX_PENALTY_WEIGHT)}
+    ends = {"generator_lr_factor": (1 / LR_FACTOR, LR_FACTOR), "penalty_weight": (0, MAX_PENALTY_WEIGHT)}
     for knob, (low, high) in ends.items():
         kept = controls(2, **{knob: np.array([low, high])})
         assert getattr(kept, knob).tolist() == [low, high]
     assert LR_FACTOR == 30 and MAX_PENALTY_WEIGHT == 100
-    controls(1, generator_lr=np.nextafter([30.0], 31), discriminator_lr=np.nextafter([1 / 30], 0))
+    controls(1, generator_lr_factor=np.nextafter([30.0], 31), discriminator_lr_factor=np.nextafter([1 / 30], 0))
     controls(1, ratio=np.array([len(RATIOS) - 1], dtype=np.uint8), loss=np.array([len(LOSSES) - 1], dtype=np.int32))
 
 
 def test_controls_can_be_indexed_replaced_and_told_in_words() -> None:
     tasks = varied_tasks()
-    all_of_them = bases(tasks)
-    assert len(all_of_them) == len(tasks) and tuple(field.name for field in fields(all_of_them)) == KNOBS
+    all_of_them = Controls.base([task.base for task in tasks])
+    assert len(all_of_them) == len(tasks) and all_of_them.knobs == tuple(KNOBS)
     for member, task in enumerate(tasks):
         base = task.base
-        expected = {"generator_lr": 1.0, "discriminator_lr": 1.0, "ratio": base.ratio, "loss": base.loss}
-        expected["penalty_weight"] = base.penalty_weight
+        expected = {
+            "generator_lr_factor": 1.0, "discriminator_lr_factor": 1.0, "ratio": base.ratio, "loss": base.loss,
+            "penalty_weight": base.penalty_weight, "beta1": base.beta1, "ema_decay": base.ema_decay,
+        }  # fmt: skip
         assert all_of_them.describe(member) == all_of_them[member].describe(0) == expected
         assert all_of_them[np.arange(len(tasks)) == member].describe(0) == expected
     assert len(all_of_them[1:3]) == 2
     changed = all_of_them.replace(penalty_weight=np.full(len(tasks), 7.0))
     assert changed.penalty_weight[0] == 7 and all_of_them.penalty_weight[0] == 0.1
     with pytest.raises(UnknownNameError, match="1:1"):
-        bases([ring(ratio="1:7")])
+        Controls.base([ring(ratio="1:7").base])
     with pytest.raises(UnknownNameError, match="hinge"):
-        bases([ring(loss="hing")])
+        Controls.base([ring(loss="hing").base])
 
 
 def test_controls_keep_their_own_copy_of_the_arrays() -> None:
     rates = np.ones(3)
-    kept = controls(generator_lr=rates)
+    kept = controls(generator_lr_factor=rates)
     rates[:] = np.nan
-    assert (kept.generator_lr == 1).all()
+    assert (kept.generator_lr_factor == 1).all()
 
 
 def test_every_ratio_fits_an_interval_a_whole_number_of_times() -> None:
@@ -332,7 +346,7 @@ def test_population_of_one_trains_as_a_plain_loop_does(
 def test_multipliers_scale_the_base_rates() -> None:
     tasks = [ring(1, generator_lr=1e-3, discriminator_lr=1e-3), ring(1, generator_lr=4e-3, discriminator_lr=5e-4)]
     population = double(tasks, [3, 3])
-    both = bases(tasks).replace(generator_lr=np.array([4.0, 1.0]), discriminator_lr=np.array([0.5, 1.0]))
+    both = under(tasks, generator_lr_factor=np.array([4.0, 1.0]), discriminator_lr_factor=np.array([0.5, 1.0]))
     population.train(both, 24)
     assert_same(population.state[:1], population.state[1:])
 
@@ -399,7 +413,7 @@ def test_randomness_depends_on_nothing_but_seed_and_interval() -> None:
         assert torch.equal(all_inputs.points[all_inputs.rows[1]], inputs.points[inputs.rows[0]])
         seen.append(inputs.noise)
         together.train(bases(tasks), 12)
-        alone.train(bases(tasks[1:2]).replace(generator_lr=np.array([3.0])), 12)
+        alone.train(under(tasks[1:2], generator_lr_factor=np.array([3.0])), 12)
     assert not torch.equal(*seen)
     assert not torch.equal(all_inputs.noise[0], all_inputs.noise[1])
 
@@ -408,12 +422,14 @@ def test_randomness_depends_on_nothing_but_seed_and_interval() -> None:
 def test_controls_of_one_member_never_change_another(knob: str) -> None:
     tasks = [ring(place) for place in range(3)]
     changed = {"ratio": np.array([2, 5, 2]), "loss": np.array([0, 4, 0]), "penalty_weight": np.array([0.0, 9.0, 0.0])}
+    changed |= {"beta1": np.array([BASE.beta1, 0.1, BASE.beta1]), "ema_decay": np.array([0.9, 0.0, 0.9])}
     first, second = double(tasks, range(3)), double(tasks, range(3))
     for _ in range(2):
         first.train(bases(tasks), 12)
-        second.train(bases(tasks).replace(**{knob: changed.get(knob, np.array([1.0, 20.0, 1.0]))}), 12)
+        second.train(under(tasks, **{knob: changed.get(knob, np.array([1.0, 20.0, 1.0]))}), 12)
     assert_same(first.state[[0, 2]], second.state[[0, 2]], rtol=1e-6, atol=1e-8)
-    assert (first.state.generator[1] - second.state.generator[1]).abs().max() > 1e-4
+    changes = "average" if knob == "ema_decay" else "generator"
+    assert (getattr(first.state, changes)[1] - getattr(second.state, changes)[1]).abs().max() > 1e-4
 
 
 def test_order_of_members_is_kept_whatever_their_ratios_and_losses() -> None:
@@ -441,13 +457,13 @@ def test_training_again_gives_the_very_same_bits() -> None:
 
 def rates(members: int, fast: int, factor: float = LR_FACTOR) -> dict[str, np.ndarray]:
     values = np.where(np.arange(members) == fast, factor, 1.0)
-    return {"generator_lr": values, "discriminator_lr": values}
+    return {"generator_lr_factor": values, "discriminator_lr_factor": values}
 
 
 def test_exploding_member_is_flagged_frozen_and_finite_and_the_others_train_on() -> None:
     tasks = [ring(place, loss="lsgan") for place in range(3)]
     tasks[1] = ring(1, loss="lsgan", generator_lr=10.0, discriminator_lr=10.0)
-    fast = bases(tasks).replace(**rates(3, fast=1))  # it steps 300 at a time
+    fast = under(tasks, **rates(3, fast=1))  # it steps 300 at a time
     population, others = Population(tasks, range(3)), Population([tasks[0], tasks[2]], [0, 2])
     start = population.state.clone()
     for interval in range(2):
@@ -469,7 +485,7 @@ def test_member_that_explodes_later_goes_back_to_where_that_interval_began() -> 
     assert population.train(bases(tasks), 48).diverged.tolist() == [0, 0, 0]
     others.train(bases(others.tasks), 48)
     before = population.state.clone()
-    measured = population.train(bases(tasks).replace(**rates(3, fast=1)), 480)
+    measured = population.train(under(tasks, **rates(3, fast=1)), 480)
     others.train(bases(others.tasks), 480)
     assert measured.diverged.tolist() == [0, 1, 0]
     assert_same(others.state, population.state[[0, 2]], rtol=1e-5, atol=1e-7)
@@ -487,10 +503,9 @@ def test_member_that_explodes_later_goes_back_to_where_that_interval_began() -> 
 def test_controls_that_schedulers_may_set_blow_up_a_run_of_the_planar_suite() -> None:
     task = max(get_suite("planar").split("train"), key=lambda task: task.base.generator_lr * task.base.discriminator_lr)
     population = Population([task, task], [0, 0])
-    controls = bases([task, task]).replace(
-        generator_lr=np.array([LR_FACTOR, 1.0]), discriminator_lr=np.array([1 / LR_FACTOR, 1.0])
-    )
-    measured = population.train(controls, 48)
+    factors = np.array([LR_FACTOR, 1.0]), np.array([1 / LR_FACTOR, 1.0])
+    settings = under([task, task], generator_lr_factor=factors[0], discriminator_lr_factor=factors[1])
+    measured = population.train(settings, 48)
     assert measured.diverged.tolist() == [1, 0]
     weights = torch.cat([population.state.generator[0], population.state.discriminator[0]])
     assert weights.abs().max() < WEIGHT_LIMIT  # it is the samples that exploded
@@ -634,20 +649,20 @@ def test_bytes_per_member_are_those_of_the_states_floats() -> None:
 
 
 @pytest.mark.parametrize("make", [Population, MixedPopulation])
-def test_seeds_and_controls_must_be_one_for_each_member(make: Any) -> None:
+def test_seeds_and_settings_must_be_one_for_each_member(make: Any) -> None:
     with pytest.raises(InvalidValueError, match="2 tasks and 3 seeds"):
         make([ring(), ring()], [1, 2, 3])
     with pytest.raises(InvalidValueError, match="0 tasks"):
         make([], [])
     with pytest.raises(InvalidValueError, match=r"3 members.* 2"):
-        make([ring(), ring()], [1, 2]).train(controls(3), 12)
+        make([ring(), ring()], [1, 2]).train(bases([ring()] * 3), 12)
 
 
 @pytest.mark.parametrize("make", [Population, MixedPopulation])
 @pytest.mark.parametrize("updates", [0, -12, 13, 30])
 def test_an_interval_must_hold_whole_cycles_of_all_ratios(make: Any, updates: int) -> None:
     population = make([ring(), ring()], [0, 1])
-    mixed = controls(2).replace(ratio=np.array([RATIOS.index("1:1"), RATIOS.index("3:1")]))
+    mixed = bases([ring(), ring()]).replace(ratio=np.array([RATIOS.index("1:1"), RATIOS.index("3:1")]))
     with pytest.raises(InvalidValueError, match=rf"{updates} updates.*multiple of 4, and 12"):
         population.train(mixed, updates)
     population.train(mixed, 4)

@@ -11,19 +11,19 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from metagan_rl.envs import SB3VecEnv, make_sb3_vec_env
 from metagan_rl.errors import InvalidValueError, UnknownNameError, WorkerError
 
-SHORT = {"horizon": 2, "interval_updates": 12, "knobs": ("generator_lr", "ratio")}
+SHORT = {"horizon": 2, "interval_updates": 12, "knobs": ("generator_lr_factor", "ratio")}
 
 
 def test_the_bridge_gives_what_dummy_vec_env_gives():
-    ours = make_sb3_vec_env("MetaGAN/Planar-v0", 3, **SHORT)
-    theirs = DummyVecEnv([lambda: Monitor(gym.make("MetaGAN/Planar-v0", **SHORT)) for _ in range(3)])
+    ours = make_sb3_vec_env("MetaGAN/Planar-v1", 3, **SHORT)
+    theirs = DummyVecEnv([lambda: Monitor(gym.make("MetaGAN/Planar-v1", **SHORT)) for _ in range(3)])
     for env in (ours, theirs):
         env.seed(11)
     np.testing.assert_allclose(ours.reset(), theirs.reset(), atol=1e-4)
     assert [info["task"] for info in ours.reset_infos] == [info["task"] for info in theirs.reset_infos]
     rng = np.random.default_rng(1)
     for step in range(4):
-        actions = rng.integers([3, 0], [6, 6], size=(3, 2))
+        actions = rng.integers([12, 0], [21, 6], size=(3, 2))
         a, b = ours.step(actions), theirs.step(actions)
         assert a[1].dtype == np.float32
         np.testing.assert_array_equal(a[2], b[2])
@@ -41,7 +41,7 @@ def test_the_bridge_gives_what_dummy_vec_env_gives():
 
 
 def test_infos_are_fresh_every_step():
-    env = make_sb3_vec_env("MetaGAN/Planar-v0", 2, **SHORT)
+    env = make_sb3_vec_env("MetaGAN/Planar-v1", 2, **SHORT)
     env.reset()
     first = env.step(np.zeros((2, 2), dtype=np.int64))[3]
     distance = first[0]["distance"]
@@ -50,22 +50,22 @@ def test_infos_are_fresh_every_step():
 
 
 def test_the_bridge_needs_same_step_autoreset():
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=2, autoreset_mode=AutoresetMode.NEXT_STEP)
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, autoreset_mode=AutoresetMode.NEXT_STEP)
     with pytest.raises(InvalidValueError, match="SAME_STEP"):
         SB3VecEnv(env)
-    with pytest.raises(UnknownNameError, match="did you mean MetaGAN/Planar-v0"):
-        make_sb3_vec_env("MetaGAN/Planer-v0")
+    with pytest.raises(UnknownNameError, match="did you mean MetaGAN/Planar-v1"):
+        make_sb3_vec_env("MetaGAN/Planer-v1")
 
 
 def test_shards_give_the_same_members_in_the_same_order():
-    whole = gym.make_vec("MetaGAN/Planar-v0", num_envs=5, **SHORT)
-    sharded = make_sb3_vec_env("MetaGAN/Planar-v0", 5, shards=2, **SHORT)
+    whole = gym.make_vec("MetaGAN/Planar-v1", num_envs=5, **SHORT)
+    sharded = make_sb3_vec_env("MetaGAN/Planar-v1", 5, shards=2, **SHORT)
     try:
         expected, infos = whole.reset(seed=4)
         sharded.seed(4)
         np.testing.assert_allclose(sharded.reset(), expected, atol=1e-4)
         assert [info["task"] for info in sharded.reset_infos] == list(infos["task"])
-        actions = np.array([[3, 0], [4, 1], [5, 2], [4, 3], [3, 5]])
+        actions = np.array([[12, 0], [16, 1], [20, 2], [16, 3], [12, 5]])
         for _ in range(2):
             expected, _, terminated, _, infos = whole.step(actions)
             observations, _, dones, records = sharded.step(actions)
@@ -77,12 +77,12 @@ def test_shards_give_the_same_members_in_the_same_order():
 
 
 def test_shards_take_moves():
-    env = make_sb3_vec_env("MetaGAN/Planar-v0", 3, shards=2, actions="moves", **SHORT)
+    env = make_sb3_vec_env("MetaGAN/Planar-v1", 3, shards=2, actions="moves", **SHORT)
     try:
         assert env.action_space == gym.spaces.Discrete(5)
         env.reset()
         records = env.step(np.array([0, 2, 3]))[3]
-        assert [info["controls"]["generator_lr"] > 1 for info in records] == [False, True, False]
+        assert [info["controls"]["generator_lr_factor"] > 1 for info in records] == [False, True, False]
         with pytest.raises(InvalidValueError, match=r"5.* for the move"):
             env.step(np.array([0, 5, 0]))
     finally:
@@ -90,7 +90,7 @@ def test_shards_take_moves():
 
 
 def test_a_killed_worker_is_named_at_once():
-    env = make_sb3_vec_env("MetaGAN/Planar-v0", 2, shards=2, **SHORT)
+    env = make_sb3_vec_env("MetaGAN/Planar-v1", 2, shards=2, **SHORT)
     try:
         env.reset()
         os.kill(env.venv._workers[1].pid, signal.SIGKILL)
@@ -102,4 +102,4 @@ def test_a_killed_worker_is_named_at_once():
 
 def test_a_users_mistake_in_a_worker_is_the_users_mistake():
     with pytest.raises(UnknownNameError, match="did you mean test"):
-        make_sb3_vec_env("MetaGAN/Planar-v0", 2, shards=2, split="tset")
+        make_sb3_vec_env("MetaGAN/Planar-v1", 2, shards=2, split="tset")

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from metagan_rl.agents import SCHEDULERS, make_scheduler
-from metagan_rl.agents.policy import COMPARED, LOOP, shipped_policies, shipped_policy
-from metagan_rl.agents.scheduler import Situation, scheduler_names
-from metagan_rl.agents.tuned import tuned_constant
-from metagan_rl.controls import LR_FACTOR, RATIOS, Controls
+from metagan_rl.agents import SCHEDULERS, make_scheduler, scheduler_names
+from metagan_rl.agents.learners.shipped import COMPARED, LOOP, shipped_policies, shipped_policy
+from metagan_rl.agents.searches.tuned import tuned_constant
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop import Controls, Situation, choose_signals
+from metagan_rl.loop.knobs import LR_FACTOR
 from metagan_rl.losses import LOSSES
-from metagan_rl.signals import LOOP_SIGNALS, QUALITY_SIGNALS
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.task import Base
 
@@ -30,6 +30,10 @@ def situation(interval, base=None, members=1, **signals):
     seen = {"progress": interval / INTERVALS, "budget": 0.0, **signals}
     seen = {name: np.broadcast_to(np.asarray(value, dtype=float), members).copy() for name, value in seen.items()}
     return Situation(seen, base, base, np.zeros(members))
+
+
+def values_of(controls):
+    return {name: getattr(controls, name) for name in controls.knobs}
 
 
 def begun(name, members=1, **options):
@@ -64,7 +68,7 @@ def test_every_shipped_policy_is_a_scheduler_with_a_model_card_and_a_cost():
 
 
 def _random_signals(rng, members, interval):
-    names = [signal.name for signal in LOOP_SIGNALS + QUALITY_SIGNALS if signal.name not in ("progress", "budget")]
+    names = [signal.name for signal in choose_signals() if signal.name not in ("progress", "budget")]
     return {name: rng.uniform(-1, 1, members) for name in names} if interval else {}
 
 
@@ -80,7 +84,7 @@ def test_a_run_is_scheduled_the_same_whoever_else_is(name):
             own = {key: values[member] for key, values in signals.items()}
             single = scheduler.step(situation(interval, **own))
             assert controls.describe(member) == single.describe(0)
-        changed |= any(len(np.unique(values)) > 1 for values in vars(controls).values())
+        changed |= any(len(np.unique(values)) > 1 for values in values_of(controls).values())
     assert changed == (name in REACTIVE)
 
 
@@ -92,7 +96,7 @@ def test_begin_forgets_the_last_runs(name):
     first = [scheduler.step(each) for each in seen]
     scheduler.begin(range(3))
     for one, other in zip(first, map(scheduler.step, seen), strict=True):
-        assert all(np.array_equal(value, getattr(other, key)) for key, value in vars(one).items())
+        assert all(np.array_equal(value, getattr(other, key)) for key, value in values_of(one).items())
 
 
 @pytest.mark.parametrize("name", REACTIVE)
@@ -139,15 +143,15 @@ def test_recipes_are_what_their_papers_say_whatever_the_base(name, ratio, loss, 
     for interval, expected in ((0, first), (INTERVALS, last)):
         controls = begun(name).step(situation(interval, base)).describe(0)
         assert (controls["ratio"], controls["loss"]) == (ratio, loss)
-        found = [controls[key] for key in ("generator_lr", "discriminator_lr", "penalty_weight")]
+        found = [controls[key] for key in ("generator_lr_factor", "discriminator_lr_factor", "penalty_weight")]
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_ttur_and_sagan_let_d_learn_four_times_as_fast_around_the_base():
     for name in ("ttur", "sagan"):
         controls = make_scheduler(name).step(situation(0))
-        assert controls.discriminator_lr[0] == 4 * controls.generator_lr[0]
-        assert controls.discriminator_lr[0] * controls.generator_lr[0] == 1
+        assert controls.discriminator_lr_factor[0] == 4 * controls.generator_lr_factor[0]
+        assert controls.discriminator_lr_factor[0] * controls.generator_lr_factor[0] == 1
 
 
 def test_dcgan_is_the_base_of_the_suites():
@@ -155,18 +159,18 @@ def test_dcgan_is_the_base_of_the_suites():
         base = Controls.base([task.base for task in get_suite(suite).split("val")])
         signals = {"progress": np.zeros(len(base))}
         controls = make_scheduler("dcgan").step(Situation(signals, base, base, np.zeros(len(base))))
-        assert all(np.array_equal(value, getattr(base, key)) for key, value in vars(controls).items())
+        assert all(np.array_equal(value, getattr(base, key)) for key, value in values_of(controls).items())
 
 
 def test_sngan_falls_linearly_to_the_smallest_rate():
-    for field in ("generator_lr", "discriminator_lr"):
+    for field in ("generator_lr_factor", "discriminator_lr_factor"):
         rates = course("sngan", field)
         np.testing.assert_allclose(np.diff(rates[:-3]), -1 / INTERVALS)
         assert rates[-1] == LOWEST
 
 
 def test_r3gan_lowers_rates_to_a_quarter_and_penalty_tenfold_along_half_a_cosine():
-    for field, end in (("generator_lr", 0.25), ("discriminator_lr", 0.25), ("penalty_weight", 0.1)):
+    for field, end in (("generator_lr_factor", 0.25), ("discriminator_lr_factor", 0.25), ("penalty_weight", 0.1)):
         values = course("r3gan", field, INTERVALS + 1)
         np.testing.assert_allclose(values[[0, INTERVALS // 2, INTERVALS]], [1, (1 + end) / 2, end])
         share = (values - end) / (1 - end)
@@ -180,16 +184,16 @@ def test_penalty_weights_of_recipes_are_given_for_other_data():
 
 def test_step_divides_by_ten_at_one_half_and_at_three_quarters():
     expected = np.repeat([1, 0.1, LOWEST], [INTERVALS // 2, INTERVALS // 4, INTERVALS // 4])
-    for field in ("generator_lr", "discriminator_lr"):
+    for field in ("generator_lr_factor", "discriminator_lr_factor"):
         np.testing.assert_allclose(course("step", field), expected)
 
 
 def test_warm_up_rises_linearly_and_stays():
-    for field in ("generator_lr", "discriminator_lr"):
+    for field in ("generator_lr_factor", "discriminator_lr_factor"):
         rates = course("warm-up", field, scheduler=begun("warm-up", share=0.125))
         np.testing.assert_allclose(rates[:9], [LOWEST, *np.arange(1, 9) / 8])
         assert (rates[8:] == 1).all()
-    assert (course("warm-up", "generator_lr") < 1).sum() == 4  # 64 * 5 / 90 = 3.6
+    assert (course("warm-up", "generator_lr_factor") < 1).sum() == 4  # 64 * 5 / 90 = 3.6
     with pytest.raises(InvalidValueError, match="share is 0"):
         make_scheduler("warm-up", share=0.0)
 
@@ -199,7 +203,7 @@ def test_warm_up_rises_linearly_and_stays():
 
 def _gap_aware(relative_loss, interval=30, **given):
     """D's multiplier after the loss was a multiple of its ideal for long."""
-    return course("gap-aware", "discriminator_lr", interval, discriminator_loss=np.log10(relative_loss), **given)[-1]
+    return course("gap-aware", "discriminator_lr_factor", interval, discriminator_loss=np.log10(relative_loss), **given)[-1]
 
 
 def test_gap_aware_is_one_at_the_ideal_and_goes_to_its_limits_at_ten_per_cent():
@@ -209,7 +213,7 @@ def test_gap_aware_is_one_at_the_ideal_and_goes_to_its_limits_at_ten_per_cent():
 
 def test_gap_aware_averages_the_loss_over_updates_of_d():
     scheduler = begun("gap-aware")
-    found = [scheduler.step(situation(i, discriminator_loss=np.log10(0.95))).discriminator_lr[0] for i in (0, 1, 2, 5)]
+    found = [scheduler.step(situation(i, discriminator_loss=np.log10(0.95))).discriminator_lr_factor[0] for i in (0, 1, 2, 5)]
     gaps = 0.05 * (1 - 0.95 ** (OF_DISCRIMINATOR * np.array([0, 1, 2, 5])))
     np.testing.assert_allclose(found, 0.1 ** (gaps / 0.1))
 
@@ -221,8 +225,8 @@ def test_gap_aware_touches_nothing_but_ds_rate_and_leaves_critics_alone():
     for interval in range(3):
         seen = situation(interval, base, discriminator_loss=0.5)
         controls = scheduler.step(seen)
-    assert controls.discriminator_lr[0] == 2
-    assert controls.replace(discriminator_lr=seen.base.discriminator_lr).describe(0) == seen.base.describe(0)
+    assert controls.discriminator_lr_factor[0] == 2
+    assert controls.replace(discriminator_lr_factor=seen.base.discriminator_lr_factor).describe(0) == seen.base.describe(0)
 
 
 # Accuracy gate
@@ -232,24 +236,24 @@ def test_gap_aware_touches_nothing_but_ds_rate_and_leaves_critics_alone():
 def test_the_gate_shuts_while_d_is_right_more_than_four_times_in_five(real, fake, rests):
     seen = situation(3, Base(ratio="2:1"), real_accuracy=2 * real - 1, fake_accuracy=2 * fake - 1, pair_accuracy=0)
     controls = begun("accuracy-gate").step(seen).describe(0)
-    assert controls["discriminator_lr"] == (LOWEST if rests else 1)
+    assert controls["discriminator_lr_factor"] == (LOWEST if rests else 1)
     assert controls["ratio"] == ("1:3" if rests else "2:1")
-    assert controls["generator_lr"] == 1
+    assert controls["generator_lr_factor"] == 1
 
 
 @pytest.mark.parametrize("loss", ["rpgan", "wgan"])
 def test_the_gate_judges_by_pairs_where_single_logits_have_no_right_side(loss):
     sure = {"real_accuracy": 1.0, "fake_accuracy": 1.0, "pair_accuracy": 0.0}
-    assert begun("accuracy-gate").step(situation(3, Base(loss=loss), **sure)).discriminator_lr[0] == 1
+    assert begun("accuracy-gate").step(situation(3, Base(loss=loss), **sure)).discriminator_lr_factor[0] == 1
     sure = {"real_accuracy": -1.0, "fake_accuracy": 1.0, "pair_accuracy": 0.9}
-    assert begun("accuracy-gate").step(situation(3, Base(loss=loss), **sure)).discriminator_lr[0] == LOWEST
+    assert begun("accuracy-gate").step(situation(3, Base(loss=loss), **sure)).discriminator_lr_factor[0] == LOWEST
 
 
 # BEGAN
 
 
 def test_began_integrates_the_imbalance_of_wins():
-    rates = course("began", "discriminator_lr", 12, pair_accuracy=1.0)  # D wins all: -gamma an update
+    rates = course("began", "discriminator_lr_factor", 12, pair_accuracy=1.0)  # D wins all: -gamma an update
     np.testing.assert_allclose(rates, np.maximum(1 - 0.01 * 0.5 * OF_DISCRIMINATOR * np.arange(12), LOWEST))
 
 
@@ -258,12 +262,12 @@ def test_began_is_at_rest_where_g_wins_gamma_times_as_often_and_turns_around_the
     balance = 2 / (1 + gamma) - 1
     for pair_accuracy, direction in ((balance, 0), (balance + 0.1, -1), (balance - 0.1, 1)):
         scheduler = begun("began", gamma=gamma)
-        before = course("began", "discriminator_lr", 5, scheduler, pair_accuracy=0.8)[-1]
+        before = course("began", "discriminator_lr_factor", 5, scheduler, pair_accuracy=0.8)[-1]
         for interval in (5, 6):
             seen = situation(interval, pair_accuracy=pair_accuracy)
-            rate = scheduler.step(seen).discriminator_lr[0]
+            rate = scheduler.step(seen).discriminator_lr_factor[0]
         assert np.sign(np.round(rate - before, 9)) == direction
-    assert (course("began", "discriminator_lr", pair_accuracy=-1.0) == 1).all()
+    assert (course("began", "discriminator_lr_factor", pair_accuracy=-1.0) == 1).all()
 
 
 # ADA
@@ -311,7 +315,7 @@ def test_ada_judges_by_pairs_where_single_logits_have_no_right_side():
 def test_loss_ratio_trains_d_as_often_as_its_loss_is_times_the_ideal(relative_loss, ratio):
     controls = begun("loss-ratio").step(situation(5, Base(ratio="5:1"), discriminator_loss=np.log10(relative_loss)))
     assert controls.describe(0)["ratio"] == ratio
-    assert controls.generator_lr[0] == controls.discriminator_lr[0] == 1
+    assert controls.generator_lr_factor[0] == controls.discriminator_lr_factor[0] == 1
 
 
 def test_loss_ratio_leaves_critics_at_their_base():
@@ -324,7 +328,7 @@ def test_loss_ratio_leaves_critics_at_their_base():
 
 @pytest.mark.parametrize("patience", [1, 3, 6])
 def test_plateau_halves_both_rates_after_exactly_as_many_flat_intervals(patience):
-    for field in ("generator_lr", "discriminator_lr"):
+    for field in ("generator_lr_factor", "discriminator_lr_factor"):
         rates = course("plateau", field, scheduler=begun("plateau", patience=patience), distance_from_start=-0.2)
         np.testing.assert_allclose(rates, np.maximum(0.5 ** (np.arange(INTERVALS) // patience), LOWEST))
 
@@ -335,7 +339,7 @@ def test_plateau_waits_anew_after_every_best_and_counts_each_run_for_itself():
     for interval in range(12):
         log_distance = -0.1 * np.array([interval, min(interval, 5), interval % 2])
         controls = scheduler.step(situation(interval, members=3, distance_from_start=log_distance))
-        rates.append(controls.generator_lr)
+        rates.append(controls.generator_lr_factor)
     steady, stopped, swinging = np.transpose(rates)
     assert (steady == 1).all()
     assert stopped.tolist() == [1] * 9 + [0.5] * 3  # best in interval 5, four without a better one
@@ -347,16 +351,16 @@ def test_plateau_takes_no_hairs_breadth_for_better():
         scheduler = begun("plateau", patience=3)
         for interval in range(4):
             seen = situation(interval, distance_from_start=(interval > 0) * np.log(smaller) / 3)
-            rate = scheduler.step(seen).generator_lr[0]
+            rate = scheduler.step(seen).generator_lr_factor[0]
         assert (rate == 0.5) == halved
 
 
 def test_plateau_looks_at_ds_loss_where_there_is_no_quality_metric():
     for change, halved in ((0.0, True), (0.05, False)):
         scheduler = begun("plateau", patience=4)
-        assert scheduler.step(situation(0)).generator_lr[0] == 1
+        assert scheduler.step(situation(0)).generator_lr_factor[0] == 1
         for interval in range(1, 6):
-            rate = scheduler.step(situation(interval, discriminator_loss=change * interval - 0.5)).generator_lr[0]
+            rate = scheduler.step(situation(interval, discriminator_loss=change * interval - 0.5)).generator_lr_factor[0]
         assert (rate == 0.5) == halved
     with pytest.raises(InvalidValueError, match="patience is 0"):
         make_scheduler("plateau", patience=0)

@@ -7,22 +7,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from XXX import control_signals, training_signals
 
-from metagan_rl.controls import LR_FACTOR, MAX_PENALTY_WEIGHT, RATIOS, Controls
-from metagan_rl.losses import LOSSES
-from metagan_rl.metrics import STABILITY_TERMS
-from metagan_rl.populations import Measurements, Population
-from metagan_rl.signals import (
+from metagan_rl.loop import Controls
+from metagan_rl.loop.knobs import KNOWN_LOSSES, LR_FACTOR, MAX_PENALTY_WEIGHT
+from metagan_rl.loop.signals import (
     AUTOLOSS_SIGNALS,
     FURTHER_SIGNALS,
-    KNOWN_LOSSES,
     LOOP_SIGNALS,
     QUALITY_SIGNALS,
     SIGNAL_SETS,
     as_matrix,
-    control_signals,
-    training_signals,
 )
+from metagan_rl.losses import LOSSES
+from metagan_rl.metrics import STABILITY_TERMS
+from metagan_rl.populations import Measurements, Population
+from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks import Base, Networks, Task
 
 EXTREMES = (0.0, -0.0, 1e-45, -1e-30, 1.0, -1.0, 1e10, -1e38, 3e38, 1.7e308, np.inf, -np.inf, np.nan)

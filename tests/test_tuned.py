@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metagan_rl.agents.scheduler import Situation
-from metagan_rl.agents.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
-from metagan_rl.controls import Controls
 
+from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
+from metagan_rl.loop import Controls, Situation
 from metagan_rl.tasks import Base
 
 SCHEDULE = Schedule((2e-3, 2e-4), (4e-3, 4e-3), 0.5, "2:1", "rpgan", 0.1)
@@ -28,14 +27,14 @@ def test_rates_are_absolute_whatever_the_base() -> None:
         shown = situation(progress, (1e-3, 1e-3), (5e-3, 2e-4))
         controls = Tuned(SCHEDULE).propose(shown)
         assert shown.rates is not None
-        np.testing.assert_allclose(controls.generator_lr * shown.rates[:, 0], wanted)
-        np.testing.assert_allclose(controls.discriminator_lr * shown.rates[:, 1], 4e-3)
+        np.testing.assert_allclose(controls.generator_lr_factor * shown.rates[:, 0], wanted)
+        np.testing.assert_allclose(controls.discriminator_lr_factor * shown.rates[:, 1], 4e-3)
         assert controls.describe(1)["ratio"] == "2:1" and controls.describe(1)["loss"] == "rpgan"
 
 
 def test_a_base_too_far_off_gets_what_controls_can_reach() -> None:
     controls = Tuned(SCHEDULE).propose(situation(0.0, (1e-6, 10.0)))
-    assert controls.generator_lr[0] == pytest.approx(30) and controls.discriminator_lr[0] == pytest.approx(1 / 30)
+    assert controls.generator_lr_factor[0] == pytest.approx(30) and controls.discriminator_lr_factor[0] == pytest.approx(1 / 30)
 
 
 def test_ratio_loss_and_penalty_switch_once_and_rates_do_not_notice() -> None:

@@ -7,13 +7,14 @@ refused, and the difference is named.
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
-from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.files import write_whole
 from metagan_rl.loop.knobs import KNOBS, Knob
 from metagan_rl.loop.scheduler import SCHEDULERS
@@ -21,6 +22,7 @@ from metagan_rl.loop.signals import Signal, choose_signals
 
 FORMAT = "metagan-rl policy"
 VERSION = 3
+FIELDS = tuple(field.name for field in fields(PolicyConfig))
 
 
 def describe(config: PolicyConfig) -> dict[str, Any]:
@@ -43,9 +45,11 @@ def config_from(record: Mapping[str, Any]) -> PolicyConfig:
 
     Raises:
         InvalidValueError: a knob or a signal means something else here.
-        UnknownNameError: one is not known here.
+        UnknownNameError: one, or a field of the record, is not known here.
         KeyError, TypeError, ValueError: the record is damaged.
     """
+    for name in record.keys() - FIELDS:
+        raise UnknownNameError("field of a policy", name, FIELDS)
     knobs = tuple(_knob(each) for each in record["knobs"])
     found = choose_signals([each["name"] for each in record["signals"]], knobs)
     signals = tuple(_signal(signal, each) for signal, each in zip(found, record["signals"], strict=True))

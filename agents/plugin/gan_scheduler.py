@@ -118,7 +118,8 @@ class GANScheduler:
         moves = any(name in self.scheduler.needs for name in MOVES) if measure_moves is None else measure_moves
         self._moves = [Move(rates) for rates in self._rates] if moves and self._ranks.decides else []
         self._meter = LoopMeter(LOSSES[loss].boundary)
-        self._ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
+        self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
+        """What is known of the run."""
         self._reward = np.zeros(1)
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
@@ -234,7 +235,7 @@ class GANScheduler:
             "quality": dict(self._quality),
             "controls": [each.describe(0) for each in (self._base, self._in_force, self.proposed)],
             "scheduler": state_of(self.scheduler),
-            "ledger": self._ledger.state_dict(),
+            "ledger": self.ledger.state_dict(),
             "reward": self._reward.tolist(),
             "health": self._health.state_dict(),
             "meter": self._meter.state_dict(),
@@ -277,7 +278,7 @@ class GANScheduler:
             raise
         except Exception as error:  # whatever a damaged state leads to
             raise InvalidValueError(f"the state is no whole state of a GANScheduler ({error!r})") from None
-        self.scheduler, self._ledger, self._health, self._meter = scheduler, ledger, health, meter
+        self.scheduler, self.ledger, self._health, self._meter = scheduler, ledger, health, meter
         self._reward = reward
         self._base, self.proposed, self._quality = base, proposed, quality
         self.last_step, self._fallen_back = last_step, fallen_back
@@ -303,9 +304,9 @@ class GANScheduler:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
         quality, floor = evaluation_of(self._quality)
         updates = self.options.interval * self._cycle
-        self._reward = self._ledger.record(measured, self._in_force, updates, quality, floor).reward
+        self._reward = self.ledger.record(measured, self._in_force, updates, quality, floor).reward
         self._quality = {}
-        signals = {name: float(value[0]) for name, value in self._ledger.seen().items()}
+        signals = {name: float(value[0]) for name, value in self.ledger.seen().items()}
         advice, worse = self._health.judge(self.last_step, signals, told)
         if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
             self._fallen_back = True
@@ -319,7 +320,7 @@ class GANScheduler:
             rates = np.array([[self._rates[0].base[0], self._rates[1].base[0]]])
             try:
                 with torch.autocast("cpu", enabled=False), np.errstate(all="ignore"):
-                    situation = Situation(self._ledger.signals(), self._base, self._in_force, self._reward, rates)
+                    situation = Situation(self.ledger.signals(), self._base, self._in_force, self._reward, rates)
                     proposed = self.scheduler.step(situation)
                 if not isinstance(proposed, Controls) or len(proposed) != 1:
                     raise InvalidValueError(f"it gave {proposed!r}, which is no Controls of one run")
@@ -382,7 +383,7 @@ class GANScheduler:
         if self.writer is None or not self._ranks.decides:
             return
         try:
-            for name, value in scalars(self._controls, self.proposed, self._ledger.seen()).items():
+            for name, value in scalars(self._controls, self.proposed, self.ledger.seen()).items():
                 self.writer.add_scalar(f"gan_scheduler/{name}", value, self.last_step)
         except Exception as error:  # a full disk must not end a user's run
             self._complain(f"the writer failed: {error}")

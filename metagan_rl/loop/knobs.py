@@ -6,7 +6,7 @@ from inside the package or from outside: see ``tests/extending/test_a_knob.py``.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -46,7 +46,7 @@ class KnobSignal:
     name: str
     low: float
     meaning: str
-    tell: Callable[[np.ndarray], np.ndarray]
+    tell: Callable[[np.ndarray], np.ndarray] = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +69,8 @@ class Knob(ABC):
     meaning: str
     side: Side
     levels: tuple[Any, ...]
-    apply: Apply
-    base: Callable[[Base], Any]
+    apply: Apply = field(repr=False)
+    base: Callable[[Base], Any] = field(repr=False)
     default: bool = True
 
     @abstractmethod
@@ -223,8 +223,8 @@ class ChoiceKnob(Knob):
         order: where entries lie on an axis in [-1, 1], and that in words; ``None`` where they have no order.
     """
 
-    registry: Registry[Any]
-    order: tuple[Callable[[list[Any]], np.ndarray], str] | None = None
+    registry: Registry[Any] = field(repr=False)
+    order: tuple[Callable[[list[Any]], np.ndarray], str] | None = field(default=None, repr=False)
 
     def checked(self, values: Any) -> np.ndarray:
         """See :class:`Knob`; int64."""

@@ -5,7 +5,7 @@ was. Each signal says what it needs: what any training loop has, or a quality me
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -87,7 +87,7 @@ class Signal:
         meaning: formula in words.
         needs: what a loop must tell for it.
         formula: what is known to its values ``[B]``, before clipping.
-        version: of the formula; a policy that was trained on another is refused.
+        version: of the formula, which tells two formulas apart; a policy that was trained on another is refused.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Signal:
     high: float
     meaning: str
     needs: Need
-    formula: Callable[[Known], np.ndarray]
+    formula: Callable[[Known], np.ndarray] = field(compare=False, repr=False)
     version: int = 1
 
 

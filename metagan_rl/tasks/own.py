@@ -202,4 +202,5 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-READERS.update({".csv": suite_from_csv, ".npy": suite_from_npy, "": suite_from_images})
+for _ending, _reader in ((".csv", suite_from_csv), (".npy", suite_from_npy), ("", suite_from_images)):
+    READERS[_ending] = _reader

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.agents.scheduler import Scheduler, Situation, checked_sources, make_scheduler
-from metagan_rl.controls import KNOBS, Controls
+from metagan_rl.agents.catalogue import make_scheduler
 from metagan_rl.errors import MetaGANError
+from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.drive import member_seed, situation_of
 from metagan_rl.loop.runs import Runs
+from metagan_rl.loop.scheduler import Scheduler, Situation, checked_sources
 from metagan_rl.tasks import get_suite
 from metagan_rl.testing.errors import ConformanceError
 
 _INTERVALS = 4
+SOURCES = "sources"
 
 
 def check_scheduler(name_or_scheduler: str | Scheduler | type[Scheduler], *, seed: int = 0) -> None:
@@ -85,7 +87,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
                         f"step gave {controls!r} in interval {interval}; it must give Controls for all {whose}"
                     )
                     return
-                trace.append({**vars(controls), "sources": sources})
+                trace.append({**_values(controls), SOURCES: sources})
                 reward = runs.advance(controls).reward
         except MetaGANError as error:
             problems.append(f"in interval {len(trace)} with {count} runs: {error}")
@@ -95,8 +97,9 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
             return
         traces.append(trace)
     for one, other in zip(*traces, strict=True):
-        if not all(np.array_equal(values, other[name]) for name, values in one.items()):
-            what = "copies" if all(np.array_equal(one[name], other[name]) for name in KNOBS) else "controls"
+        changed = [name for name in one.keys() | other.keys() if not _equal(one.get(name), other.get(name))]
+        if changed:
+            what = "copies" if changed == [SOURCES] else "controls"
             problems.append(f"begun anew with the same seed it gave other {what}; forget everything in begin(seeds)")
             return
 
@@ -115,5 +118,14 @@ def _same(one: Situation, other: Situation) -> bool:
     pairs: list[tuple[Any, Any]] = [(one.reward, other.reward), (one.rates, other.rates)]
     pairs += [(one.signals[name], other.signals.get(name)) for name in one.signals]
     for part in ("base", "controls"):
-        pairs += [(value, vars(getattr(other, part))[name]) for name, value in vars(getattr(one, part)).items()]
+        before, after = _values(getattr(one, part)), _values(getattr(other, part))
+        pairs += [(value, after[name]) for name, value in before.items()]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs if b is not None)
+
+
+def _values(controls: Controls) -> dict[str, np.ndarray]:
+    return {name: getattr(controls, name) for name in controls.knobs}
+
+
+def _equal(one: np.ndarray | None, other: np.ndarray | None) -> bool:
+    return one is not None and other is not None and np.array_equal(one, other)
