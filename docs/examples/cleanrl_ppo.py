@@ -28,7 +28,7 @@ from metagan_rl.runtime import prepare_process
 class Args:
     """Everything there is to set."""
 
-    env_id: str = "MetaGAN/Planar-v0"
+    env_id: str = "MetaGAN/Planar-v1"
     """A registered environment."""
     knobs: tuple[str, ...] = ("generator_lr", "discriminator_lr", "ratio")
     """What the agent controls; the rest stays at each task's base."""
