@@ -7,7 +7,7 @@ from metagan_rl.experiments.benchmark.records import read_config, read_rows
 from metagan_rl.experiments.benchmark.references import load_references
 from metagan_rl.experiments.report.figures import new_figure, style
 from metagan_rl.experiments.report.ranking import rank
-from metagan_rl.experiments.report.tables import amount, fixed
+from metagan_rl.experiments.report.tables import amount, fixed, markdown_table
 
 RESULTS = Path(__file__).parent.parent / "results"
 FULL = "full"
@@ -44,14 +44,14 @@ def table() -> str:
     worth = {row["scheduler"]: row for row in _read("promises.csv") if row["quantity"] == "worth in trials"}
     most = max(float(row["x"]) for row in _read("promises.csv") if row["scheduler"] == "random search")
     headings = ["scheduler", "score", "worth trials", *(heading for heading, _, _ in COLUMNS), "cost"]
-    lines = ["| " + " | ".join(headings) + " |", "|---|" + "--:|" * (len(headings) - 1)]
+    rows = []
     for name in sorted((name for name in SHOWN if name in whole), key=lambda name: -float(whole[name]["score"])):
         row = whole[name]
         value, low, high = (fixed(float(row[f"score_over_tasks{end}"])) for end in ("", "_low", "_high"))
         cells = [name, f"{value} [{low}, {high}]", "" if name == "oracle" else _trials(worth[name], most)]
         cells += [f"{distances[suite, tag, name]:.2f}" for _, suite, tag in COLUMNS]
-        lines.append("| " + " | ".join([*cells, _cost(row)]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([*cells, _cost(row)])
+    return markdown_table(headings, rows) + "\n"
 
 
 def _read(name: str) -> list[dict[str, str]]:

@@ -1,6 +1,5 @@
 """Makes what the docs show from the committed rows: ``python -m metagan_rl.experiments.studies.pictures [DIR]``."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,9 @@ import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.scheduler import Situation
 from metagan_rl.envs.vector import MetaGANVectorEnv
+from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.report.figures import KNOWN_COLOURS, new_figure, style
+from metagan_rl.experiments.report.tables import markdown_table
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
@@ -27,8 +28,7 @@ AGENT = "#d55e00"
 
 def learning(out: Path) -> Path:
     """The training of ``default``: return on validation tasks against GAN updates, beside the fixed references."""
-    lines = (RESULTS / "default" / "training.jsonl").read_text(encoding="utf-8").splitlines()
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    records = read_lines(RESULTS / "default" / "training.jsonl")
     updates = np.array([record["gan_updates"] for record in records]) / 1e6
     rollout = np.array([record["rollout/return"] for record in records])
     validated = [record for record in records if "validation/return" in record]
@@ -72,8 +72,7 @@ def render(out: Path) -> Path:
 
 def throughput(out: Path) -> list[Path]:
     """How fast populations train: a picture and a page with the tables."""
-    lines = (RESULTS / "throughput.jsonl").read_text(encoding="utf-8").splitlines()
-    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    rows = read_lines(RESULTS / "throughput.jsonl")
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
     default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
     plain = [row for row in default if row["penalty"] == "none"]
@@ -111,7 +110,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "## One thread: a population against separate `nn.Module` GANs",
         "Peak share: floating-point operations of the updates, products only, against the peak of the hidden layer's "
         "product measured in the same turns.",
-        _table(
+        markdown_table(
             ("members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio", "peak share"),
             [
                 [
@@ -128,7 +127,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
             ],
         ),
         "## One thread: convolutional members",
-        _table(
+        markdown_table(
             ("images", "members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio"),
             [
                 [
@@ -147,7 +146,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with "
         "the kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's "
         "with a group for each member.",
-        _table(
+        markdown_table(
             ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
             [
                 [
@@ -162,7 +161,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "## All cores: vector environments",
         f"{environments['members']} environments on {environments['cores']} cores, learning rates drawn at random, "
         "quality measured every 48 updates:",
-        _table(
+        markdown_table(
             ("", "environment steps/s", "updates/s", "ratio"),
             [
                 [
@@ -187,7 +186,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         ),
         *_noise_section(kinds.get("noise", ())),
         "## Cost in members and in updates",
-        _table(
+        markdown_table(
             ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
             [
                 [
@@ -204,7 +203,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "## Where the time of a step goes",
         f"{profile['members']} members under random controls, as an exploring agent's are (profiled, which slows the "
         f"Python parts most); the process takes {profile['process_megabytes']} MB:",
-        _table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
+        markdown_table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
         "## The agent",
         f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
         f"{agent['stock_update_seconds']} s of sb3-contrib's own, {agent['ratio']:.1f} times as fast, with "
@@ -217,7 +216,7 @@ def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
     (row,) = rows
-    table = _table(
+    table = markdown_table(
         ("drawn", "milliseconds", "of the interval's time"),
         [[name, row["milliseconds"][name], f"{row['share_of_interval'][name]:.1%}"] for name in row["milliseconds"]],
     )
@@ -228,11 +227,6 @@ def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         "the CPU. No GPU was at hand: the CUDA path is tested on the CPU and on torch's meta device only.",
         table,
     ]
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def _described(signal: Signal) -> list[str]:
@@ -250,11 +244,11 @@ def signals_page() -> str:
         "the previous action (a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first "
         "interval of a run, else "
         "0. Made from `metagan_rl/signals.py` by `python -m metagan_rl.experiments.studies.pictures`.",
-        _table(("index", "name", "meaning", "min", "max"), rows),
+        markdown_table(("index", "name", "meaning", "min", "max"), rows),
         "With `signals=autoloss` there are "
         + ", ".join(f"`{signal.name}`" for signal in AUTOLOSS_SIGNALS)
         + ", in this order: what comes nearest to what AutoLoss sees (arXiv:1810.02442). Not in the table above:",
-        _table(("name", "meaning", "min", "max"), [_described(signal) for signal in FURTHER_SIGNALS]),
+        markdown_table(("name", "meaning", "min", "max"), [_described(signal) for signal in FURTHER_SIGNALS]),
     ]
     return "\n\n".join(parts) + "\n"
 
