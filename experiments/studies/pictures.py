@@ -13,8 +13,9 @@ from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.scheduler import Situation
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
-from metagan_rl.experiments.report.figures import KNOWN_COLOURS, new_figure, style
+from metagan_rl.experiments.report.figures import KNOWN_COLOURS
 from metagan_rl.experiments.report.tables import markdown_table
+from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
@@ -33,8 +34,8 @@ def learning(out: Path) -> Path:
     rollout = np.array([record["rollout/return"] for record in records])
     validated = [record for record in records if "validation/return" in record]
     at = [record["gan_updates"] / 1e6 for record in validated]
-    with style():
-        figure = new_figure(7.2, 3.6, dpi=150)
+    path = out / "learning.png"
+    with picture_file(path, 7.2, 3.6) as figure:
         axes = figure.add_subplot()
         axes.plot(updates, rollout, color=AGENT, alpha=0.35, linewidth=1.2, label="agent, training tasks (sampled)")
         measured = [record["validation/return"] for record in validated]
@@ -44,8 +45,6 @@ def learning(out: Path) -> Path:
             axes.axhline(level, color=KNOWN_COLOURS[name], linestyle=(0, (5, 2)), linewidth=1.2, label=label)
         axes.set(xlabel="GAN updates (millions)", ylabel="return = log(start distance / end distance)", xlim=(0, None))
         axes.legend(frameon=False, fontsize=8, loc="center right")
-        path = out / "learning.png"
-        figure.savefig(path)
     return path
 
 
@@ -76,8 +75,8 @@ def throughput(out: Path) -> list[Path]:
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
     default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
     plain = [row for row in default if row["penalty"] == "none"]
-    with style():
-        figure = new_figure(7.2, 3.2, dpi=150)
+    picture = out / "throughput.png"
+    with picture_file(picture, 7.2, 3.2) as figure:
         speed, ratio = figure.subplots(1, 2)
         members = [row["members"] for row in plain]
         speed.plot(members, [row["population_updates_per_second"] for row in plain], "o-", color=AGENT)
@@ -90,8 +89,6 @@ def throughput(out: Path) -> list[Path]:
         ratio.plot(members, [row["ratio"] for row in plain], "o-", color=AGENT)
         ratio.axhline(1, color="#bdbdbd", linewidth=0.8)
         ratio.set(xscale="log", xlabel="members", ylabel="population / separate", ylim=(0, None))
-        picture = out / "throughput.png"
-        figure.savefig(picture)
     page = out / "throughput.md"
     write_whole(page, _throughput_page(kinds, rows[0]))
     return [picture, page]
