@@ -23,7 +23,7 @@ from metagan_rl.envs.runs import Runs
 from metagan_rl.errors import SchedulerError
 from metagan_rl.evaluation import floor, measure_all
 from metagan_rl.experiments.benchmark.references import ORACLE, load_references
-from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
+from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey, six_digits
 from metagan_rl.experiments.benchmark.samples import SampleKeeper
 from metagan_rl.meta_init import MetaInit, load_meta_init
 from metagan_rl.metrics import METRICS, STABILITY_TERMS
@@ -142,7 +142,7 @@ def run_batch(batch: Batch) -> BatchResult:
     seconds = (time.monotonic() - started) / len(tasks)
     rows = [_row(batch, member, runs, trace, scheduler) for member in range(len(runs))]
     for member, measured in enumerate(measure_all(runs.population, range(len(runs)), metrics)):
-        values = {name: None if value is None else _rounded(value) for name, value in measured.items()}
+        values = {name: _rounded(value) for name, value in measured.items()}
         rows[member] = replace(rows[member], metrics=values, seconds=round(seconds, 4))
     return BatchResult(rows, [_curve(trace, member, key) for member, key in enumerate(batch.keys)], keeper.samples())
 
@@ -156,10 +156,10 @@ def _row(batch: Batch, member: int, runs: Runs, trace: Trace, scheduler: Schedul
         task.tag,
         task.family,
         diverged=bool(runs.population.diverged[member]),
-        floor=_rounded(floor(task, report=True)),
-        start=_rounded(trace.distance[0][member]),
+        floor=six_digits(floor(task, report=True)),
+        start=six_digits(trace.distance[0][member]),
         stability={
-            name: _rounded(np.mean([values[member] for values in trace.stability[name]])) for name in STABILITY_TERMS
+            name: six_digits(np.mean([values[member] for values in trace.stability[name]])) for name in STABILITY_TERMS
         },
         updates=updates,
         extra_updates=(scheduler.members - 1 + batch.searched) * updates,
@@ -173,11 +173,11 @@ def _curve(trace: Trace, member: int, key: RunKey) -> Curve:
     controls = [controls.describe(member) for controls in trace.controls]
     return Curve(
         key,
-        [_rounded(values[member]) for values in trace.distance],
+        [six_digits(values[member]) for values in trace.distance],
         {name: [_rounded(entry[name]) for entry in controls] for name in controls[0]},
     )
 
 
 def _rounded(value: Any) -> Any:
     """Six digits of a number that is not whole; all else as it is."""
-    return float(f"{float(value):.6g}") if isinstance(value, (float, np.floating)) else value
+    return six_digits(value) if isinstance(value, (float, np.floating)) else value

@@ -4,7 +4,7 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 from metagan_rl.metrics import STABILITY_TERMS
 
@@ -186,6 +186,11 @@ class Curve:
 
 
 CURVE_COLUMNS = (*RunKey._fields, "distance")
+
+
+def six_digits(value: SupportsFloat) -> float:
+    """A number as rows keep it."""
+    return float(f"{float(value):.6g}")
 
 
 def _packed(values: Sequence[Any], *, numbers: bool) -> Sequence[Any]:
