@@ -128,8 +128,8 @@ class Ledger:
         self.start = np.where(np.isnan(self.start), quality.distance, self.start)
         self.best = np.fmin(self.best, quality.distance)
         diverged = measured.diverged > 0
-        stability = self.monitor.update(measured, np.log(quality.distance), np.nan_to_num(quality.coverage))
-        self._decline = self.monitor.gradient_decline(measured)
+        stability = self.monitor.update(self._measured, np.log(quality.distance), np.nan_to_num(quality.coverage))
+        self._decline = self.monitor.gradient_decline(self._measured)
         self._stability, self._before = stability, self._latest
         self._latest = {name: SIGNALS[name].formula(self._known()) for name in SLOPES}
         imbalance = self._measured.generator_loss - self._measured.discriminator_loss
