@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, Union
 import tyro
 
 from metagan_rl import __version__
+from metagan_rl.agents.learners.catalogue import find_learner
 from metagan_rl.agents.learners.config import TrainConfig
-from metagan_rl.agents.learners.learner import find_learner
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_entry_points, load_extension
@@ -403,7 +403,8 @@ def _listing(what: str) -> list[str]:
 
         return shipped_policies() or ["no policy is shipped yet; metagan-rl train makes one"]
     if what == "algorithms":
-        from metagan_rl.agents.learners.learner import LEARNERS, learner_names
+        from metagan_rl.agents.learners.catalogue import learner_names
+        from metagan_rl.agents.learners.learner import LEARNERS
 
         return [f"{name}  {_first_line(LEARNERS[name])}" for name in learner_names()]
     return _core_listing(what)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
-from metagan_rl.agents.learners.learner import Learner, find_learner
+from metagan_rl.agents.learners.catalogue import find_learner
+from metagan_rl.agents.learners.learner import Learner
 from metagan_rl.envs.options import EnvOptions
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.tasks import get_suite

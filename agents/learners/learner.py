@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from metagan_rl.agents.learners.policy import PolicyScheduler
-from metagan_rl.errors import UnknownNameError
-from metagan_rl.extensions import load_entry_points
 from metagan_rl.registry import Registry
 
 if TYPE_CHECKING:
@@ -99,24 +97,3 @@ def register_learner(name: str) -> Callable[[L], L]:
         return learner
 
     return register
-
-
-def find_learner(name: str) -> type[Learner]:
-    """The learner of that name: one of the package, of an extension, or ``module:attribute``.
-
-    Raises:
-        UnknownNameError: there is none; the nearest names are offered.
-    """
-    learner_names()
-    found = LEARNERS[name]
-    if not (isinstance(found, type) and issubclass(found, Learner)):
-        raise UnknownNameError("algorithm", name, learner_names())
-    return found
-
-
-def learner_names() -> list[str]:
-    """Names that :func:`find_learner` knows."""
-    from metagan_rl.agents.learners.sb3 import dqn, ppo, recurrent_ppo  # noqa: F401  (to register them)
-
-    load_entry_points()
-    return list(LEARNERS)

@@ -17,6 +17,7 @@ from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.files import write_whole
 from metagan_rl.loop.knobs import KNOBS, Knob
+from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.loop.signals import Signal, choose_signals
 
 FORMAT = "metagan-rl policy"
@@ -104,11 +105,10 @@ def load_policy(path: str | Path) -> PolicyScheduler:
 
     path = Path(path)
     if not path.is_file():
-        from metagan_rl.agents.learners.shipped import shipped_policies
-
-        if path.name in shipped_policies():
-            raise FileFormatError(f"there is no policy file {path}, but a scheduler of that name: --schedulers {path}")
-        raise FileFormatError(f"there is no policy file {path}; metagan-rl train writes one, as policy.safetensors")
+        hint = f", but a scheduler of that name: --schedulers {path}" if path.name in SCHEDULERS else ""
+        raise FileFormatError(
+            f"there is no policy file {path}{hint or '; metagan-rl train writes one, as policy.safetensors'}"
+        )
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.loop.knobs import KNOBS
+from metagan_rl.loop.knobs import KNOBS, turned
 from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks.task import Base
 
@@ -81,10 +81,7 @@ class Controls:
 
     def settings(self, bases: Sequence[Base]) -> Settings:
         """What members of these bases train with."""
-        settings = Settings.of(bases)
-        for name, values in self._values.items():
-            settings = KNOBS[name].apply(settings, values)
-        return settings
+        return turned(Settings.of(bases), self._values)
 
     def describe(self, member: int) -> dict[str, float | str]:
         """One member's controls in words and plain numbers, for ``info``, rows, pictures and files."""

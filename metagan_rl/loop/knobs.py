@@ -409,6 +409,13 @@ def default_knobs() -> tuple[str, ...]:
     return tuple(knob.name for knob in KNOBS.values() if knob.default)
 
 
+def turned(settings: Settings, values: Mapping[str, np.ndarray]) -> Settings:
+    """Settings with knobs turned to values ``[B]``, by name."""
+    for name, each in values.items():
+        settings = KNOBS[name].apply(settings, each)
+    return settings
+
+
 def choose_knobs(knobs: Knobs | None = None, control: str = "both") -> tuple[Knob, ...]:
     """The knobs that are meant, in the order of ``KNOBS``.
 

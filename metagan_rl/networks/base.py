@@ -141,8 +141,6 @@ def find_networks(name: str) -> NetworkKind:
     Raises:
         UnknownNameError: there is none; the nearest names are offered.
     """
-    from metagan_rl.networks import conv, dirac, mlp  # noqa: F401  (imported to register their kinds)
-
     found = NETWORKS[name]
     return found if isinstance(found, NetworkKind) else NetworkKind(found)
 

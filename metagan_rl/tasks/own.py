@@ -13,7 +13,7 @@ import numpy as np
 
 from metagan_rl.errors import DataError, InvalidValueError, MissingDependencyError
 from metagan_rl.tasks.real import ArrayTable, checked_rows
-from metagan_rl.tasks.suites import SPLITS, Suite, register_suite
+from metagan_rl.tasks.suites import READERS, SPLITS, Suite, register_suite
 from metagan_rl.tasks.task import FAMILIES, Base, Networks, Task
 
 SPREAD = 10.0
@@ -200,3 +200,7 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+for _ending, _reader in ((".csv", suite_from_csv), (".npy", suite_from_npy), ("", suite_from_images)):
+    READERS[_ending] = _reader

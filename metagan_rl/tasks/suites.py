@@ -215,8 +215,8 @@ class Suite:
 
 SUITES: Registry[Callable[[], Suite]] = Registry("suite", importable=True)
 """Suites by name; an entry is called to get the suite, and loads it once (``get_suite`` does)."""
-FILES = (".json", ".csv", ".npy")
-"""Files that a suite can be made of, besides folders of images."""
+READERS: dict[str, Callable[[str], Suite]] = {".json": Suite.load}
+"""What makes a suite of a file, by its ending; ``""`` of a folder."""
 
 
 def get_suite(name: str) -> Suite:
@@ -242,16 +242,12 @@ def is_suite(name: str) -> bool:
     if name in SUITES:
         return True
     path = Path(name)
-    return path.is_dir() or (path.suffix in FILES and path.is_file())
+    return path.is_dir() or (path.suffix in READERS and path.is_file())
 
 
 @cache
 def _from_file(path: str) -> Suite:
-    from metagan_rl.tasks.own import suite_from_csv, suite_from_images, suite_from_npy
-
-    if Path(path).is_dir():
-        return suite_from_images(path)
-    return {".json": Suite.load, ".csv": suite_from_csv, ".npy": suite_from_npy}[Path(path).suffix](path)
+    return READERS["" if Path(path).is_dir() else Path(path).suffix](path)
 
 
 def register_suite(suite: Suite | Callable[[], Suite], name: str | None = None) -> None:
