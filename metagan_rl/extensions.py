@@ -34,7 +34,7 @@ def load_extension(what: str | os.PathLike[str]) -> ModuleType:
     is_file = path.suffix == ".py" or path.is_file()
     key = str(path.resolve()) if is_file else name
     if key not in _loaded:
-        _loaded[key] = _run_file(Path(key), name) if is_file else _import(name)
+        _loaded[key] = _run_file(Path(key), name) if is_file else import_named(name)
         told = [each for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
         os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys([*told, key]))
     return _loaded[key]
@@ -60,7 +60,12 @@ def load_entry_points() -> None:
             raise ExtensionError(f"the extension {entry.name!r} ({entry.value}) failed:\n{_theirs(error)}") from None
 
 
-def _import(name: str) -> ModuleType:
+def import_named(name: str) -> ModuleType:
+    """A user's module, also one that lies in the working directory.
+
+    Raises:
+        ExtensionError: there is none of that name, or its own code raised.
+    """
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # as python -m does
     try:

@@ -1,11 +1,10 @@
 """One small registry for everything that is looked up by name: families, suites, losses, knobs, schedulers and more."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.extensions import load_entry_points
+from metagan_rl.errors import ExtensionError, InvalidValueError, UnknownNameError
+from metagan_rl.extensions import import_named, load_entry_points
 
 T = TypeVar("T")
 
@@ -90,7 +89,7 @@ class Registry(Generic[T]):
     def _imported(self, name: str) -> T:
         module, _, attribute = name.partition(":")
         try:
-            found: T = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
+            found: T = getattr(import_named(module), attribute)
+        except (ExtensionError, AttributeError, ValueError) as error:
             raise InvalidValueError(f"{self.kind} {name!r} cannot be imported: {error}") from None
         return found

@@ -107,18 +107,29 @@ def test_the_page_of_signals_is_that_of_the_code() -> None:
     assert page == signals_page(), "make it again: python -m metagan_rl.experiments.studies.pictures"
 
 
-def test_pages_of_environments_say_the_same_where_they_are_the_same() -> None:
-    pages = {}
-    for name in ENVIRONMENTS:
-        module, _, class_name = str(gym.spec(name).entry_point).partition(":")
-        parts = re.split(
-            r"^    ## (.+)$", getattr(importlib.import_module(module), class_name).__doc__, flags=re.MULTILINE
-        )
-        pages[name] = dict(zip(parts[1::2], parts[2::2], strict=True))
-    for name, page in pages.items():
-        assert list(page) == list(pages["MetaGAN/Planar-v1"]), name
-        for heading in ("Action Space", "Observation Space", "Starting State", "Arguments"):
-            assert page[heading] == pages["MetaGAN/Planar-v1"][heading], (name, heading)
+def test_every_environment_is_one_class_that_its_page_can_be_written_of() -> None:
+    from metagan_rl.envs.registration import TABLE
+
+    assert {str(gym.spec(name).entry_point) for name in ENVIRONMENTS} == {"metagan_rl.envs.single:MetaGANEnv"}
+    for each in TABLE:
+        assert each.about.endswith((".", "`.")) and len(each.about) > 80, each.name
+        assert each.id == f"MetaGAN/{each.name}-v{len(each.versions) - 1}"
+        for name, options in each.ids().items():
+            assert ENVIRONMENTS[name] == each.suite and dict(gym.spec(name).kwargs) == options
+
+
+def test_files_that_schedulers_are_read_from_are_in_the_wheel() -> None:
+    packages = {
+        package: ROOT / package.removeprefix("metagan_rl.").replace(".", "/") for package in SETUPTOOLS["packages"]
+    }
+    for suffix in ("safetensors", "json"):
+        for file in (ROOT / "agents").rglob(f"*.{suffix}"):
+            globs = [
+                folder / pattern
+                for package, folder in packages.items()
+                for pattern in SETUPTOOLS["package-data"].get(package, [])
+            ]
+            assert any(file.match(str(pattern)) for pattern in globs), file
 
 
 def test_the_examples_of_extending_run_as_they_are_written(tmp_path: Path) -> None:

@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from XXX import control_signals, training_signals
 
-from metagan_rl.loop import Controls
-from metagan_rl.loop.knobs import KNOWN_LOSSES, LR_FACTOR, MAX_PENALTY_WEIGHT
-from metagan_rl.loop.signals import (
-    AUTOLOSS_SIGNALS,
-    FURTHER_SIGNALS,
-    LOOP_SIGNALS,
-    QUALITY_SIGNALS,
-    SIGNAL_SETS,
-    as_matrix,
-)
+from metagan_rl.agents.plugin.quality import evaluation_of
+from metagan_rl.loop import KNOBS, SIGNALS, Controls, Ledger, choose_signals
+from metagan_rl.loop.knobs import KNOWN_LOSSES, LR_FACTOR, MAX_PENALTY_WEIGHT, default_knobs
+from metagan_rl.loop.signals import AUTOLOSS, FURTHER, SIGNAL_SETS, as_matrix
 from metagan_rl.losses import LOSSES
 from metagan_rl.metrics import STABILITY_TERMS
 from metagan_rl.populations import Measurements, Population
-from metagan_rl.populations.settings import RATIOS
+from metagan_rl.populations.settings import RATIOS, Settings
 from metagan_rl.tasks import Base, Networks, Task
 
 EXTREMES = (0.0, -0.0, 1e-45, -1e-30, 1.0, -1.0, 1e10, -1e38, 3e38, 1.7e308, np.inf, -np.inf, np.nan)
-ALL = LOOP_SIGNALS + QUALITY_SIGNALS
-TRAINING = LOOP_SIGNALS + FURTHER_SIGNALS
+ALL, LOOP = choose_signals("all"), choose_signals("loop")
+QUALITY = tuple(signal for signal in ALL if signal not in LOOP)
+FURTHER_SIGNALS = tuple(SIGNALS[name] for name in FURTHER)
+TRAINING = LOOP + FURTHER_SIGNALS
 NAMES = {signal.name for signal in ALL}
+OF_ONE_INTERVAL = (
+    "discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy", "pair_accuracy", "logit_gap",
+    "logit_centre", "gradient_ratio", "generator_move", "discriminator_move",
+)  # fmt: skip
+"""Signals that depend on nothing but what was measured in the interval, and on the loss."""
 
 
 def controls(members: int, loss: str = "non-saturating", **changes: Any) -> Controls:
@@ -55,6 +55,19 @@ def measured(**values: Any) -> Measurements:
     return Measurements(**{name: np.atleast_1d(np.asarray(v, dtype=float)) for name, v in {**ideal, **values}.items()})
 
 
+def training_signals(measured: Measurements, controls: Controls) -> dict[str, np.ndarray]:
+    """What a ledger tells after one interval in which no quality was measured."""
+    ledger = Ledger(controls, np.full(len(controls), 3072.0))
+    ledger.record(measured, controls, 48, evaluation_of({})[0])
+    return ledger.seen()
+
+
+def control_signals(controls: Controls) -> dict[str, np.ndarray]:
+    """What a ledger tells of controls that every agent may have."""
+    told = Ledger(controls, np.full(len(controls), 3072.0)).signals()
+    return {each.name: told[each.name] for name in default_knobs() for each in KNOBS[name].signals}
+
+
 def assert_in_range(matrix: np.ndarray, which: tuple[Any, ...], members: int) -> None:
     assert matrix.shape == (members, len(which)) and matrix.dtype == np.float32
     assert np.isfinite(matrix).all()
@@ -69,21 +82,22 @@ def test_names_are_unique_identifiers_with_a_range_and_a_meaning() -> None:
     assert len({signal.name for signal in ALL + FURTHER_SIGNALS}) == len(ALL + FURTHER_SIGNALS)
     for signal in ALL + FURTHER_SIGNALS:
         assert signal.name.isidentifier() and signal.low < signal.high and signal.meaning
-    assert {"loop", "outputs", "all", "autoloss"} == SIGNAL_SETS.keys()
-    assert (SIGNAL_SETS["loop"], SIGNAL_SETS["all"], SIGNAL_SETS["autoloss"]) == (LOOP_SIGNALS, ALL, AUTOLOSS_SIGNALS)
-    left_out = {signal.name for signal in LOOP_SIGNALS} - {signal.name for signal in SIGNAL_SETS["outputs"]}
+    assert {"loop", "outputs", "all", "autoloss"} == set(SIGNAL_SETS)
+    assert ALL[: len(LOOP)] == LOOP and tuple(signal.name for signal in choose_signals("autoloss")) == AUTOLOSS
+    left_out = {signal.name for signal in LOOP} - {signal.name for signal in choose_signals("outputs")}
     assert left_out == {"gradient_ratio", "gradient_decline", "vanishing"}
 
 
 def test_what_is_worked_out_has_a_signal() -> None:
     worked_out = {*control_signals(controls(1)), *training_signals(measured(), controls(1))}
-    assert worked_out <= {signal.name for signal in TRAINING}
+    assert worked_out == {signal.name for signal in TRAINING} - {"progress", "budget"}
+    assert set(OF_ONE_INTERVAL) < worked_out
     assert set(STABILITY_TERMS) <= NAMES
     assert tuple(LOSSES)[: len(KNOWN_LOSSES)] == KNOWN_LOSSES
 
 
 def test_signals_that_need_a_metric_are_not_among_those_of_any_loop() -> None:
-    for signal in LOOP_SIGNALS:
+    for signal in LOOP:
         assert not any(word in signal.name for word in ("distance", "precision", "coverage", "wasserstein", "mode"))
 
 
@@ -120,17 +134,17 @@ def test_controls_at_both_ends_reach_both_ends_of_their_signals_and_the_base_is_
     told = control_signals(
         controls(
             3,
-            generator_lr=ends,
-            discriminator_lr=ends[::-1].copy(),
+            generator_lr_factor=ends,
+            discriminator_lr_factor=ends[::-1].copy(),
             ratio=np.array([one_to_one, RATIOS.index("1:3"), five_to_one]),
             penalty_weight=np.array([0.0, 0.1, MAX_PENALTY_WEIGHT]),
         )
     )
-    np.testing.assert_allclose(told["generator_lr"], [-1, 0, 1], atol=1e-12)
-    np.testing.assert_allclose(told["discriminator_lr"], [1, 0, -1], atol=1e-12)
+    np.testing.assert_allclose(told["generator_lr_factor"], [-1, 0, 1], atol=1e-12)
+    np.testing.assert_allclose(told["discriminator_lr_factor"], [1, 0, -1], atol=1e-12)
     np.testing.assert_allclose(told["ratio"], [0, -math.log(3) / math.log(5), 1])
     np.testing.assert_allclose(told["penalty_weight"], [0, math.log(101) / math.log(100001), 1])
-    assert_in_range(as_matrix(told, LOOP_SIGNALS, 3), LOOP_SIGNALS, 3)
+    assert_in_range(as_matrix(told, LOOP, 3), LOOP, 3)
 
 
 def test_loss_is_told_as_one_of_several() -> None:
@@ -166,7 +180,7 @@ def test_signals_are_what_their_formulas_say() -> None:
         generator_move=1.0,
         discriminator_move=1e-4,
     )
-    told = {name: value[0] for name, value in training_signals(values, controls(1)).items()}
+    told = {name: training_signals(values, controls(1))[name][0] for name in OF_ONE_INTERVAL}
     expected = {
         "discriminator_loss": -2.0,
         "generator_loss": 1.0,
@@ -214,7 +228,7 @@ def test_critics_signals_do_not_depend_on_the_units_of_their_logits() -> None:
 
 def test_matrix_is_in_the_order_asked_for_clipped_and_zero_where_nothing_is_known() -> None:
     values = {"progress": np.array([0.25, 7.0]), "budget": np.array([-9.0, np.nan]), "unheard_of": np.ones(2)}
-    which = (LOOP_SIGNALS[1], QUALITY_SIGNALS[0], LOOP_SIGNALS[0])
+    which = (LOOP[1], QUALITY[0], LOOP[0])
     matrix = as_matrix(values, which, 2)
     assert matrix.tolist() == [[-1.0, 0.0, 0.25], [0.0, 0.0, 1.0]] and matrix.dtype == np.float32
     assert as_matrix({}, ALL, 3).tolist() == np.zeros((3, len(ALL))).tolist()
@@ -230,8 +244,8 @@ def task(loss: str = "non-saturating", lr: float = 1e-3) -> Task:
 
 def test_base_rates_in_other_units_with_multipliers_that_make_up_for_it_train_the_very_same() -> None:
     one, four = (Population([task(lr=lr)], [1]) for lr in (1e-3, 4e-3))
-    quarter = controls(1, generator_lr=np.array([0.25]), discriminator_lr=np.array([0.25]))
-    seen = [training_signals(p.train(c, 24), c) for p, c in ((one, controls(1)), (four, quarter))]
+    quarter = controls(1, generator_lr_factor=np.array([0.25]), discriminator_lr_factor=np.array([0.25]))
+    seen = [training_signals(p.train(c.settings([t.base for t in p.tasks]), 24), c) for p, c in ((one, controls(1)), (four, quarter))]
     for name, values in one.state.to_dict().items():
         assert (values == four.state.to_dict()[name]).all(), name
     for name in seen[0]:
@@ -242,9 +256,9 @@ def test_base_rates_in_other_units_with_multipliers_that_make_up_for_it_train_th
 def test_signals_of_training_and_of_exploding_members_are_in_range(factor: float) -> None:
     tasks = [task(loss, lr=10.0 if factor > 1 else 1e-3) for loss in LOSSES]
     population, rates = Population(tasks, range(len(tasks))), np.full(len(tasks), factor)
-    chosen = Controls.base([task.base for task in tasks]).replace(generator_lr=rates, discriminator_lr=rates)
+    chosen = Controls.base([task.base for task in tasks]).replace(generator_lr_factor=rates, discriminator_lr_factor=rates)
     for _ in range(6):
-        told = {**training_signals(population.train(chosen, 48), chosen), **control_signals(chosen)}
+        told = {**training_signals(population.train(chosen.settings([task.base for task in tasks]), 48), chosen), **control_signals(chosen)}
         assert_in_range(as_matrix(told, TRAINING, len(tasks)), TRAINING, len(tasks))
     assert population.state.diverged.any() == (factor > 1)
 
@@ -252,5 +266,5 @@ def test_signals_of_training_and_of_exploding_members_are_in_range(factor: float
 def test_signals_tell_nothing_of_a_member_that_is_frozen() -> None:
     population = Population([task()], [0])
     population.state.diverged[:] = True
-    told = training_signals(population.train(controls(1), 12), controls(1))
+    told = training_signals(population.train(Settings.of([task().base]), 12), controls(1))
     assert (as_matrix(told, TRAINING, 1) == 0).all()

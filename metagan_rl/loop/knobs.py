@@ -87,6 +87,7 @@ class Knob(ABC):
 
         Raises:
             UnknownNameError: there is nothing of that name.
+            InvalidValueError: it is no number.
         """
 
     @abstractmethod
@@ -134,7 +135,11 @@ class Knob(ABC):
             InvalidValueError: there are fewer than two, two are the same, or one is out of range.
             UnknownNameError: one names nothing there is.
         """
-        if isinstance(levels, str) or len(levels) < 2 or len(set(levels)) < len(levels):
+        if (
+            isinstance(levels, str)
+            or len(levels) < 2
+            or any(each in levels[:place] for place, each in enumerate(levels))
+        ):
             raise InvalidValueError(f"levels of {self.name} are {levels!r}; give two or more, each once")
         self.checked(np.array([self.value(level) for level in levels]))
         return replace(self, levels=tuple(levels))
@@ -175,7 +180,10 @@ class NumberKnob(Knob):
 
     def value(self, described: Any) -> float:
         """See :class:`Knob`."""
-        return float(described)
+        try:
+            return float(described)
+        except (TypeError, ValueError):
+            raise InvalidValueError(f"{self.name} is {described!r}; it must be a number") from None
 
     def describe(self, value: Any) -> float:
         """The number."""

@@ -16,7 +16,7 @@ from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.reward import Reward
 from metagan_rl.loop.signals import SIGNALS, SLOPES, Known, bounded, knob_signals
-from metagan_rl.metrics.stability import StabilityMonitor
+from metagan_rl.metrics.stability import STABILITY_TERMS, StabilityMonitor
 from metagan_rl.populations.measurements import Measurements
 
 VERSION = 1
@@ -128,8 +128,8 @@ class Ledger:
         self.start = np.where(np.isnan(self.start), quality.distance, self.start)
         self.best = np.fmin(self.best, quality.distance)
         diverged = measured.diverged > 0
-        stability = self.monitor.update(measured, np.log(quality.distance), np.nan_to_num(quality.coverage))
-        self._decline = self.monitor.gradient_decline(measured)
+        stability = self.monitor.update(self._measured, np.log(quality.distance), np.nan_to_num(quality.coverage))
+        self._decline = self.monitor.gradient_decline(self._measured)
         self._stability, self._before = stability, self._latest
         self._latest = {name: SIGNALS[name].formula(self._known()) for name in SLOPES}
         imbalance = self._measured.generator_loss - self._measured.discriminator_loss
@@ -209,19 +209,25 @@ class Ledger:
         try:
             if state["version"] != VERSION:
                 raise InvalidValueError(f"the ledger is of version {state['version']}; this one reads {VERSION}")
-            fresh = Ledger(Controls.described(*state["controls"]), np.array(state["budget"]), self.reward)
-            fresh.quality = Evaluation(**_arrays(state["quality"]))
-            fresh._measured = Measurements(**_arrays(state["measured"]))
-            fresh._stability = _arrays(state["stability"])
-            fresh._latest, fresh._before = _arrays(state["latest"]), _arrays(state["before"])
+            count = len(state["controls"])
+            if count != len(self):
+                raise InvalidValueError(f"the ledger is of {count} runs, not of {len(self)}")
+            fresh = Ledger(Controls.described(*state["controls"]), np.ones(count), self.reward)
+            fresh.quality = Evaluation(**_arrays(state["quality"], count))
+            fresh._measured = Measurements(**_arrays(state["measured"], count))
+            for name, known in (("stability", STABILITY_TERMS), ("latest", SLOPES), ("before", SLOPES)):
+                held = _arrays(state[name], count)
+                if held and set(held) != set(known):
+                    raise ValueError(f"{name} holds {', '.join(held)}")
+                setattr(fresh, f"_{name}", held)
             fresh.monitor.load_state_dict(state["monitor"])
             for name in NUMBERS:
-                setattr(fresh, name, np.array(state[name], dtype=np.float64))
+                setattr(fresh, name, _array(name, state[name], count))
             for name in OWN_NUMBERS:
-                setattr(fresh, f"_{name}", np.array(state[name], dtype=np.float64))
-            if len(fresh) != len(self):
-                raise InvalidValueError(f"the ledger is of {len(fresh)} runs, not of {len(self)}")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+                setattr(fresh, f"_{name}", _array(name, state[name], count))
+        except InvalidValueError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise InvalidValueError(f"the ledger is damaged ({error})") from None
         vars(self).update(vars(fresh))
 
@@ -253,5 +259,12 @@ def _lists(arrays: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in arrays.items()}
 
 
-def _arrays(lists: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.array(values, dtype=np.float64) for name, values in lists.items()}
+def _arrays(lists: Mapping[str, Any], count: int) -> dict[str, np.ndarray]:
+    return {name: _array(name, values, count) for name, values in lists.items()}
+
+
+def _array(name: str, values: Any, count: int) -> np.ndarray:
+    array: np.ndarray = np.array(values, dtype=np.float64)
+    if array.shape != (count,):
+        raise ValueError(f"{name} is of shape {array.shape}, for {count} runs")
+    return array

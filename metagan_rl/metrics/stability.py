@@ -64,10 +64,17 @@ class StabilityMonitor:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from there."""
-        self._first_gradient = np.array(state["first_gradient"], dtype=np.float64)
-        self._best_coverage = np.array(state["best_coverage"], dtype=np.float64)
-        self._log_distances = np.array(state["log_distances"], dtype=np.float64)
+        """Goes on from there.
+
+        Raises:
+            KeyError, TypeError, ValueError: the state is damaged, or of another number of runs.
+        """
+        read = {name: np.array(state[name], dtype=np.float64) for name in self.state_dict()}
+        for name, values in read.items():
+            if values.shape != getattr(self, f"_{name}").shape:
+                raise ValueError(f"{name} is of shape {values.shape}")
+        for name, values in read.items():
+            setattr(self, f"_{name}", values)
 
     def update(self, measured: Measurements, log_distance: np.ndarray, coverage: np.ndarray) -> dict[str, np.ndarray]:
         """The terms ``[B]`` of the interval just trained."""

@@ -5,6 +5,8 @@ in the base learning rates, and in the split's other half of the data: rows of `
 """
 
 import csv
+import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 
 from metagan_rl.errors import DataError, InvalidValueError, MissingDependencyError
 from metagan_rl.tasks.real import ArrayTable, checked_rows
-from metagan_rl.tasks.suites import READERS, SPLITS, Suite, register_suite
+from metagan_rl.tasks.suites import READERS, SPLITS, SUITES, Suite, register_suite
 from metagan_rl.tasks.task import FAMILIES, Base, Networks, Task
 
 SPREAD = 10.0
@@ -56,27 +58,36 @@ def suite_from_array(
     """
     if tasks < 1:
         raise InvalidValueError(f"tasks is {tasks}; it must be at least 1")
-    table = np.asarray(rows)
+    if register and name in SUITES:
+        raise InvalidValueError(f"suite {name!r} is registered already; choose another name")
+    try:
+        table = np.asarray(rows)
+    except ValueError as error:
+        raise DataError(f"table {name!r} is no array of numbers ({error}); give rows of one length") from None
     if table.ndim == 3:
+        _check_sides(f"table {name!r}", *table.shape[1:], networks)
         table, images = table.reshape(len(table), -1), True
+    elif images and table.ndim == 2:
+        side = math.isqrt(table.shape[1])
+        _check_sides(f"table {name!r}", side, table.shape[1] / max(side, 1), networks)
     table = checked_rows(name, table, whole=images)
     if len(table) < 80:
         raise DataError(f"table {name!r} has {len(table)} rows; at least 80 are needed for three splits")
     if networks is None:
         large = images and table.shape[1] > LARGEST_FLAT
         networks = Networks(latent_dim=64, width=16, kind="conv") if large else Networks()
+    digest = hashlib.sha256(repr((table.shape, images)).encode() + table.tobytes()).hexdigest()[:8]
     rng = np.random.default_rng(list(name.encode()))
     parts = np.split(
         rng.permutation(len(table)), (np.cumsum([SHARES["train"], SHARES["val"]]) * len(table)).astype(int)
     )
     splits: dict[str, tuple[Task, ...]] = {}
     for split, places in zip(SPLITS, parts, strict=True):
-        family = ArrayTable(table[np.sort(places)])
-        family.standardise = "whole" if images else "columns"
-        family_name = f"{name}-{split}"
-        if family_name in FAMILIES:
-            FAMILIES.remove(family_name)
-        FAMILIES.register(family_name, family)
+        family_name = f"{name}-{split}-{digest}"  # so that two tables of one name do not take each other's place
+        if family_name not in FAMILIES:
+            family = ArrayTable(table[np.sort(places)])
+            family.standardise = "whole" if images else "columns"
+            FAMILIES.register(family_name, family)
         splits[split] = tuple(
             _task(f"{name}/{split}/{index:04d}", family_name, table.shape[1], networks, base or Base(), budget, rng)
             for index in range(tasks)
@@ -169,12 +180,7 @@ def suite_from_images(folder: str | os.PathLike[str], name: str | None = None, *
                 images.append(np.asarray(image.convert("L"), dtype=np.float64))
         except OSError as error:
             raise DataError(f"cannot read {path} as an image: {error}") from None
-        side = images[0].shape[0]
-        if images[-1].shape != (side, side) or side not in SIDES:
-            raise DataError(
-                f"{path} is of {images[-1].shape[1]}x{images[-1].shape[0]} pixels; all must be square, of one size, "
-                f"with a side of {', '.join(map(str, SIDES[:4]))} ... {SIDES[-1]}: resize them first"
-            )
+        _check_sides(str(path), *images[-1].shape, options.get("networks"), images[0].shape[0])
     return suite_from_array(name or _stem(folder), np.stack(images), **{"register": False, **options})
 
 
@@ -187,6 +193,16 @@ def _task(
         generator_lr=float(np.clip(base.generator_lr * factors[0], 1e-7, 10)),
         discriminator_lr=float(np.clip(base.discriminator_lr * factors[1], 1e-7, 10)),
     )
+
+
+def _check_sides(what: str, height: float, width: float, networks: Networks | None, side: float | None = None) -> None:
+    """Whether images are square, of the side that the first one has, and there are networks for them."""
+    flat = height**2 <= LARGEST_FLAT if networks is None else networks.kind != "conv"
+    if height != width or height != (side or height) or not (flat or height in SIDES):
+        raise DataError(
+            f"{what} is of {width:g}x{height:g} pixels; all must be square, of one size, with a side of "
+            f"{', '.join(map(str, SIDES[:4]))} ... {SIDES[-1]}: resize them first"
+        )
 
 
 def _stem(path: str | os.PathLike[str]) -> str:

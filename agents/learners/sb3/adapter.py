@@ -111,13 +111,14 @@ class SB3Learner(Learner):
             "policy": self.model.policy.state_dict(),
             "optimizer": self.model.policy.optimizer.state_dict(),
             "timesteps": self.model.num_timesteps,
+            "passes": self.model._n_updates,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """See :class:`Learner`."""
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
-        self.model.num_timesteps = state["timesteps"]
+        self.model.num_timesteps, self.model._n_updates = state["timesteps"], state["passes"]
 
     def close(self) -> None:
         """Ends the environment and its workers."""
