@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from backend_jobs import GATE, Gate, Job, register_brief, work
-from namespace import sealed
+from elsewhere import sealed
 
 from metagan_rl.agents.policy import shipped_policy
 from metagan_rl.agents.scheduler import SCHEDULERS
