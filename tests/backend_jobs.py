@@ -39,7 +39,7 @@ class Gate:
             self.departures.read_text()
 
     def arrival(self) -> int:
-        """Waits until the job has come; its process."""
+        """Waits until the job has come; its process. One waits for it, once: a test, or another job."""
         return int(self.arrivals.read_text())
 
     def open(self) -> None:
@@ -53,13 +53,17 @@ class Gate:
 
 @dataclass(frozen=True)
 class Job:
-    """``folder`` keeps a file for each time that a job was begun."""
+    """``folder`` keeps a file for each time that a job was begun.
+
+    It stops at a ``gate``; it begins, the first time, by waiting until the other job has come to the gate ``beside``.
+    """
 
     name: str
     folder: Path
     deaths: int = 0
     fails: bool = False
     gate: Path | None = None
+    beside: Path | None = None
     load: bytes = b""
 
     def __str__(self) -> str:
@@ -80,6 +84,8 @@ class StubbornError(Exception):
 def work(job: Job) -> tuple[str, int, int]:
     before = job.begun
     (job.folder / f"{job.name}.{uuid.uuid4().hex}").touch()
+    if job.beside is not None and before == 0:
+        Gate(job.beside).arrival()
     if job.gate is not None:
         Gate(job.gate).stop()
     if before < job.deaths:
