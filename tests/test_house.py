@@ -103,11 +103,13 @@ def test_constraints_are_exact() -> None:
     assert "torch==2.13.0" in pins["common"]
 
 
-def test_the_page_of_signals_is_that_of_the_code() -> None:
-    from metagan_rl.experiments.studies.pictures import signals_page
+@pytest.mark.parametrize("page", ["signals", "throughput"])
+def test_the_tables_of_a_page_are_those_of_the_code(page: str) -> None:
+    from metagan_rl.experiments.studies import pictures
 
-    page = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
-    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.studies.pictures"
+    tables = {"signals": pictures.signal_tables, "throughput": pictures.throughput_tables}[page]()
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert text == pictures.filled(text, tables), "make them: python -m metagan_rl.experiments.studies.pictures"
 
 
 def test_every_environment_is_one_class_that_its_page_can_be_written_of() -> None:

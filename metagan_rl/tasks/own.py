@@ -65,7 +65,7 @@ def suite_from_array(
     except ValueError as error:
         raise DataError(f"table {name!r} is no array of numbers ({error}); give rows of one length") from None
     if table.ndim == 3:
-        _check_sides(f"table {name!r}", *table.shape[1:], networks)
+        _check_sides(f"table {name!r}", table.shape[1], table.shape[2], networks)
         table, images = table.reshape(len(table), -1), True
     elif images and table.ndim == 2:
         side = math.isqrt(table.shape[1])
@@ -180,7 +180,8 @@ def suite_from_images(folder: str | os.PathLike[str], name: str | None = None, *
                 images.append(np.asarray(image.convert("L"), dtype=np.float64))
         except OSError as error:
             raise DataError(f"cannot read {path} as an image: {error}") from None
-        _check_sides(str(path), *images[-1].shape, options.get("networks"), images[0].shape[0])
+        height, width = images[-1].shape[:2]
+        _check_sides(str(path), height, width, options.get("networks"), images[0].shape[0])
     return suite_from_array(name or _stem(folder), np.stack(images), **{"register": False, **options})
 
 
