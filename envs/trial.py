@@ -7,9 +7,10 @@ observation, and a recurrent agent keeps its memory over the whole trial.
 import numpy as np
 
 from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.loop.memory import Remembering
 
 
-class TrialMemory:
+class TrialMemory(Remembering):
     """What B members remember of their trials.
 
     Args:
@@ -17,6 +18,8 @@ class TrialMemory:
         codec: of the environment's actions.
         runs: K, runs in a trial.
     """
+
+    remembers = ("_actions", "_rewards", "_boundary", "run")
 
     def __init__(self, members: int, codec: ActionCodec, runs: int) -> None:
         self.runs = runs

@@ -602,6 +602,8 @@ def test_a_state_of_another_scheduler_or_run_is_refused_and_changes_nothing():
 
 def test_a_scheduler_whose_state_is_unknown_says_so():
     class Odd(Scheduler):
+        remembers = ("seen",)
+
         def begin(self, seeds):
             self.seen = {1, 2}
 
@@ -612,8 +614,25 @@ def test_a_scheduler_whose_state_is_unknown_says_so():
         Loop().scheduler(Odd()).state_dict()
 
 
+def test_a_scheduler_that_forgets_to_say_what_it_remembers_is_told_once():
+    class Forgetful(Scheduler):
+        def begin(self, seeds):
+            self.count = 0
+
+        def propose(self, situation):
+            self.count += 1
+            return situation.base
+
+    scheduler = Loop().scheduler(Forgetful())
+    with pytest.warns(RuntimeWarning, match=r"Forgetful has begin\(\), but remembers names no attribute"):
+        scheduler.state_dict()
+    scheduler.state_dict()  # warnings are errors: none comes again
+
+
 def test_a_state_may_have_been_loaded_to_any_device():
     class Keeping(Scheduler):
+        remembers = ("array", "tensor")
+
         def begin(self, seeds):
             self.array, self.tensor = np.arange(3.0), torch.arange(3.0)
 
@@ -640,6 +659,8 @@ def test_a_state_may_have_been_loaded_to_any_device():
 
 def test_what_python_draws_with_cannot_be_saved():
     class Drawing(Scheduler):
+        remembers = ("random",)
+
         def begin(self, seeds):
             self.random = random.Random(0)
 

@@ -101,6 +101,7 @@ class PolicyScheduler(Scheduler):
     """
 
     source = "learned over many GAN training runs, by metagan-rl train"
+    remembers = ("_state", "_memory", "_actions", "_rngs")
 
     def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self.config, self.metadata = config, dict(metadata)

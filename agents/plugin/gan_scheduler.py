@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler
+from metagan_rl.agents.plugin.fingerprint import fingerprint
 from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
-from metagan_rl.agents.plugin.memory import fill, fingerprint, state_of
 from metagan_rl.agents.plugin.meter import LoopMeter
 from metagan_rl.agents.plugin.options import BOUNDS, INTERVALS, LOOP_KNOBS, RATES, LoopOptions
 from metagan_rl.agents.plugin.quality import evaluation_of, quality_parts
@@ -225,6 +225,11 @@ class GANScheduler:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on exactly, in the middle of an interval too; plain data and tensors."""
+        kind = type(self.scheduler)
+        if kind.begin is not Scheduler.begin and kind.state_dict is Scheduler.state_dict and not kind.remembers:
+            self._complain(
+                f"{kind.__name__} has begin(), but remembers names no attribute: a run that is resumed begins it anew"
+            )
         return {
             "version": VERSION,
             "identity": dict(self._identity),
@@ -234,7 +239,7 @@ class GANScheduler:
             "fallen_back": self._fallen_back,
             "quality": dict(self._quality),
             "controls": [each.describe(0) for each in (self._base, self._in_force, self.proposed)],
-            "scheduler": state_of(self.scheduler),
+            "scheduler": self.scheduler.state_dict(),
             "ledger": self.ledger.state_dict(),
             "reward": self._reward.tolist(),
             "health": self._health.state_dict(),
@@ -257,7 +262,8 @@ class GANScheduler:
                         f"the state is of another run: {name} was {state['identity'][name]!r} and is {value!r}"
                     )
             _, scheduler = chosen_scheduler(self.scheduler)
-            fill(scheduler, state["scheduler"])
+            scheduler.begin([0])
+            scheduler.load_state_dict(state["scheduler"])
             ledger = Ledger(self._base, np.ones(1))
             ledger.load_state_dict(state["ledger"])
             reward = np.array(state["reward"], dtype=np.float64).reshape(1)

@@ -14,7 +14,7 @@ intervals. These are rules of thumb: where the lines are drawn was measured nowh
 without any of these signs.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
@@ -98,11 +98,20 @@ class Health:
 
     def state_dict(self) -> dict[str, Any]:
         """All that is remembered."""
-        return {name: value for name, value in vars(self).items() if name not in asdict(self)}
+        return {
+            "spreads": list(self._spreads),
+            "saturations": list(self._saturations),
+            "orders": list(self._orders),
+            "streaks": dict(self._streaks),
+            "best": self._best,
+            "last_good": self._last_good,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from there."""
-        vars(self).update({name: state[name] for name in self.state_dict()})
+        self._spreads, self._saturations = list(state["spreads"]), list(state["saturations"])
+        self._orders, self._streaks = list(state["orders"]), dict(state["streaks"])
+        self._best, self._last_good = float(state["best"]), int(state["last_good"])
 
     def _found(self, signals: dict[str, float], told: dict[str, float]) -> dict[str, str | None]:
         """What is wrong in this interval by itself, by sign: a sentence, empty for nothing, ``None`` if unmeasured."""

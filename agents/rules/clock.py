@@ -1,6 +1,7 @@
 """Schedulers that look at nothing but the clock: constants, decays, random controls."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -105,6 +106,7 @@ class Random(Scheduler):
 
     source = "log-uniform rates, uniform ratio and loss, no penalty"
     turned = ("generator_lr_factor", "discriminator_lr_factor", "ratio", "loss")
+    remembers: ClassVar[tuple[str, ...]] = ("_rngs",)
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Starts the random streams anew."""
@@ -122,6 +124,7 @@ class RandomConstant(Random):
     """One random setting for each run, kept all the way: a user's first blind trial."""
 
     source = "random search with a single trial, Bergstra and Bengio 2012"
+    remembers = ("_rngs", "_kept")
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Forgets the settings."""

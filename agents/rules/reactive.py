@@ -16,6 +16,7 @@ from metagan_rl.agents.rules.scaling import LOWEST, scaled
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import MAX_PENALTY_WEIGHT
+from metagan_rl.loop.memory import Remembering
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 from metagan_rl.loop.signals import USUAL_BUDGET
 from metagan_rl.losses import LOSSES
@@ -45,8 +46,10 @@ def _accuracy(situation: Situation) -> np.ndarray:
     return (1 + np.where(_has_boundary(situation), single, _seen(situation, "pair_accuracy"))) / 2
 
 
-class _Clock:
+class _Clock(Remembering):
     """Tells how much was trained since it was last asked."""
+
+    remembers = ("_before",)
 
     def __init__(self, members: int) -> None:
         self._before = np.zeros(members)
@@ -75,6 +78,7 @@ class GapAware(Scheduler):
     """
 
     source = "Hazimeh and Ponomareva 2023 (AISTATS), arXiv:2302.00089, and its demo: h_min .1, f_max 2, x_max .1 L*"
+    remembers = ("_clock", "_average")
     smoothing = 0.95
     lowest, highest, reach = 0.1, 2.0, 0.1
 
@@ -132,6 +136,7 @@ class BEGAN(Scheduler):
     source = (
         "the balance of BEGAN, Berthelot et al. 2017, arXiv:1703.10717: k <- clip(k + .001 (gamma L_r - L_g), 0, 1)"
     )
+    remembers = ("_clock", "_k")
     gain = 0.01
 
     def __init__(self, gamma: float = 0.5) -> None:
@@ -163,6 +168,7 @@ class ADA(Scheduler):
     """
 
     source = "the integrator of StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676: target .6"
+    remembers = ("_clock", "_p")
     target = 0.6
     crossings = 10.0
     highest = 10.0
@@ -215,6 +221,7 @@ class Plateau(Scheduler):
     """
 
     source = "ReduceLROnPlateau of Keras and PyTorch (its relative threshold, 1e-4), with a factor of one half"
+    remembers = ("_best", "_waited", "_halvings")
     threshold = 1e-4
 
     def __init__(self, patience: int = 6) -> None:

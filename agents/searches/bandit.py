@@ -8,13 +8,14 @@ from metagan_rl.agents.rules.scaling import scaled
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import LR_FACTOR
+from metagan_rl.loop.memory import Remembering
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 
 ARMS = np.array([(0, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)])
 """Steps from the base up or down, of G's and of D's rate ``[5, 2]``: both, or one against the other."""
 
 
-class DiscountedUCB:
+class DiscountedUCB(Remembering):
     """B independent bandits of K arms whose payoffs, in [0, 1], may change.
 
     After n pulls, arm i is worth its discounted mean payoff and a bonus for being unsure of it:
@@ -29,6 +30,8 @@ class DiscountedUCB:
         discount: g, in (0, 1].
         width: of the bonus, above 0.
     """
+
+    remembers = ("_counts", "_sums")
 
     def __init__(self, runs: int, arms: int, discount: float, width: float) -> None:
         self.discount, self.width = discount, width
@@ -74,6 +77,7 @@ class UCB(Scheduler):
 
     needs = ("distance_change",)
     """What the reward is made of."""
+    remembers = ("_bandit", "_pulled", "_weight", "_mean", "_deviation")
 
     def __init__(self, discount: float = 0.94, width: float = 0.02, step: float = 2.0) -> None:
         if not 0 < discount <= 1 or not width > 0:

@@ -46,6 +46,8 @@ class PopulationBased(Scheduler):
 
     source = "PBT, Jaderberg et al. 2017, arXiv:1711.09846: truncation selection, perturbation or resampling"
 
+    remembers = ("_rngs", "_values", "_round")
+
     def __init__(
         self,
         members: int = 8,

@@ -9,6 +9,7 @@ import numpy as np
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.memory import Remembering
 from metagan_rl.registry import Registry
 
 
@@ -39,10 +40,11 @@ class Situation:
         return len(self.base)
 
 
-class Scheduler(ABC):
+class Scheduler(Remembering, ABC):
     """Sets the controls of B runs, interval by interval. Subclass it and write ``propose``.
 
-    A scheduler may keep state between intervals; ``begin`` starts it anew. One that searches may have several GANs
+    A scheduler may keep state between intervals; ``begin`` starts it anew, and ``remembers`` names the attributes that
+    hold it, so that a run which was stopped goes on exactly. One that searches may have several GANs
     for each run, its ``members``: it then sees and sets all of them, the members of a run in a row, and B counts GANs.
     """
 
@@ -56,7 +58,7 @@ class Scheduler(ABC):
     needs: tuple[str, ...] = ()
     """Signals that it cannot do without. Those of a quality metric are not there in every loop (see GANScheduler)."""
 
-    def begin(self, seeds: Sequence[int]) -> None:  # noqa: B027  (most schedulers keep nothing)
+    def begin(self, seeds: Sequence[int]) -> None:
         """A new set of B runs begins: forget the last one's.
 
         Args:

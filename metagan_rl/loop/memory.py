@@ -1,22 +1,48 @@
-"""The state of any scheduler as plain data, and back: numbers, words, tensors, lists and dictionaries, no code.
+"""What schedulers remember between intervals, as plain data and back: numbers, words, tensors, lists, no code.
 
-What is written can be read by ``torch.load(..., weights_only=True)``. Reading only fills objects that are there
-already, those of a scheduler of the same kind; no class is ever looked up by a name in the data.
+A class names the attributes that it keeps (``remembers``); nothing else is written. What is written can be read by
+``torch.load(..., weights_only=True)``, and reading never looks up a class by a name in the data.
 """
 
-import hashlib
-import random
 from collections.abc import Mapping
-from dataclasses import is_dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
+
+
+class Remembering:
+    """Has a state of named attributes: arrays, numbers, words, tensors, generators, controls, and lists of these."""
+
+    remembers: ClassVar[tuple[str, ...]] = ()
+    """Attributes that it keeps from one interval to the next."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that is remembered, as plain data.
+
+        Raises:
+            InvalidValueError: an attribute holds something whose state is not known.
+        """
+        return {name: pack(getattr(self, name), f"{type(self).__name__}.{name}") for name in self.remembers}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a state.
+
+        Raises:
+            InvalidValueError: it is of something else, or damaged.
+        """
+        other = sorted(set(self.remembers) ^ set(state))
+        if other:
+            raise InvalidValueError(
+                f"the state is of another scheduler: {type(self).__name__} remembers {', '.join(self.remembers)}, "
+                f"and it differs in {other[0]}"
+            )
+        for name in self.remembers:
+            setattr(self, name, unpack(state[name], getattr(self, name, None)))
 
 
 def pack(value: Any, name: str) -> Any:
@@ -42,17 +68,15 @@ def pack(value: Any, name: str) -> Any:
         return {"dict": {key: pack(each, f"{name}[{key!r}]") for key, each in value.items()}}
     if isinstance(value, Controls):
         return {"controls": [value.describe(member) for member in range(len(value))]}
-    if _constant(value):
-        return {"kept": type(value).__name__}
-    if hasattr(value, "__dict__") and not isinstance(value, random.Random):
-        return {"object": {key: pack(each, f"{name}.{key}") for key, each in vars(value).items()}}
+    if isinstance(value, Remembering):
+        return {"state": value.state_dict()}
     raise InvalidValueError(
         f"{name} is a {type(value).__name__}, whose state cannot be saved; keep arrays, numbers, lists or generators"
     )
 
 
 def unpack(data: Any, there: Any) -> Any:
-    """The value that :func:`pack` was given; objects and constants are those that are ``there``, filled.
+    """The value that :func:`pack` was given; what has a state of its own is the one that is ``there``, filled.
 
     Raises:
         InvalidValueError: the data is of something else.
@@ -73,58 +97,19 @@ def unpack(data: Any, there: Any) -> Any:
             row = there if isinstance(there, (list, tuple)) else ()
             values = [unpack(each, row[place] if place < len(row) else None) for place, each in enumerate(held)]
             return values if kind == "list" else tuple(values)
-        if kind == "controls":
-            return Controls.described(*held)
         if kind == "dict":
             old = there if isinstance(there, Mapping) else {}
             return {key: unpack(each, old.get(key)) for key, each in held.items()}
-        if kind == "kept" and type(there).__name__ == held:
-            return there
-        if kind == "object" and hasattr(there, "__dict__") and not _constant(there):
-            fill(there, held)
+        if kind == "controls":
+            return Controls.described(*held)
+        if kind == "state" and isinstance(there, Remembering):
+            there.load_state_dict(held)
             return there
     except InvalidValueError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidValueError(f"the state is damaged ({error})") from None
     raise InvalidValueError(f"the state is of another scheduler: it holds a {kind}, where {type(there).__name__} is")
-
-
-def state_of(owner: Any) -> dict[str, Any]:
-    """All attributes of an object, packed."""
-    return {key: pack(value, f"{type(owner).__name__}.{key}") for key, value in vars(owner).items()}
-
-
-def fill(owner: Any, state: Mapping[str, Any]) -> None:
-    """Sets the attributes of an object to a packed state, which may tell more than there are yet.
-
-    Raises:
-        InvalidValueError: it lacks some, or tells something of another kind.
-    """
-    lacking = sorted(set(vars(owner)) - set(state))
-    if lacking:
-        raise InvalidValueError(f"the state is of another scheduler: it lacks {lacking[0]} of {type(owner).__name__}")
-    for key, held in state.items():
-        setattr(owner, key, unpack(held, getattr(owner, key, None)))
-
-
-def fingerprint(owner: Any) -> str:
-    """A hash of what a scheduler is, not of what it remembers: its class, its options, its weights."""
-    digest = hashlib.sha256(type(owner).__qualname__.encode())
-    for key, value in sorted(vars(owner).items()):
-        if isinstance(value, nn.Module):
-            for name, tensor in value.state_dict().items():
-                digest.update(name.encode() + tensor.cpu().numpy().tobytes())
-        elif not key.startswith("_") and (isinstance(value, (bool, int, float, str, tuple)) or is_dataclass(value)):
-            digest.update(f"{key}={value!r}".encode())
-    return digest.hexdigest()[:16]
-
-
-def _constant(value: Any) -> bool:
-    """Set once and never changed: networks (at inference), frozen dataclasses, functions, paths."""
-    parameters: Any = getattr(type(value), "__dataclass_params__", None)
-    frozen = parameters is not None and parameters.frozen
-    return isinstance(value, (nn.Module, Path, type)) or callable(value) or frozen
 
 
 def _words(state: Any) -> Any:

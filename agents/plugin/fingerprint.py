@@ -1,0 +1,19 @@
+"""What a scheduler is, not what it remembers, as a hash: a resumed run must have the same."""
+
+import hashlib
+from dataclasses import is_dataclass
+from typing import Any
+
+from torch import nn
+
+
+def fingerprint(owner: Any) -> str:
+    """A hash of what a scheduler is, not of what it remembers: its class, its options, its weights."""
+    digest = hashlib.sha256(type(owner).__qualname__.encode())
+    for key, value in sorted(vars(owner).items()):
+        if isinstance(value, nn.Module):
+            for name, tensor in value.state_dict().items():
+                digest.update(name.encode() + tensor.cpu().numpy().tobytes())
+        elif not key.startswith("_") and (isinstance(value, (bool, int, float, str, tuple)) or is_dataclass(value)):
+            digest.update(f"{key}={value!r}".encode())
+    return digest.hexdigest()[:16]
