@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from metagan_rl.controls import Controls
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
