@@ -19,6 +19,7 @@ from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_s
 from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError
 from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
+from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOBS
@@ -183,7 +184,7 @@ def tune(
     started = time.monotonic()
 
     def note(split: str, schedule: Schedule, value: float) -> None:
-        rows.append({"kind": config.kind, "split": split, "distance": _digits(value), **asdict(schedule)})
+        rows.append({"kind": config.kind, "split": split, "distance": six_digits(np.exp(value)), **asdict(schedule)})
         write_whole(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
     with Workers(score_part, backend=backend, workers=workers) as crew:
@@ -210,7 +211,7 @@ def tune(
         {
             "metagan_rl": __version__,
             "search": {name: value for name, value in asdict(config).items() if name != "start"},  # a path is no value
-            "validation_distance": _digits(best_value),
+            "validation_distance": six_digits(np.exp(best_value)),
             "gan_updates": spent + (0 if before is None else before.cost),
         },
     )
@@ -229,10 +230,6 @@ def _study(config: TuneConfig) -> Any:
         return optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=config.seed))
     sampler = optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=config.trials // 3)
     return optuna.create_study(sampler=sampler)
-
-
-def _digits(log_distance: float) -> float:
-    return float(f"{np.exp(log_distance):.6g}")
 
 
 def _scores(

@@ -264,7 +264,9 @@ def test_a_bad_configuration_is_refused_before_a_run_directory_is_made(changes, 
     own = {name: value for name, value in changes.items() if hasattr(TINY.learner, name)}
     rest = {name: value for name, value in changes.items() if name not in own}
     with pytest.raises(InvalidValueError, match=f"{name} is {value}"):
-        train(TrainConfig.named(**{**TINY.to_dict(), "learner": replace(TINY.learner, **own), **rest}), tmp_path / "run")
+        train(
+            TrainConfig.named(**{**TINY.to_dict(), "learner": replace(TINY.learner, **own), **rest}), tmp_path / "run"
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -377,7 +379,10 @@ def _broken(propose, **attributes):
         (_broken(lambda self, s: s.base.replace(discriminator_lr_factor=np.full(len(s), 99.0))), "must lie between"),
         (_broken(lambda self, s: s.signals["no_such_signal"]), "KeyError"),
         (_broken(lambda self, s: s.signals["progress"].fill(1.0) or s.base), "changed what it was shown"),
-        (_broken(lambda self, s: s.base.replace(generator_lr_factor=np.random.uniform(0.5, 1, len(s)))), "other controls"),
+        (
+            _broken(lambda self, s: s.base.replace(generator_lr_factor=np.random.uniform(0.5, 1, len(s)))),
+            "other controls",
+        ),
     ],
 )
 def test_the_public_check_tells_what_is_wrong_with_a_scheduler(scheduler, words):

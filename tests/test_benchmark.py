@@ -14,6 +14,7 @@ from metagan_rl.experiments.benchmark import BenchmarkConfig, every_scheduler, p
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.planning import batches_of
 from metagan_rl.experiments.benchmark.samples import SampleFile, SampleKeeper
+from metagan_rl.metrics import METRICS
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
 
@@ -48,7 +49,7 @@ def test_rows_are_whole_paired_and_the_same_when_made_again(short_suite, tmp_pat
     assert len(first) == 4 * 2 * 2
     assert _settled(first) == _settled(again)
     wanted = {"suite", "split", "tag", "task", "seed", "scheduler", "distance", "precision", "coverage", "diverged"}
-    assert wanted | {"updates", "seconds"} <= set(first[0])
+    assert wanted | {"updates", "seconds", "engine", *METRICS} <= set(first[0])
     assert all(row["updates"] == 192 for row in first)
     starts = {(row["task"], row["seed"], row["scheduler"]): row["start"] for row in first}
     for (task, seed, scheduler), start in starts.items():

@@ -313,7 +313,10 @@ def test_moves_start_from_the_controls_in_force_and_change_one_by_a_level():
     before = info["controls"]
     after = env.step(0)[4]["controls"]
     assert after == before
-    for move, name, factor in ((1, "generator_lr_factor", 30 ** (-1 / 16)), (4, "discriminator_lr_factor", 30 ** (1 / 16))):
+    for move, name, factor in (
+        (1, "generator_lr_factor", 30 ** (-1 / 16)),
+        (4, "discriminator_lr_factor", 30 ** (1 / 16)),
+    ):
         before, after = after, env.step(move)[4]["controls"]
         assert after.pop(name) == pytest.approx(factor * before.pop(name))
         assert after == before
@@ -349,7 +352,9 @@ def test_moves_snap_to_the_nearest_level_stop_at_the_ends_and_go_round_the_losse
 def test_only_the_knobs_one_has_are_moved():
     codec = ActionCodec(choose_knobs(["ratio"]), "moves")
     base = Controls.base([Base()] * 3)
-    moved = codec.decode(np.array([0, 1, 2]), base, base.replace(ratio=np.full(3, 2), generator_lr_factor=np.full(3, 2.0)))
+    moved = codec.decode(
+        np.array([0, 1, 2]), base, base.replace(ratio=np.full(3, 2), generator_lr_factor=np.full(3, 2.0))
+    )
     assert moved.ratio.tolist() == [2, 1, 3] and (moved.generator_lr_factor == 1.0).all()
 
 

@@ -78,7 +78,9 @@ def policy(signals="loop", seed=0, **options):
     })  # fmt: skip
     torch.manual_seed(seed)
     inputs = len(config.signals) + (len(knobs) + 2 if config.trial_memory else 0)
-    return PolicyScheduler(config, PolicyNetwork(inputs, config, config.codec().choices).state_dict(), {"made": "by a test"})
+    return PolicyScheduler(
+        config, PolicyNetwork(inputs, config, config.codec().choices).state_dict(), {"made": "by a test"}
+    )
 
 
 # The contract of torch.optim.lr_scheduler
@@ -133,7 +135,9 @@ def test_other_optimizers_do_as_well(optimizer):
 def test_rates_stay_within_bounds():
     class Wild(Scheduler):
         def propose(self, situation):
-            return situation.base.replace(generator_lr_factor=np.array([30.0]), discriminator_lr_factor=np.array([1 / 30]))
+            return situation.base.replace(
+                generator_lr_factor=np.array([30.0]), discriminator_lr_factor=np.array([1 / 30])
+            )
 
     assert Loop().scheduler(Wild()).get_last_lr() == pytest.approx([0.1, 2e-2 / 30])
     assert Loop().scheduler(Wild(), bounds=(0.5, 2)).get_last_lr() == pytest.approx([2e-2, 1e-2])

@@ -17,6 +17,8 @@ import pytest
 
 from metagan_rl.errors import FileFormatError, MissingDependencyError
 from metagan_rl.experiments import read_rows, write_report
+from metagan_rl.experiments.benchmark.records import read_curves
+from metagan_rl.experiments.benchmark.row import ENGINE, Curve, Row
 from metagan_rl.experiments.report.summary import summarise
 from metagan_rl.experiments.report.tables import number, shade
 
@@ -50,9 +52,8 @@ def make_benchmark(
     tasks: int = 2,
     seeds: int = 2,
     intervals: int = 6,
-    ends_only: bool = False,
 ) -> Path:
-    """A directory as ``run_benchmark`` leaves it, with made-up results; as version 0.1.0 did with ``ends_only``."""
+    """A directory as ``run_benchmark`` leaves it, with made-up results."""
     rng = np.random.default_rng(0)
     rows, curves, samples = [], [], {}
     for suite, tag, families, dim in GROUPS:
@@ -60,11 +61,10 @@ def make_benchmark(
             for index in range(tasks):
                 name, difficulty = f"{family}/test/{index:04d}", np.exp(rng.normal(-1, 0.5))
                 real = ring(rng, dim)
-                stored = name if ends_only else f"{suite}|test|{name}"
+                stored = f"{suite}|test|{name}"
                 if index == 0:
                     samples[f"{stored}|real"] = real.astype(np.float16)
-                    if not ends_only:
-                        samples[f"{stored}|updates"] = (3072 * np.array(SHARES)).astype(np.int64)
+                    samples[f"{stored}|updates"] = (3072 * np.array(SHARES)).astype(np.int64)
                 for seed in range(seeds):
                     for scheduler in schedulers:
                         key = {"suite": suite, "split": "test", "task": name, "seed": seed, "scheduler": scheduler}
@@ -75,10 +75,9 @@ def make_benchmark(
                         curves.append(curve(key, end, intervals, rng))
                         if index == seed == 0:
                             points = ring(rng, dim) * (1 + rng.normal(0, 0.12 * factor, (len(real), dim)))
-                            moving = points if ends_only else np.stack([share * points for share in SHARES])
+                            moving = np.stack([share * points for share in SHARES])
                             samples[f"{stored}|{scheduler}"] = moving.astype(np.float16)
-                            if not ends_only:
-                                samples[f"{stored}|{scheduler}|distance"] = np.array([1.9, 1.5, 1.2, end])
+                            samples[f"{stored}|{scheduler}|distance"] = np.array([1.9, 1.5, 1.2, end])
     config = {
         "kind": "metagan-rl benchmark",
         "version": "0.1.0",
@@ -259,27 +258,6 @@ def test_samples_over_time_are_in_the_data(benchmark: Path) -> None:
     assert digits["pixels"] and digits["runs"][0]["points"].startswith("data:image/png;base64,")
 
 
-def test_a_benchmark_that_kept_ends_only_has_a_report(tmp_path: Path) -> None:
-    directory = make_benchmark(tmp_path, ends_only=True)
-    page = Page(write_report(directory).read_text(encoding="utf-8"))
-    assert "Samples at the end" in page.headings and "Samples over time" in page.headings
-    assert "kept the samples of the end only" in " ".join(page.words)
-    data = page_data(directory)
-    assert len(data["tasks"]) == 6
-    assert all(task["updates"] == [] for task in data["tasks"])
-    assert all(run["moments"] == len(run["at"]) == 1 for task in data["tasks"] for run in task["runs"])
-
-
-def test_ends_and_moments_may_lie_in_one_file(fresh: Path) -> None:
-    with np.load(fresh / "samples.npz") as file:
-        arrays = {name: file[name] for name in file.files}
-    arrays["ring/test/0000|cosine"] = arrays.pop("planar|test|ring/test/0000|cosine")[-1]
-    del arrays["planar|test|ring/test/0000|cosine|distance"]
-    np.savez_compressed(fresh / "samples.npz", **arrays)
-    write_report(fresh)
-    assert [run["moments"] for run in page_data(fresh)["tasks"][0]["runs"]] == [4, 1, 4]
-
-
 @pytest.mark.parametrize(
     ("name", "array", "words"),
     [
@@ -390,13 +368,55 @@ def test_summaries_hold_the_tables(benchmark: Path) -> None:
     assert "held-out-family" in markdown
 
 
+def test_tags_of_ones_own_come_after_those_of_the_package(fresh: Path) -> None:
+    own = {"planar": "own", "digits": "<i>mine</i>|"}
+    path = fresh / "rows.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in records:
+        if record["tag"] != "known-family":
+            record["tag"] = own.get(record["suite"], record["tag"])
+    path.write_text("".join(json.dumps(record) + "\n" for record in reversed(records)))
+    html = write_report(fresh).read_text(encoding="utf-8")
+    assert [group.tag for group in summarise(read_rows(fresh), SCHEDULERS)] == [
+        "known-family",
+        "real",
+        "<i>mine</i>|",
+        "own",
+    ]
+    assert "<i>mine" not in html and "&lt;i&gt;mine" in html
+    assert "digits, test split: &lt;i&gt;mine&lt;/i&gt;\\|" in (fresh / "summary.md").read_text(encoding="utf-8")
+
+
+def test_rows_and_curves_are_what_they_were_written_from(fresh: Path) -> None:
+    rows, curves = read_rows(fresh), read_curves(fresh)
+    assert [Row.from_dict(row.to_dict()) for row in rows] == rows
+    assert [Curve.from_dict(curve.to_dict()) for curve in curves] == curves
+    assert {name for row in rows for name in row.metrics} == {
+        "distance", "sliced_wasserstein", "precision", "coverage", "modes", "modes_share", "high_quality"
+    }  # fmt: skip
+    assert rows[0].engine == ENGINE and rows[0].to_dict()["engine"] == ENGINE
+    assert Row.from_dict({**rows[0].to_dict(), "engine": "another"}).engine == "another"
+
+
+def test_a_curve_may_hold_controls_that_no_picture_shows(fresh: Path) -> None:
+    path = fresh / "curves.jsonl"
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    more = [{**record, "momentum": [0.5] * 6, "mood": ["calm"] * 6} for record in records]
+    path.write_text("".join(json.dumps(record) + "\n" for record in more))
+    curve = read_curves(fresh)[0]
+    assert list(curve.controls["momentum"]) == [0.5] * 6 and curve.controls["mood"] == ["calm"] * 6
+    assert curve.intervals == 6
+    write_report(fresh)
+
+
 def test_names_are_escaped(tmp_path: Path) -> None:
     names = ("constant", "<b>böse</b> & $x_1$|学习")
     directory = make_benchmark(tmp_path, names, tasks=1, seeds=1, intervals=3)
     page = Page(write_report(directory).read_text(encoding="utf-8"))
     assert "b" not in page.tags or "<b>böse" not in (directory / "report.html").read_text(encoding="utf-8")
     assert any(names[1] in words for words in page.words)
-    assert "\\|学习" in (directory / "summary.md").read_text(encoding="utf-8")
+    markdown = (directory / "summary.md").read_text(encoding="utf-8")
+    assert "\\|学习" in markdown and "<b>" not in markdown
 
 
 def test_a_half_written_last_line_is_left_out(fresh: Path) -> None:

@@ -203,7 +203,9 @@ def test_warm_up_rises_linearly_and_stays():
 
 def _gap_aware(relative_loss, interval=30, **given):
     """D's multiplier after the loss was a multiple of its ideal for long."""
-    return course("gap-aware", "discriminator_lr_factor", interval, discriminator_loss=np.log10(relative_loss), **given)[-1]
+    return course(
+        "gap-aware", "discriminator_lr_factor", interval, discriminator_loss=np.log10(relative_loss), **given
+    )[-1]
 
 
 def test_gap_aware_is_one_at_the_ideal_and_goes_to_its_limits_at_ten_per_cent():
@@ -213,7 +215,9 @@ def test_gap_aware_is_one_at_the_ideal_and_goes_to_its_limits_at_ten_per_cent():
 
 def test_gap_aware_averages_the_loss_over_updates_of_d():
     scheduler = begun("gap-aware")
-    found = [scheduler.step(situation(i, discriminator_loss=np.log10(0.95))).discriminator_lr_factor[0] for i in (0, 1, 2, 5)]
+    found = [
+        scheduler.step(situation(i, discriminator_loss=np.log10(0.95))).discriminator_lr_factor[0] for i in (0, 1, 2, 5)
+    ]
     gaps = 0.05 * (1 - 0.95 ** (OF_DISCRIMINATOR * np.array([0, 1, 2, 5])))
     np.testing.assert_allclose(found, 0.1 ** (gaps / 0.1))
 
@@ -226,7 +230,9 @@ def test_gap_aware_touches_nothing_but_ds_rate_and_leaves_critics_alone():
         seen = situation(interval, base, discriminator_loss=0.5)
         controls = scheduler.step(seen)
     assert controls.discriminator_lr_factor[0] == 2
-    assert controls.replace(discriminator_lr_factor=seen.base.discriminator_lr_factor).describe(0) == seen.base.describe(0)
+    assert controls.replace(discriminator_lr_factor=seen.base.discriminator_lr_factor).describe(
+        0
+    ) == seen.base.describe(0)
 
 
 # Accuracy gate
@@ -360,7 +366,9 @@ def test_plateau_looks_at_ds_loss_where_there_is_no_quality_metric():
         scheduler = begun("plateau", patience=4)
         assert scheduler.step(situation(0)).generator_lr_factor[0] == 1
         for interval in range(1, 6):
-            rate = scheduler.step(situation(interval, discriminator_loss=change * interval - 0.5)).generator_lr_factor[0]
+            rate = scheduler.step(situation(interval, discriminator_loss=change * interval - 0.5)).generator_lr_factor[
+                0
+            ]
         assert (rate == 0.5) == halved
     with pytest.raises(InvalidValueError, match="patience is 0"):
         make_scheduler("plateau", patience=0)

@@ -52,8 +52,7 @@ def test_equal_tasks_leave_no_doubt_and_one_task_leaves_all() -> None:
 def test_the_generator_decides_the_resamples() -> None:
     distances = {(str(task), 0): float(task + 1) for task in range(9)}
     assert geometric_mean(distances, rng()) == geometric_mean(distances, rng())
-    other = geometric_mean(distances, np.random.default_rng(1), resamples=50)
-    assert other != geometric_mean(distances, rng(), resamples=50)
+    assert geometric_mean(distances, np.random.default_rng(1)) != geometric_mean(distances, rng())
 
 
 def test_order_of_cells_does_not_matter() -> None:
@@ -148,8 +147,8 @@ def test_nothing_to_compare_is_said() -> None:
         win_rate({("a", 0): 1.0}, {("b", 0): 1.0})
     with pytest.raises(InvalidValueError, match="0 tasks"):
         bootstrap(np.zeros((0,)), rng())
-    with pytest.raises(InvalidValueError, match="confidence"):
-        bootstrap(np.zeros(3), rng(), confidence=1.0)
+    with pytest.raises(InvalidValueError, match="resamples is 0"):
+        bootstrap(np.zeros(3), rng(), resamples=0)
 
 
 def test_excludes_needs_a_whole_interval_on_one_side() -> None:

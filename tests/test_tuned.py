@@ -34,7 +34,9 @@ def test_rates_are_absolute_whatever_the_base() -> None:
 
 def test_a_base_too_far_off_gets_what_controls_can_reach() -> None:
     controls = Tuned(SCHEDULE).propose(situation(0.0, (1e-6, 10.0)))
-    assert controls.generator_lr_factor[0] == pytest.approx(30) and controls.discriminator_lr_factor[0] == pytest.approx(1 / 30)
+    assert controls.generator_lr_factor[0] == pytest.approx(30) and controls.discriminator_lr_factor[
+        0
+    ] == pytest.approx(1 / 30)
 
 
 def test_ratio_loss_and_penalty_switch_once_and_rates_do_not_notice() -> None:

@@ -28,9 +28,9 @@ from metagan_rl.runtime import prepare_process
 class Args:
     """Everything there is to set."""
 
-    env_id: str = "MetaGAN/Planar-v0"
+    env_id: str = "MetaGAN/Planar-v1"
     """A registered environment."""
-    knobs: tuple[str, ...] = ("generator_lr", "discriminator_lr", "ratio")
+    knobs: tuple[str, ...] = ("generator_lr_factor", "discriminator_lr_factor", "ratio")
     """What the agent controls; the rest stays at each task's base."""
     horizon: int | None = None
     """Intervals in an episode; by default each task's budget (64 of 48 updates)."""
@@ -111,13 +111,12 @@ def make_envs(args: Args, split: str, count: int) -> gym.vector.VectorEnv:
 
 
 def evaluate(args: Args, agent: Agent | None) -> np.ndarray:
-    """Return of one episode on each validation task, of the agent or of the untuned base rates at 1:1 (``None``)."""
+    """Return of one episode on each validation task, of the agent or of the untuned base (``None``)."""
     envs = make_envs(args, "val", args.evaluation_tasks)
     tasks = list(envs.unwrapped.split)
     chosen = [tasks[place * len(tasks) // args.evaluation_tasks] for place in range(args.evaluation_tasks)]
     observations, _ = envs.reset(seed=12345, options={"tasks": chosen, "gan_seeds": list(range(len(chosen)))})
-    base = {"generator_lr": 4, "discriminator_lr": 4, "ratio": 2, "loss": 0, "penalty_weight": 0}
-    constant = np.tile([base[knob] for knob in envs.unwrapped.codec.knobs], (len(chosen), 1))
+    constant = envs.unwrapped.codec.encode(envs.unwrapped.runs.base_controls())
     returns, running = np.zeros(len(chosen)), np.ones(len(chosen), dtype=bool)
     while running.any():
         actions = constant if agent is None else agent.best(torch.as_tensor(observations)).numpy()

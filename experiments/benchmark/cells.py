@@ -20,7 +20,7 @@ from metagan_rl.agents.searches.tuned import Candidates
 from metagan_rl.errors import SchedulerError
 from metagan_rl.evaluation import floor, measure_all
 from metagan_rl.experiments.benchmark.references import ORACLE, load_references
-from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
+from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey, six_digits
 from metagan_rl.experiments.benchmark.samples import SampleKeeper
 from metagan_rl.loop.drive import Trace, drive
 from metagan_rl.loop.knobs import default_knobs
@@ -143,7 +143,7 @@ def run_batch(batch: Batch) -> BatchResult:
     seconds = (time.monotonic() - started) / len(tasks)
     rows = [_row(batch, member, runs, trace, scheduler) for member in range(len(runs))]
     for member, measured in enumerate(measure_all(runs.population, range(len(runs)), metrics)):
-        values = {name: None if value is None else _rounded(value) for name, value in measured.items()}
+        values = {name: _rounded(value) for name, value in measured.items()}
         rows[member] = replace(rows[member], metrics=values, seconds=round(seconds, 4))
     return BatchResult(rows, [_curve(trace, member, key) for member, key in enumerate(batch.keys)], keeper.samples())
 
@@ -157,10 +157,10 @@ def _row(batch: Batch, member: int, runs: Runs, trace: Trace, scheduler: Schedul
         task.tag,
         task.family,
         diverged=bool(runs.population.diverged[member]),
-        floor=_rounded(floor(task, report=True)),
-        start=_rounded(trace.distance[0][member]),
+        floor=six_digits(floor(task, report=True)),
+        start=six_digits(trace.distance[0][member]),
         stability={
-            name: _rounded(np.mean([values[member] for values in trace.stability[name]])) for name in STABILITY_TERMS
+            name: six_digits(np.mean([values[member] for values in trace.stability[name]])) for name in STABILITY_TERMS
         },
         updates=updates,
         extra_updates=(scheduler.members - 1 + batch.searched) * updates,
@@ -176,11 +176,11 @@ def _curve(trace: Trace, member: int, key: RunKey) -> Curve:
     usual = default_knobs()
     return Curve(
         key,
-        [_rounded(values[member]) for values in trace.distance],
+        [six_digits(values[member]) for values in trace.distance],
         {name: values for name, values in columns.items() if name in usual or len(set(values)) > 1},
     )
 
 
 def _rounded(value: Any) -> Any:
     """Six digits of a number that is not whole; all else as it is."""
-    return float(f"{float(value):.6g}") if isinstance(value, (float, np.floating)) else value
+    return six_digits(value) if isinstance(value, (float, np.floating)) else value

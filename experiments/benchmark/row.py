@@ -4,18 +4,20 @@ import sys
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 from metagan_rl.metrics import STABILITY_TERMS
 from metagan_rl.populations import ENGINE
 
+FIRST_ENGINE = "torch"
+"""What trained those whose rows do not say it, for there was no other."""
 GENERATOR_RATE, DISCRIMINATOR_RATE, PENALTY_WEIGHT = (
     "generator_lr_factor", "discriminator_lr_factor", "penalty_weight",
 )  # fmt: skip
 RATIO, LOSS = "ratio", "loss"
 """The controls that the report draws, as ``Controls.describe`` and the columns of ``curves.jsonl`` name them."""
 EARLIER_NAMES = {"generator_lr": GENERATOR_RATE, "discriminator_lr": DISCRIMINATOR_RATE}
-"""What the columns of factors were called before; files of that time are still read."""
+"""What columns of older curves are called by now."""
 DRAWN_NUMBERS, DRAWN_WORDS = (GENERATOR_RATE, DISCRIMINATOR_RATE, PENALTY_WEIGHT), (RATIO, LOSS)
 Cell = tuple[str, int]
 """Name of the task, seed of the GAN: the run that schedulers are compared on."""
@@ -40,6 +42,11 @@ class RunKey(NamedTuple):
     def whole_task(self) -> str:
         """The task with its suite and split, without which its name may be that of another."""
         return f"{self.suite}/{self.split}/{self.task}"
+
+    @property
+    def cell(self) -> Cell:
+        """The run but for its scheduler."""
+        return self.whole_task, self.seed
 
 
 @dataclass(frozen=True)
@@ -88,13 +95,8 @@ class Row:
 
     @property
     def cell(self) -> Cell:
-        """The run within its suite and split."""
-        return self.key.task, self.key.seed
-
-    @property
-    def whole_cell(self) -> Cell:
-        """The run among those of all suites and splits."""
-        return self.key.whole_task, self.key.seed
+        """What schedulers are compared on."""
+        return self.key.cell
 
     def to_dict(self) -> dict[str, Any]:
         """A flat JSON object: metrics and stability terms are columns like all others."""
@@ -113,6 +115,7 @@ class Row:
         """
         plain = {name: record[name] for name in PLAIN if record.get(name) is not None}
         plain |= {name: _number(plain.get(name)) for name in NUMBERS}
+        plain.setdefault("engine", FIRST_ENGINE)
         return cls(
             RunKey.of(record),
             str(record["tag"]),
@@ -169,19 +172,26 @@ class Curve:
         """
         key = RunKey.of(record)
         distance = array("f", record["distance"])
+        named = {EARLIER_NAMES.get(name, name): values for name, values in record.items()}
         controls = {
-            EARLIER_NAMES.get(name, name): _packed(values, numbers=EARLIER_NAMES.get(name, name) in DRAWN_NUMBERS)
-            for name, values in record.items()
+            name: _packed(values, numbers=name in DRAWN_NUMBERS)
+            for name, values in named.items()
             if name not in (*RunKey._fields, "distance")
         }
-        if missing := [name for name in (*DRAWN_NUMBERS, *DRAWN_WORDS) if name not in controls]:
-            raise KeyError(missing[0])
+        missing = [name for name in (*DRAWN_NUMBERS, *DRAWN_WORDS) if name not in controls]
+        if missing:
+            raise ValueError(f"{key.task} under {key.scheduler} has no column {', '.join(missing)}")
         if {len(values) for values in controls.values()} != {len(distance) - 1}:
             raise ValueError(f"{key.task} under {key.scheduler} has uneven columns")
         return cls(key, distance, controls)
 
 
 CURVE_COLUMNS = (*RunKey._fields, "distance")
+
+
+def six_digits(value: SupportsFloat) -> float:
+    """A number as rows keep it."""
+    return float(f"{float(value):.6g}")
 
 
 def _packed(values: Sequence[Any], *, numbers: bool) -> Sequence[Any]:

@@ -84,8 +84,8 @@ class TaskSamples:
 
     Attributes:
         real: points ``[N, D]``.
-        updates: done at each moment, ``[M]``, increasing; empty where only the end was kept.
-        points: ``[M, N, D]`` by scheduler; of a run of which only the end was kept, ``[1, N, D]``.
+        updates: done at each moment, ``[M]``, increasing.
+        points: ``[M, N, D]`` by scheduler.
         distances: of these, ``[M]`` by scheduler, where they were kept.
     """
 
@@ -96,7 +96,7 @@ class TaskSamples:
 
 
 class SampleFile:
-    """Reads ``samples.npz``, of this version or of the one before, which kept the end only.
+    """Reads ``samples.npz``.
 
     Arrays are read task by task, so that a large file takes little memory.
 
@@ -116,7 +116,7 @@ class SampleFile:
 
     def holds(self, suite: str, split: str, task: str) -> bool:
         """Whether anything was kept of the task."""
-        return self._find(suite, split, task, REAL) is not None
+        return _name(suite, split, task, REAL) in self._names
 
     def of(self, suite: str, split: str, task: str, schedulers: Collection[str]) -> TaskSamples:
         """What was kept of a task that the file holds.
@@ -131,32 +131,26 @@ class SampleFile:
             FileFormatError: an array cannot be read, or the arrays do not fit together.
         """
         wanted = [*RESERVED, *schedulers, *(_name(scheduler, DISTANCE) for scheduler in schedulers)]
-        names = {name: self._find(suite, split, task, name) for name in wanted}
+        names = {name: _name(suite, split, task, name) for name in wanted}
         with self._opened() as file:
-            arrays = {name: np.asarray(file[stored]) for name, stored in names.items() if stored is not None}
+            arrays = {name: np.asarray(file[stored]) for name, stored in names.items() if stored in self._names}
         for name, array in arrays.items():
             if not array.size or array.dtype.kind not in "fiu":
                 raise FileFormatError(f"{self._path} is damaged: {names[name]} is {array.dtype} of shape {array.shape}")
-        real, updates = arrays.pop(REAL), arrays.pop(UPDATES, np.empty(0, dtype=np.int64))
+        real, updates = arrays.pop(REAL), arrays.pop(UPDATES, np.zeros(2))  # without moments they make no sense
         if real.ndim != 2 or updates.ndim != 1 or (np.diff(updates) <= 0).any():
             raise FileFormatError(f"{self._path} is damaged: real points or moments of {task} make no sense")
         points = {name: arrays[name] for name in schedulers if name in arrays}
-        points = {name: array[None] if array.ndim == 2 else array for name, array in points.items()}
         distances = {name: arrays[_name(name, DISTANCE)] for name in points if _name(name, DISTANCE) in arrays}
         for name, array in points.items():
-            if array.ndim != 3 or array.shape[0] not in (1, len(updates)) or array.shape[2] != real.shape[1]:
+            if array.ndim != 3 or array.shape[0] != len(updates) or array.shape[2] != real.shape[1]:
                 raise FileFormatError(
-                    f"{self._path} is damaged: {names[name]} has the shape {arrays[name].shape}, but its task has "
+                    f"{self._path} is damaged: {names[name]} has the shape {array.shape}, but its task has "
                     f"{len(updates)} moments and {real.shape[1]} columns"
                 )
             if name in distances and distances[name].shape != array.shape[:1]:
                 raise FileFormatError(f"{self._path} is damaged: {names[name]} has not as many distances as moments")
         return TaskSamples(real, updates, points, distances)
-
-    def _find(self, suite: str, split: str, task: str, name: str) -> str | None:
-        """The stored name; the version before left out suite and split."""
-        both = (_name(suite, split, task, name), f"{task}|{name}")
-        return next((stored for stored in both if stored in self._names), None)
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:

@@ -19,7 +19,6 @@ import numpy as np
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.row import Cell
 from metagan_rl.experiments.report.statistics import (
-    CONFIDENCE,
     TASKS_TO_RESAMPLE,
     TIE,
     Estimate,
@@ -102,7 +101,7 @@ class Aggregate:
         differences = self.resampled - other.resampled if known else np.empty(0)
         return Aggregate(self.value - other.value, differences, min(self.tasks, other.tasks))
 
-    def estimate(self, confidence: float = CONFIDENCE) -> Estimate:
+    def estimate(self) -> Estimate:
         """The value with its percentile interval.
 
         Over K < 8 tasks, where percentiles are too narrow, it is Student's with the bootstrap's deviation,
@@ -112,9 +111,9 @@ class Aggregate:
             return Estimate(self.value, float("nan"), float("nan"))
         if 1 < self.tasks < TASKS_TO_RESAMPLE:
             deviation = self.resampled.std() * np.sqrt(self.tasks / (self.tasks - 1))
-            half = float(student_factor(self.tasks, confidence) * deviation)
+            half = float(student_factor(self.tasks) * deviation)
             return Estimate(self.value, self.value - half, self.value + half)
-        low, high = percentile_ends(self.resampled, confidence)
+        low, high = percentile_ends(self.resampled)
         return Estimate(self.value, float(low), float(high))
 
 
@@ -162,7 +161,6 @@ def performance_profile(
     *,
     resampling: Resampling = over_seeds,
     resamples: int = DRAWS,
-    confidence: float = CONFIDENCE,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share of runs with a score above each threshold, 1/K sum_k 1/S_k sum_s [x_ks > t], with pointwise bands.
 
@@ -172,7 +170,6 @@ def performance_profile(
         rng: draws the resamples.
         resampling: :func:`over_seeds` or :func:`over_tasks`.
         resamples: how many.
-        confidence: of the bands.
 
     Returns:
         Share, lower and upper end, ``[T]`` each; the ends are NaN where resampling would tell nothing.
@@ -188,7 +185,7 @@ def performance_profile(
         return share, np.full_like(share, np.nan), np.full_like(share, np.nan)
     drawn = (resampling(tasks, part, rng) for part in _blocks(len(values), resamples))
     shares = np.concatenate([some @ above for some in drawn]) / len(sizes)
-    return share, *percentile_ends(shares, confidence)
+    return share, *percentile_ends(shares)
 
 
 def probability_of_improvement(

@@ -37,7 +37,7 @@ def compare(rows: Sequence[Row], scheduler: str, against: str) -> dict[str, Esti
         UnknownNameError: one of them was not run.
         InvalidValueError: they have no run in common.
     """
-    sound, _ = by_scheduler(rows, lambda row: row.whole_cell)
+    sound, _ = by_scheduler(rows)
     for name in (scheduler, against):
         if name not in sound:
             raise UnknownNameError("scheduler of this benchmark", name, list(sound))
@@ -48,7 +48,7 @@ def compare(rows: Sequence[Row], scheduler: str, against: str) -> dict[str, Esti
             f"{scheduler} and {against} have no run in common; run both on the same tasks and seeds"
         )
     groups = {"all": both}
-    tier = {row.whole_cell: f"{row.key.suite}, {row.tag}" for row in rows}
+    tier = {row.cell: f"{row.key.suite}, {row.tag}" for row in rows}
     for cell in both:
         groups.setdefault(tier[cell], []).append(cell)
     return {group: paired_ratio({cell: own[cell] for cell in cells}, other) for group, cells in groups.items()}

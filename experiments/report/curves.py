@@ -55,8 +55,7 @@ def log_distances(curves: Iterable[Curve], share: np.ndarray) -> dict[str, dict[
     logs: dict[str, dict[Cell, np.ndarray]] = {}
     for curve in curves:
         log = np.log(sound_distances(curve))
-        cell = (curve.key.whole_task, curve.key.seed)
-        logs.setdefault(curve.key.scheduler, {})[cell] = np.interp(share, np.linspace(0, 1, len(log)), log)
+        logs.setdefault(curve.key.scheduler, {})[curve.key.cell] = np.interp(share, np.linspace(0, 1, len(log)), log)
     return logs
 
 

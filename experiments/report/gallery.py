@@ -176,9 +176,7 @@ def _page(
         diverged = sound and row.diverged
         cells[name] = Ending(still(points[-1], lines[name].colour), end_distance(row) if sound else None, diverged)
         run = {"points": moving(points), "moments": len(points), "diverged": diverged}
-        at: Sequence[float] | np.ndarray = samples.distances.get(name, ())
-        if not len(at) and len(points) == 1 and curve is not None:
-            at = curve.distance[-1:]
+        at = samples.distances.get(name, ())
         runs.append({**run, "at": _short(np.nan_to_num(at, nan=WORST_DISTANCE)), "curve": _curve(curve)})
     some = next(iter(rows.values()))
     data = {

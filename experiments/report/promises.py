@@ -81,7 +81,7 @@ def fewer_trials(
     """How many trials of random search on each task a scheduler is worth that spends none there."""
     title = "Fewer hyper-parameter trials"
     tried = {f"{some.suite}/{some.split}/{task}": curve for some in references for task, curve in some.curves.items()}
-    sound = by_scheduler(rows, lambda row: row.whole_cell)[0]
+    sound = by_scheduler(rows)[0]
     own = {name: {task for task, _ in cells} & tried.keys() for name, cells in sound.items()}
     taking_part = {name: cells for name, cells in sound.items() if own[name]}
     tasks = sorted(set.intersection(*(own[name] for name in taking_part))) if taking_part else []
@@ -215,9 +215,7 @@ def profile(rows: Iterable[Row], references: Sequence[References], lines: Mappin
     """Share of runs above each score: the whole distribution that the ranking sums up."""
     title, rooms = "Performance profile", rooms_of(references)
     thresholds = np.linspace(*SCORES, 93)
-    scored = {
-        name: scores_of(cells, rooms) for name, cells in by_scheduler(rows, lambda row: row.whole_cell)[0].items()
-    }
+    scored = {name: scores_of(cells, rooms) for name, cells in by_scheduler(rows)[0].items()}
     bands = {
         name: Band(thresholds, *performance_profile(scores, thresholds, fixed_stream(), resamples=BAND_RESAMPLES))
         for name, scores in scored.items()

@@ -124,7 +124,7 @@ def rank(rows: Iterable[Row], references: Iterable[References] = ()) -> Ranking:
     """
     rows = list(rows)
     rooms = rooms_of(references)
-    sound, failed = by_scheduler(rows, lambda row: row.whole_cell)
+    sound, failed = by_scheduler(rows)
     tasks = {row.key.whole_task for row in rows}
     tiers = in_order(row.tag for row in rows)
     baseline = distances_of(sound.get(BASELINE, {}))

@@ -17,6 +17,7 @@ from metagan_rl.experiments.benchmark.row import Cell
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
+"""Of every interval: 95 %."""
 TASKS_TO_RESAMPLE = 8
 """From so many tasks on an interval is resampled; over fewer it is Student's, which tells how little they say."""
 TIE = 1e-9
@@ -53,32 +54,25 @@ def draw_tasks(count: int, resamples: int, rng: np.random.Generator) -> np.ndarr
     return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
-def percentile_ends(
-    resampled: np.ndarray, confidence: float = CONFIDENCE, *, between: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
+def percentile_ends(resampled: np.ndarray, *, between: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper end of the percentile interval of resampled values ``[R, ...]``.
 
     Args:
         resampled: a value for each resample.
-        confidence: of the interval.
         between: ends may lie between two values; not so where some are infinite.
     """
-    shares = [(1 - confidence) / 2, (1 + confidence) / 2]
+    shares = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     low, high = np.quantile(resampled, shares, axis=0, method="linear" if between else "nearest")
     return low, high
 
 
-def student_factor(count: int, confidence: float = CONFIDENCE) -> float:
+def student_factor(count: int) -> float:
     """Standard errors from a mean of so many values to the end of Student's interval, t(count - 1)."""
-    return float(stdtrit(count - 1, (1 + confidence) / 2))
+    return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
 
 
 def bootstrap(
-    values: np.ndarray,
-    rng: np.random.Generator | None = None,
-    *,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
+    values: np.ndarray, rng: np.random.Generator | None = None, *, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over tasks and its percentile bootstrap interval, m* = 1/K sum_k n_k x_k with n of :func:`draw_tasks`.
 
@@ -88,33 +82,26 @@ def bootstrap(
         values: ``[K, ...]``, one for each task; trailing axes are resampled together.
         rng: draws the resamples; by default :func:`fixed_stream`.
         resamples: how many.
-        confidence: of the interval, in (0, 1).
 
     Returns:
         Mean, lower and upper end, ``[...]`` each; the ends are NaN for a single task.
 
     Raises:
-        InvalidValueError: no tasks, no resamples, or a confidence outside (0, 1).
+        InvalidValueError: no tasks, or no resamples.
     """
     if not len(values):
         raise InvalidValueError("an interval over 0 tasks was asked for; give at least one task")
-    if resamples < 1 or not 0 < confidence < 1:
-        raise InvalidValueError(
-            f"resamples is {resamples}, confidence {confidence}; give at least 1, and one in (0, 1)"
-        )
+    if resamples < 1:
+        raise InvalidValueError(f"resamples is {resamples}; it must be at least 1")
     mean, count = values.mean(axis=0), len(values)
     if count == 1:
         return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     weights = draw_tasks(count, resamples, rng or fixed_stream()) / count  # [R, K]
-    return mean, *percentile_ends(np.tensordot(weights, values, axes=1), confidence)
+    return mean, *percentile_ends(np.tensordot(weights, values, axes=1))
 
 
 def mean_interval(
-    values: np.ndarray,
-    rng: np.random.Generator | None = None,
-    *,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
+    values: np.ndarray, rng: np.random.Generator | None = None, *, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean over K tasks and its interval: :func:`bootstrap`, or for K < 8 Student's, m -+ t(K - 1) s / sqrt(K).
 
@@ -122,31 +109,23 @@ def mean_interval(
     """
     count = len(values)
     if not 1 < count < TASKS_TO_RESAMPLE:
-        return bootstrap(values, rng, resamples=resamples, confidence=confidence)
+        return bootstrap(values, rng, resamples=resamples)
     mean = values.mean(axis=0)
-    half = student_factor(count, confidence) * values.std(axis=0, ddof=1) / np.sqrt(count)
+    half = student_factor(count) * values.std(axis=0, ddof=1) / np.sqrt(count)
     return mean, mean - half, mean + half
 
 
-def geometric_mean(
-    distances: Mapping[Cell, float],
-    rng: np.random.Generator | None = None,
-    *,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
+def geometric_mean(distances: Mapping[Cell, float], rng: np.random.Generator | None = None) -> Estimate:
     """exp( 1/K sum_k 1/S_k sum_s log d_ks ), with the :func:`mean_interval` over the K tasks.
 
     Args:
         distances: positive and finite, by cell.
         rng: draws the resamples; by default :func:`fixed_stream`.
-        resamples: how many.
-        confidence: of the interval.
 
     Raises:
         InvalidValueError: no cells, or a distance that is not positive and finite.
     """
-    return _of_logs(_logs(distances), rng, resamples, confidence)
+    return _of_logs(_logs(distances), rng)
 
 
 def geometric(values: Mapping[Cell, float]) -> float:
@@ -155,12 +134,7 @@ def geometric(values: Mapping[Cell, float]) -> float:
 
 
 def paired_ratio(
-    distances: Mapping[Cell, float],
-    reference: Mapping[Cell, float],
-    rng: np.random.Generator | None = None,
-    *,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
+    distances: Mapping[Cell, float], reference: Mapping[Cell, float], rng: np.random.Generator | None = None
 ) -> Estimate:
     """exp( 1/K sum_k 1/S_k sum_s log(d_ks / r_ks) ) over the cells both have; below 1 the scheduler is the better.
 
@@ -170,8 +144,6 @@ def paired_ratio(
         distances: of the scheduler, by cell.
         reference: of the scheduler it is held against, by cell.
         rng: draws the resamples; by default :func:`fixed_stream`.
-        resamples: how many.
-        confidence: of the interval.
 
     Raises:
         InvalidValueError: no cell in common, or a distance that is not positive and finite.
@@ -179,12 +151,10 @@ def paired_ratio(
     common = _common(distances, reference)
     own = _logs({cell: distances[cell] for cell in common})
     other = _logs({cell: reference[cell] for cell in common})
-    return _of_logs({cell: own[cell] - other[cell] for cell in common}, rng, resamples, confidence)
+    return _of_logs({cell: own[cell] - other[cell] for cell in common}, rng)
 
 
-def win_rate(
-    distances: Mapping[Cell, float], reference: Mapping[Cell, float], *, confidence: float = CONFIDENCE
-) -> Estimate:
+def win_rate(distances: Mapping[Cell, float], reference: Mapping[Cell, float]) -> Estimate:
     """Share of cells in which the scheduler's distance is the smaller, ties counting half.
 
     p = 1/K sum_k 1/S_k sum_s w_ks with w in {0, 1/2, 1}, and the interval of :func:`rate`.
@@ -192,7 +162,6 @@ def win_rate(
     Args:
         distances: of the scheduler, by cell.
         reference: of the scheduler it is held against, by cell.
-        confidence: of the interval.
 
     Raises:
         InvalidValueError: no cell in common.
@@ -202,10 +171,10 @@ def win_rate(
         own, other = distances[cell], reference[cell]
         tie = abs(own - other) <= TIE * max(abs(own), abs(other))
         wins[cell] = 0.5 if tie else float(own < other)
-    return rate(wins, confidence=confidence)
+    return rate(wins)
 
 
-def rate(happened: Mapping[Cell, float], *, confidence: float = CONFIDENCE) -> Estimate:
+def rate(happened: Mapping[Cell, float]) -> Estimate:
     """Share of runs to which something happened, 1/K sum_k 1/S_k sum_s h_ks, with Wilson's interval of n = K.
 
     The interval (Wilson 1927): centre (p + z²/2n) / (1 + z²/n), half width z/(1 + z²/n) sqrt(p(1 - p)/n + z²/4n²). A
@@ -214,13 +183,12 @@ def rate(happened: Mapping[Cell, float], *, confidence: float = CONFIDENCE) -> E
 
     Args:
         happened: 0 to 1, by cell.
-        confidence: of the interval.
 
     Raises:
         InvalidValueError: no cells.
     """
     shares = by_task(happened)
-    n, p, z = len(shares), float(shares.mean()), float(ndtri((1 + confidence) / 2))
+    n, p, z = len(shares), float(shares.mean()), float(ndtri((1 + CONFIDENCE) / 2))
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     return Estimate(p, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
@@ -271,9 +239,7 @@ def _logs(distances: Mapping[Cell, float]) -> dict[Cell, float]:
     return {cell: float(np.log(distance)) for cell, distance in distances.items()}
 
 
-def _of_logs(
-    logs: Mapping[Cell, float], rng: np.random.Generator | None, resamples: int, confidence: float
-) -> Estimate:
-    ends = mean_interval(by_task(logs), rng, resamples=resamples, confidence=confidence)
+def _of_logs(logs: Mapping[Cell, float], rng: np.random.Generator | None) -> Estimate:
+    ends = mean_interval(by_task(logs), rng)
     with np.errstate(over="ignore"):  # two tasks may say next to nothing
         return Estimate(*(float(np.exp(end)) for end in ends))

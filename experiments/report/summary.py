@@ -1,6 +1,6 @@
 """From rows to tables: one group for each suite, split and tag; in it one entry for each scheduler."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
@@ -140,27 +140,19 @@ def end_distance(row: Row) -> float:
     return float(np.clip(value, SMALLEST, WORST_DISTANCE))
 
 
-def by_scheduler(
-    rows: Iterable[Row], cell_of: Callable[[Row], Cell]
-) -> tuple[dict[str, dict[Cell, Row]], dict[str, set[Cell]]]:
-    """The sound rows of each scheduler by cell, and the cells that ended in an error; the last row of a cell counts.
-
-    Args:
-        rows: as ``read_rows`` gives them.
-        cell_of: names the cell of a row; the task's own name is unique in its suite and split only.
-    """
+def by_scheduler(rows: Iterable[Row]) -> tuple[dict[str, dict[Cell, Row]], dict[str, set[Cell]]]:
+    """The sound rows of each scheduler by cell, and the cells that ended in an error; the last row of a cell counts."""
     sound: dict[str, dict[Cell, Row]] = {}
     failed: dict[str, set[Cell]] = {}
     for row in rows:
-        cell = cell_of(row)
         own = sound.setdefault(row.key.scheduler, {})
         errors = failed.setdefault(row.key.scheduler, set())
         if row.error:
-            errors.add(cell)
-            own.pop(cell, None)
+            errors.add(row.cell)
+            own.pop(row.cell, None)
         else:
-            errors.discard(cell)
-            own[cell] = row
+            errors.discard(row.cell)
+            own[row.cell] = row
     return sound, failed
 
 
@@ -183,7 +175,7 @@ def known(value: float | None) -> TypeGuard[float]:
 
 
 def _group(key: tuple[str, str, str], rows: Sequence[Row], yardstick: str, columns: Sequence[str]) -> Group:
-    sound, failed = by_scheduler(rows, lambda row: row.cell)
+    sound, failed = by_scheduler(rows)
     distances = {name: distances_of(cells) for name, cells in sound.items()}
     entries = [_entry(name, cells, len(failed[name]), distances, yardstick, columns) for name, cells in sound.items()]
     entries.sort(key=lambda entry: (np.isnan(entry.distance.value), entry.distance.value, entry.scheduler))

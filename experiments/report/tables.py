@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -97,6 +98,28 @@ def shade(value: float, yardstick: float) -> str:
     return f"rgba({'0,114,178' if strength > 0 else '230,120,0'},{0.42 * min(1.0, abs(strength)):.2f})"
 
 
+def markdown_table(headings: Sequence[object], rows: Iterable[Sequence[object]], aligned: Sequence[str] = ()) -> str:
+    """A table in Markdown.
+
+    Args:
+        headings: of its columns.
+        rows: cells; what comes from outside is to be made :func:`safe` first.
+        aligned: ``"---"``, ``":--"`` or ``"--:"`` for each column; by default names at the left, the rest at the right.
+    """
+    aligned = aligned or ["---", *["--:"] * (len(headings) - 1)]
+    lines = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in (headings, *rows)]
+    return "\n".join([lines[0], "|" + "|".join(aligned) + "|", *lines[1:]])
+
+
+def safe(text: object) -> str:
+    """A name from outside as a cell or heading of Markdown: it starts no column, line, tag or code."""
+    return re.sub(r"([|`<>&\\])", _escaped, str(text)).replace("\n", " ")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(found[1], "\\" + found[1])
+
+
 ESTIMATES = ("distance", "ratio", "wins")
 OVERALL = (
     "score", "score_over_tasks", "improvement", "optimality_gap", "low_score", "diverged", "modes_lost", "vanished",
@@ -154,34 +177,15 @@ def _plain(value: float) -> str:
 
 def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[str]) -> str:
     """The ranking and the headline tables; ``commands`` say how the benchmark was called."""
-    parts = ["# Benchmark of GAN training schedules", *(f"`{line}`" for line in commands or ["run_benchmark"])]
+    parts = [
+        "# Benchmark of GAN training schedules",
+        *("`{}`".format(line.replace("`", "'")) for line in commands or ["run_benchmark"]),
+    ]
     if not groups:
         parts.append("No run has finished yet.")
     else:
         parts += _ranking(ranking)
-    for group in groups:
-        yardstick = _safe(group.yardstick)
-        columns = (
-            f"scheduler | distance | 95 % | ratio to {yardstick} | 95 % | wins | 95 % | diverged | precision | coverage"
-        )
-        table = [
-            f"| {columns} | runs |",
-            "|---|--:|:--|--:|:--|--:|:--|--:|--:|--:|--:|",
-        ]
-        for entry in group.entries:
-            name = f"**{_safe(entry.scheduler)}**" if entry.best else _safe(entry.scheduler)
-            cells = [name, number(entry.distance.value), interval(entry.distance)]
-            cells += [number(entry.ratio.value), interval(entry.ratio), percent(entry.wins.value), percents(entry.wins)]
-            cells += [
-                percent(entry.diverged),
-                number(entry.means.get("precision")),
-                number(entry.means.get("coverage")),
-            ]
-            table.append("| " + " | ".join([*cells, f"{entry.tasks} x {entry.seeds}"]) + " |")
-        dashes = " | " * 9
-        table.append(f"| *real against real (floor)* | {number(group.floor)}{dashes}|")
-        table.append(f"| *untrained (start)* | {number(group.start)}{dashes}|")
-        parts += [f"## {_safe(group.name)}", "\n".join(table)]
+    parts += [part for group in groups for part in (f"## {safe(group.name)}", _group_table(group))]
     parts.append(
         "Distance = sliced Wasserstein + 1 - F(precision, coverage), geometric mean over tasks, lower is better. "
         "Bold: lower than the next best, with a 95 % interval of the paired ratio that excludes 1. "
@@ -190,24 +194,49 @@ def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[st
     return "\n\n".join(parts) + "\n"
 
 
+def _group_table(group: Group) -> str:
+    headings = [
+        "scheduler",
+        "distance",
+        "95 %",
+        f"ratio to {safe(group.yardstick)}",
+        "95 %",
+        "wins",
+        "95 %",
+        "diverged",
+    ]
+    headings += ["precision", "coverage", "runs"]
+    rows = []
+    for entry in group.entries:
+        name = f"**{safe(entry.scheduler)}**" if entry.best else safe(entry.scheduler)
+        cells = [name, number(entry.distance.value), interval(entry.distance)]
+        cells += [number(entry.ratio.value), interval(entry.ratio), percent(entry.wins.value), percents(entry.wins)]
+        cells += [percent(entry.diverged), number(entry.means.get("precision")), number(entry.means.get("coverage"))]
+        rows.append([*cells, f"{entry.tasks} x {entry.seeds}"])
+    nothing = [""] * 9
+    rows += [["*real against real (floor)*", number(group.floor), *nothing]]
+    rows += [["*untrained (start)*", number(group.start), *nothing]]
+    return markdown_table(headings, rows, ["---", *["--:", ":--"] * 3, *["--:"] * 4])
+
+
 def _ranking(ranking: Ranking) -> list[str]:
     """The table over all groups, and what its columns are."""
-    titles = ["scheduler", "score", "95 % other seeds", "95 % other tasks", *map(_safe, ranking.tiers)]
-    titles += [f"P(better than {BASELINE})", "95 %", "optimality gap", "20th percentile"]
-    titles += ["distance", "diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
+    headings = ["scheduler", "score", "95 % other seeds", "95 % other tasks", *map(safe, ranking.tiers)]
+    headings += [f"P(better than {BASELINE})", "95 %", "optimality gap", "20th percentile"]
+    headings += ["distance", "diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
     aligned = ["---", "--:", ":--", ":--", *["--:"] * len(ranking.tiers), "--:", ":--", *["--:"] * 9]
-    lines = ["| " + " | ".join(titles) + " |", "|" + "|".join(aligned) + "|"]
+    rows = []
     for standing in ranking.standings:
-        cells = [_safe(standing.scheduler), fixed(standing.score.value)]
+        cells = [safe(standing.scheduler), fixed(standing.score.value)]
         cells += [fixed_interval(standing.score), fixed_interval(standing.score_over_tasks)]
         cells += [fixed(standing.tiers[tag].value if tag in standing.tiers else None) for tag in ranking.tiers]
         cells += [percent(standing.improvement.value), percents(standing.improvement)]
         cells += [fixed(standing.optimality_gap.value), fixed(standing.low_score.value)]
         cells.append(number(standing.distance.value))
-        cells += [percent(getattr(standing, name).value) for name in ("diverged", "modes_lost", "vanished")]
+        cells += [percent(each.value) for each in (standing.diverged, standing.modes_lost, standing.vanished)]
         cells += [amount(standing.tuning_updates), amount(standing.extra_updates)]
-        lines.append("| " + " | ".join([*cells, f"{standing.tasks} x {standing.seeds}"]) + " |")
-    return ["## Ranking", "\n".join(lines), what_ranking_shows(ranking)]
+        rows.append([*cells, f"{standing.tasks} x {standing.seeds}"])
+    return ["## Ranking", markdown_table(headings, rows, aligned), what_ranking_shows(ranking)]
 
 
 def what_ranking_shows(ranking: Ranking) -> str:
@@ -234,7 +263,3 @@ def what_ranking_shows(ranking: Ranking) -> str:
         "diverge. Tuned with: GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is "
         "unknown."
     )
-
-
-def _safe(text: object) -> str:
-    return str(text).replace("|", "\\|").replace("\n", " ")

@@ -1,14 +1,20 @@
-"""How a study is called from the command line, and how it tells that again."""
+"""What all studies do alike: they read the command line, tell how they were called, and draw pictures."""
 
 import shlex
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
 from metagan_rl.errors import MetaGANError
+from metagan_rl.experiments.report.figures import new_figure, style
 from metagan_rl.runtime import prepare_process
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T")
 
@@ -21,6 +27,19 @@ def run_command(options: type[T], act: Callable[[T], object]) -> None:
         act(given)
     except MetaGANError as error:
         sys.exit(f"error: {error}")
+
+
+@contextmanager
+def picture_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure in the report's style, in inches, that is written when the block ends.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    with style():
+        figure = new_figure(width, height, dpi=150)
+        yield figure
+        figure.savefig(path)
 
 
 def show_line(line: object) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from metagan_rl.experiments.benchmark.records import read_config, read_rows
 from metagan_rl.experiments.benchmark.references import load_references
-from metagan_rl.experiments.report.figures import new_figure, style
 from metagan_rl.experiments.report.ranking import rank
-from metagan_rl.experiments.report.tables import amount, fixed
+from metagan_rl.experiments.report.tables import amount, fixed, markdown_table
+from metagan_rl.experiments.studies.command import picture_file
 
 RESULTS = Path(__file__).parent.parent / "results"
 FULL = "full"
@@ -44,14 +44,14 @@ def table() -> str:
     worth = {row["scheduler"]: row for row in _read("promises.csv") if row["quantity"] == "worth in trials"}
     most = max(float(row["x"]) for row in _read("promises.csv") if row["scheduler"] == "random search")
     headings = ["scheduler", "score", "worth trials", *(heading for heading, _, _ in COLUMNS), "cost"]
-    lines = ["| " + " | ".join(headings) + " |", "|---|" + "--:|" * (len(headings) - 1)]
+    rows = []
     for name in sorted((name for name in SHOWN if name in whole), key=lambda name: -float(whole[name]["score"])):
         row = whole[name]
         value, low, high = (fixed(float(row[f"score_over_tasks{end}"])) for end in ("", "_low", "_high"))
         cells = [name, f"{value} [{low}, {high}]", "" if name == "oracle" else _trials(worth[name], most)]
         cells += [f"{distances[suite, tag, name]:.2f}" for _, suite, tag in COLUMNS]
-        lines.append("| " + " | ".join([*cells, _cost(row)]) + " |")
-    return "\n".join(lines) + "\n"
+        rows.append([*cells, _cost(row)])
+    return markdown_table(headings, rows) + "\n"
 
 
 def _read(name: str) -> list[dict[str, str]]:
@@ -79,8 +79,8 @@ def picture(out: Path) -> Path:
     known = [load_references(entry["suite"], entry["split"]) for entry in config["suites"]]
     ranking = rank(read_rows(RESULTS / FULL), known)
     standings = [each for each in ranking.standings if each.score.value > LOWEST_SHOWN]
-    with style():
-        figure = new_figure(7.2, 0.21 * len(standings) + 1.1, dpi=150)
+    path = out / "standing.png"
+    with picture_file(path, 7.2, 0.21 * len(standings) + 1.1) as figure:
         axes = figure.add_subplot()
         for value in (0, 1):
             axes.axvline(value, color="#bdbdbd", linewidth=0.9)
@@ -98,6 +98,4 @@ def picture(out: Path) -> Path:
         axes.set(ylim=(len(standings) - 0.5, -0.5), xlim=(LOWEST_SHOWN, 1.2))
         axes.set_xlabel("score: 0 untuned (median random constant), 1 best schedule found for the very task")
         figure.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=7.5, handlelength=1.2)
-        path = out / "standing.png"
-        figure.savefig(path)
     return path

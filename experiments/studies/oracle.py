@@ -29,6 +29,7 @@ from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
 from metagan_rl.experiments.benchmark.references import REFERENCES_KIND
+from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
 from metagan_rl.files import make_directory, write_whole
@@ -231,10 +232,10 @@ def reference(trials: dict[str, Any], final: dict[str, Any]) -> dict[str, Any]:
     curve = []
     for count in [2**power for power in range(int(constant.sum()).bit_length())]:
         ways = [best_of(seen[constant, a], distance[constant, b], count) for a, b in ((0, 1), (1, 0))]
-        curve.append([count, _digits(np.exp(np.mean(ways)))])
+        curve.append([count, six_digits(np.exp(np.mean(ways)))])
     return {
-        "untuned": _digits(np.exp(np.median(distance[constant].mean(axis=1)))),
-        "oracle": _digits(np.exp(np.log(final["judged"]).mean())),
+        "untuned": six_digits(np.exp(np.median(distance[constant].mean(axis=1)))),
+        "oracle": six_digits(np.exp(np.log(final["judged"]).mean())),
         "chosen": final["chosen"],
         "schedule": final["schedule"],
         "curve": curve,
@@ -312,12 +313,8 @@ def _read(path: Path, options: OracleSearch) -> dict[tuple[str, str], dict[str, 
     return {(line["stage"], line["task"]): line for line in lines if tuple(line[key] for key in keys) == wanted}
 
 
-def _digits(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
 def _plain(values: np.ndarray) -> list[float]:
-    return [_digits(value) for value in values]
+    return [six_digits(value) for value in values]
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Makes what the docs show from the committed rows: ``python -m metagan_rl.experiments.studies.pictures [DIR]``."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,10 @@ import numpy as np
 import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.agents import make_scheduler
 from metagan_rl.envs.vector import MetaGANVectorEnv
-from metagan_rl.experiments.report.figures import KNOWN_COLOURS, new_figure, style
+from metagan_rl.experiments.benchmark.records import read_lines
+from metagan_rl.experiments.report.figures import KNOWN_COLOURS
+from metagan_rl.experiments.report.tables import markdown_table
+from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
@@ -21,20 +23,19 @@ from metagan_rl.loop.scheduler import Situation
 from metagan_rl.loop.signals import FURTHER, SIGNALS, Signal, choose_signals
 from metagan_rl.runtime import prepare_process
 
-TASK, SEED = "ring/test/0001", 0
+TASK, SEED = "ring/test/0006", 1635118475
 AGENT = "#d55e00"
 
 
 def learning(out: Path) -> Path:
     """The training of ``default``: return on validation tasks against GAN updates, beside the fixed references."""
-    lines = (RESULTS / "default" / "training.jsonl").read_text(encoding="utf-8").splitlines()
-    records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    records = read_lines(RESULTS / "default" / "training.jsonl")
     updates = np.array([record["gan_updates"] for record in records]) / 1e6
     rollout = np.array([record["rollout/return"] for record in records])
     validated = [record for record in records if "validation/return" in record]
     at = [record["gan_updates"] / 1e6 for record in validated]
-    with style():
-        figure = new_figure(7.2, 3.6, dpi=150)
+    path = out / "learning.png"
+    with picture_file(path, 7.2, 3.6) as figure:
         axes = figure.add_subplot()
         axes.plot(updates, rollout, color=AGENT, alpha=0.35, linewidth=1.2, label="agent, training tasks (sampled)")
         measured = [record["validation/return"] for record in validated]
@@ -44,8 +45,6 @@ def learning(out: Path) -> Path:
             axes.axhline(level, color=KNOWN_COLOURS[name], linestyle=(0, (5, 2)), linewidth=1.2, label=label)
         axes.set(xlabel="GAN updates (millions)", ylabel="return = log(start distance / end distance)", xlim=(0, None))
         axes.legend(frameon=False, fontsize=8, loc="center right")
-        path = out / "learning.png"
-        figure.savefig(path)
     return path
 
 
@@ -72,13 +71,12 @@ def render(out: Path) -> Path:
 
 def throughput(out: Path) -> list[Path]:
     """How fast populations train: a picture and a page with the tables."""
-    lines = (RESULTS / "throughput.jsonl").read_text(encoding="utf-8").splitlines()
-    rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    rows = read_lines(RESULTS / "throughput.jsonl")
     kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
     default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
     plain = [row for row in default if row["penalty"] == "none"]
-    with style():
-        figure = new_figure(7.2, 3.2, dpi=150)
+    picture = out / "throughput.png"
+    with picture_file(picture, 7.2, 3.2) as figure:
         speed, ratio = figure.subplots(1, 2)
         members = [row["members"] for row in plain]
         speed.plot(members, [row["population_updates_per_second"] for row in plain], "o-", color=AGENT)
@@ -91,8 +89,6 @@ def throughput(out: Path) -> list[Path]:
         ratio.plot(members, [row["ratio"] for row in plain], "o-", color=AGENT)
         ratio.axhline(1, color="#bdbdbd", linewidth=0.8)
         ratio.set(xscale="log", xlabel="members", ylabel="population / separate", ylim=(0, None))
-        picture = out / "throughput.png"
-        figure.savefig(picture)
     page = out / "throughput.md"
     write_whole(page, _throughput_page(kinds, rows[0]))
     return [picture, page]
@@ -111,7 +107,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "## One thread: a population against separate `nn.Module` GANs",
         "Peak share: floating-point operations of the updates, products only, against the peak of the hidden layer's "
         "product measured in the same turns.",
-        _table(
+        markdown_table(
             ("members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio", "peak share"),
             [
                 [
@@ -128,7 +124,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
             ],
         ),
         "## One thread: convolutional members",
-        _table(
+        markdown_table(
             ("images", "members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio"),
             [
                 [
@@ -147,7 +143,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with "
         "the kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's "
         "with a group for each member.",
-        _table(
+        markdown_table(
             ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
             [
                 [
@@ -162,7 +158,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "## All cores: vector environments",
         f"{environments['members']} environments on {environments['cores']} cores, learning rates drawn at random, "
         "quality measured every 48 updates:",
-        _table(
+        markdown_table(
             ("", "environment steps/s", "updates/s", "ratio"),
             [
                 [
@@ -187,7 +183,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         ),
         *_noise_section(kinds.get("noise", ())),
         "## Cost in members and in updates",
-        _table(
+        markdown_table(
             ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
             [
                 [
@@ -204,7 +200,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
         "## Where the time of a step goes",
         f"{profile['members']} members under random controls, as an exploring agent's are (profiled, which slows the "
         f"Python parts most); the process takes {profile['process_megabytes']} MB:",
-        _table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
+        markdown_table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
         "## The agent",
         f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
         f"{agent['stock_update_seconds']} s of sb3-contrib's own, {agent['ratio']:.1f} times as fast, with "
@@ -217,7 +213,7 @@ def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     if not rows:
         return []
     (row,) = rows
-    table = _table(
+    table = markdown_table(
         ("drawn", "milliseconds", "of the interval's time"),
         [[name, row["milliseconds"][name], f"{row['share_of_interval'][name]:.1%}"] for name in row["milliseconds"]],
     )
@@ -230,43 +226,43 @@ def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [columns, ["---"] + ["--:"] * (len(columns) - 1), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
 def _described(signal: Signal) -> list[str]:
     return [f"`{signal.name}`", signal.meaning.replace("|", "\\|"), f"{signal.low:g}", f"{signal.high:g}"]
 
 
-def signals_page() -> str:
-    """The table of all signals, in the order an observation has them."""
+def signal_tables() -> list[str]:
+    """The tables of ``docs/signals.md``: all signals in the order an observation has them, and those in no usual set."""
     rows = [[place, *_described(signal)] for place, signal in enumerate(choose_signals("all"))]
-    parts = [
-        "# Signals",
-        "What an observation holds, in this order; values beyond the range are clipped. With `signals=loop` only the "
-        f"first {len(choose_signals('loop'))}, which any training loop has; with `signals=outputs` those of them that "
-        "need no norms of gradients: not `gradient_ratio`, `gradient_decline` and `vanishing`. With `trial_runs` there follow "
-        "the previous action (a number in [-1, 1] for each knob), tanh of the previous reward, and 1 at the first "
-        "interval of a run, else "
-        "0. Made from `metagan_rl/loop/signals.py` by `python -m metagan_rl.experiments.studies.pictures`.",
-        _table(("index", "name", "meaning", "min", "max"), rows),
-        "With `signals=autoloss` there are "
-        + ", ".join(f"`{signal.name}`" for signal in choose_signals("autoloss"))
-        + ", in this order: what comes nearest to what AutoLoss sees (arXiv:1810.02442). Not in the table above:",
-        _table(("name", "meaning", "min", "max"), [_described(SIGNALS[name]) for name in FURTHER]),
+    return [
+        markdown_table(("index", "name", "meaning", "min", "max"), rows),
+        markdown_table(("name", "meaning", "min", "max"), [_described(SIGNALS[name]) for name in FURTHER]),
     ]
-    return "\n\n".join(parts) + "\n"
+
+
+def filled(page: str, tables: Sequence[str]) -> str:
+    """A page with tables between its marks ``<!-- made -->`` and ``<!-- end -->``, in order.
+
+    Raises:
+        ValueError: the page has not as many places.
+    """
+    parts = re.split(r"(?<=<!-- made -->\n).*?(?=<!-- end -->)", page, flags=re.DOTALL)
+    if len(parts) != len(tables) + 1:
+        raise ValueError(f"the page has {len(parts) - 1} places for {len(tables)} tables")
+    pairs = zip(parts, [*(f"{table}\n" for table in tables), ""], strict=True)
+    return "".join(part + table for part, table in pairs)
 
 
 def main() -> None:
-    """Writes all of it."""
+    """Writes all of it; prose of the pages stays as it is."""
     prepare_process()
     out = make_directory(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    write_whole(out / "signals.md", signals_page())
-    for path in (out / "signals.md", learning(out), standing(out), render(out), *throughput(out)):
+    for name, tables in (("signals.md", signal_tables()), ("throughput.md", throughput_tables())):
+        path = out / name
+        write_whole(path, filled(path.read_text(encoding="utf-8"), tables))
         print(path)
-    print("The table of the README:\n" + standing_table())
+    for path in (learning(out), standing(out), render(out), throughput(out)):
+        print(path)
+    print("The table of the results:\n" + standing_table())
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.records import ROWS, append_lines, read_lines
 from metagan_rl.experiments.benchmark.row import Cell
-from metagan_rl.experiments.report.statistics import Estimate, paired_ratio
-from metagan_rl.experiments.report.tables import brief
+from metagan_rl.experiments.report.statistics import Estimate, geometric, paired_ratio
+from metagan_rl.experiments.report.tables import brief, markdown_table
 from metagan_rl.experiments.studies.command import called_as, run_command, show_line
 from metagan_rl.experiments.studies.minimal import RECIPES, GANRunner, images_of
 from metagan_rl.files import make_directory, write_whole
@@ -172,44 +172,32 @@ def as_markdown(rows: Sequence[Mapping[str, Any]], arms: Sequence[str], command:
         "SNGAN's own rates fall linearly to 0 when *off*; a scheduler that acts takes the place of that.",
     ]
     for name in data:
-        lines += [
-            "",
-            f"## {name}",
-            "",
-            "| recipe | learning rate | " + " | ".join(arms) + " | diverged | time of log |",
-        ]
-        lines += ["|---|---|" + "---|" * (len(arms) + 2)]
+        table = []
         for recipe in dict.fromkeys(row["recipe"] for row in rows):
             for factor in FACTORS:
                 own = {arm: _cells(rows, data=name, recipe=recipe, factor=factor, arm=arm) for arm in arms}
                 if own[OFF]:
-                    lines.append(_line(recipe, factor, own))
+                    table.append([recipe, f"{factor:g}x", *_line(own)])
+        headings = ["recipe", "learning rate", *arms, "diverged", "time of log"]
+        lines += ["", f"## {name}", "", markdown_table(headings, table, ["---"] * len(headings))]
     lines += ["", "## All of it", "", "Ratio of distances to *off*, with 95 % intervals over recipes and data.", ""]
-    lines += [
-        "| | all | " + " | ".join(f"{factor:g}x" for factor in FACTORS) + " |",
-        "|---|" + "---|" * (len(FACTORS) + 1),
-    ]
+    table = []
     for arm in arms[1:]:
         some = [rows, *([row for row in rows if row["factor"] == factor] for factor in FACTORS)]
         ratios = [_over_off(each, arm) for each in some]
-        lines.append(f"| {arm} | " + " | ".join("" if ratio is None else brief(ratio) for ratio in ratios) + " |")
-    return "\n".join(lines) + "\n"
+        table.append([arm, *("" if ratio is None else brief(ratio) for ratio in ratios)])
+    headings = ["", "all", *(f"{factor:g}x" for factor in FACTORS)]
+    return "\n".join([*lines, markdown_table(headings, table, ["---"] * len(headings))]) + "\n"
 
 
-def _line(recipe: str, factor: float, own: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
-    cells = []
-    for rows in own.values():
-        distances = [row["distance"] for row in rows.values()]
-        cells.append(f"{np.exp(np.mean(np.log(distances))):.3g}" if distances else "")
+def _line(own: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[str]:
+    """Distance of each arm, how many runs diverged, and the time of *log*."""
+    distances = [{("", seed): row["distance"] for seed, row in rows.items()} for rows in own.values()]
     diverged = ", ".join(f"{arm} {sum(row['diverged'] for row in rows.values())}" for arm, rows in own.items() if rows)
     both = own[LOG].keys() & own[OFF].keys()
     times = [own[LOG][seed]["seconds"] / own[OFF][seed]["seconds"] for seed in both]
-    return (
-        f"| {recipe} | {factor:g}x | "
-        + " | ".join(cells)
-        + f" | {diverged} | "
-        + (f"{np.median(times):.2f} |" if times else "|")
-    )
+    cells = [f"{geometric(each):.3g}" if each else "" for each in distances]
+    return [*cells, diverged, f"{np.median(times):.2f}" if times else ""]
 
 
 def _cells(rows: Iterable[Mapping[str, Any]], **wanted: Any) -> dict[int, Mapping[str, Any]]:

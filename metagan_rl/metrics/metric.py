@@ -74,7 +74,8 @@ class Metric:
         label: what people read.
         unit: of the number; empty where it has none.
         better: which way is better; ``None`` where neither is.
-        worst: what a diverged run gets, finite; also what any run gets whose value is no finite number.
+        worst: what a diverged run gets, and a run whose value is no finite number; finite. No run gets anything worse,
+            so a diverged one is never rated above another.
         measure: the number; ``None`` where it cannot be known for the task.
 
     Raises:
@@ -114,7 +115,9 @@ class Metric:
             raise InvalidValueError(f"metric {self.name!r} failed on task {samples.task.name!r} ({what})") from error
         if value is None:
             return None
-        return self.worst if diverged or not math.isfinite(number) else number
+        if diverged or not math.isfinite(number):
+            return self.worst
+        return {"lower": min, "higher": max}[self.better](number, self.worst) if self.better else number
 
 
 def _of_modes(samples: Samples, name: str) -> float | None:
@@ -139,7 +142,7 @@ def register_metric(
         name: lower-case words joined by underscores, such as ``"energy_distance"``.
         label: what people read.
         better: which way is better.
-        worst: what a diverged run gets.
+        worst: what a diverged run gets, and the worst that any run can get.
         unit: of the number.
 
     Raises:

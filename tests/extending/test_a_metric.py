@@ -2,7 +2,8 @@
 
 A metric is a function of one GAN's samples at the end of its budget. ``register_metric`` gives it a name (its column
 in ``rows.jsonl`` and ``summary.csv``), a label (its heading in the report), the better direction, and ``worst``: what a
-diverged run gets, so that no table can take a diverged GAN for a good one. It returns ``None`` where it is not known.
+diverged run gets, so that no table can take a diverged GAN for a good one. No run gets anything worse. The function
+returns ``None`` where the number cannot be known.
 
 ``samples.points`` are generated, ``[M, D]``; ``samples.reference.points`` are real ones that rewards never saw;
 ``samples.task`` is what the GAN was trained on; ``samples.quality`` and ``samples.modes`` were measured already. Points
@@ -160,6 +161,9 @@ def test_numbers_that_are_none_are_the_worst_and_failures_name_the_metric(my_sui
     reference = Reference.of(task, report=True)
     samples = Samples(reference.points, reference, task, MemberQuality(0.1, 0.1, 1.0, 1.0))
     assert Metric("mine", "mine", "lower", 7.0, lambda samples: float("nan")).of(samples) == 7.0
+    assert Metric("mine", "mine", "lower", 7.0, lambda samples: 9.0).of(samples) == 7.0  # none is worse than diverged
+    assert Metric("mine", "mine", "higher", 0.5, lambda samples: 0.25).of(samples) == 0.5
+    assert Metric("mine", "mine", None, 0.5, lambda samples: 0.25).of(samples) == 0.25
     broken = Metric("mine", "mine", "lower", 7.0, lambda samples: 1 / 0)
     assert broken.of(samples, diverged=True) == 7.0  # its points may be anything
     with pytest.raises(InvalidValueError, match=r"metric 'mine' failed on task 'ring/own' \(ZeroDivisionError"):

@@ -12,7 +12,7 @@
   let printing = false;
 
   // Moments as shares of the budget, of all tasks together; most benchmarks have the same ones everywhere.
-  const sharesOf = (task) => (task.updates.length ? task.updates.map((each) => each / task.updates[task.updates.length - 1]) : [1]);
+  const sharesOf = (task) => task.updates.map((each) => each / task.updates[task.updates.length - 1]);
   const shares = [...new Set(data.tasks.flatMap(sharesOf))].sort((one, other) => one - other);
   const words = (share) => {
     if (share === 0) return "start";

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.envs.render import mosaic
 from metagan_rl.evaluation import generated
 from metagan_rl.experiments.benchmark.records import ROWS
-from metagan_rl.experiments.report.figures import Band, fill_band, new_figure, style
+from metagan_rl.experiments.report.figures import Band, fill_band
+from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.meta_init.adapting import MOMENTS, adapt
 from metagan_rl.experiments.studies.meta_init.kinds import KINDS, adapted
 from metagan_rl.experiments.studies.meta_init.study import FRESH, STARTS, chosen_adaptations, read, weights_of
@@ -26,8 +28,7 @@ BRIGHTEST = 2.5
 
 def curves(panels: Sequence[Panel], path: Path) -> None:
     """Distance against updates from each start, a panel for each kind of data and number of images."""
-    with style():
-        figure = new_figure(3.1 * len(panels) + 0.4, 3.3, dpi=150)
+    with picture_file(path, 3.1 * len(panels) + 0.4, 3.3) as figure:
         every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axes, panel in zip(every, panels, strict=True):
             for start in panel.distances:
@@ -50,14 +51,12 @@ def curves(panels: Sequence[Panel], path: Path) -> None:
             axes.set_xlabel("updates of both networks")
         every[0].set_ylabel("distance")
         every[0].legend(frameon=False, fontsize=8)
-        figure.savefig(path)
 
 
 def samples(out: Path, kind: str, path: Path, *, seed: int = 0) -> None:
     """Points or images of one new task after 0, 1, 10 and 100 updates, a row for each start; real ones at the right."""
     task, chosen = KINDS[kind]().new(seed)[-1], chosen_adaptations(read(out / ROWS))
-    with style():
-        figure = new_figure(1.55 * (len(SAMPLED) + 1) + 0.5, 1.55 * len(STARTS) + 0.6, dpi=150)
+    with picture_file(path, 1.55 * (len(SAMPLED) + 1) + 0.5, 1.55 * len(STARTS) + 0.6) as figure:
         grid = figure.subplots(len(STARTS), len(SAMPLED) + 1, squeeze=False)
         for row, start in enumerate(STARTS):
             own = adapted(task, chosen[kind, start][seed])
@@ -71,7 +70,6 @@ def samples(out: Path, kind: str, path: Path, *, seed: int = 0) -> None:
             grid[row, 0].set_ylabel(start, fontsize=9)
         grid[0, -1].set_title("real", fontsize=9)
         figure.suptitle(f"{task.name}, from each start, after so many updates of both networks", fontsize=9)
-        figure.savefig(path)
 
 
 def _tile(axes: Any, points: np.ndarray, task: Task, colour: str) -> None:
@@ -81,7 +79,4 @@ def _tile(axes: Any, points: np.ndarray, task: Task, colour: str) -> None:
         axes.scatter(points[:600, 0], points[:600, 1], s=1.2, color=colour, linewidth=0)
         axes.set(xlim=(-3, 3), ylim=(-3, 3), aspect="equal")
         return
-    side = int(np.sqrt(task.dim))
-    images = np.pad(points[: GRID**2].reshape(-1, side, side), ((0, 0), (0, 1), (0, 1)), constant_values=BRIGHTEST)
-    grid = images.reshape(GRID, GRID, side + 1, side + 1).transpose(0, 2, 1, 3).reshape(GRID * (side + 1), -1)
-    axes.imshow(grid[:-1, :-1], cmap="gray", vmin=-1, vmax=BRIGHTEST)
+    axes.imshow(mosaic(-points, GRID, GRID, -BRIGHTEST, 1.0), cmap="gray", vmin=0, vmax=255)  # bright is white

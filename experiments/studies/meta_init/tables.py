@@ -9,7 +9,7 @@ import numpy as np
 
 from metagan_rl.experiments.benchmark.row import Cell
 from metagan_rl.experiments.report.statistics import Estimate, fixed_stream, geometric_mean, paired_ratio
-from metagan_rl.experiments.report.tables import brief
+from metagan_rl.experiments.report.tables import brief, markdown_table
 from metagan_rl.experiments.studies.meta_init.adapting import MOMENTS
 from metagan_rl.experiments.studies.meta_init.combining import Combination
 from metagan_rl.experiments.studies.meta_init.kinds import Adaptation
@@ -114,14 +114,13 @@ def as_markdown(
         f"weights need for the same distance as {FAST} from this start. *Ratio*: of the distances after "
         f"{FAST} updates to those from fresh weights, the same tasks and seeds.",
     ]
+    headings = ["start", *(f"{moment:,}" for moment in SHOWN), "worth", f"ratio at {FAST}"]
     for panel in some:
-        lines += ["", f"## {panel.title}", ""]
-        lines += ["| start | " + " | ".join(f"{moment:,}" for moment in SHOWN) + f" | worth | ratio at {FAST} |"]
-        lines += ["|---|" + "---|" * (len(SHOWN) + 2)]
+        table = []
         for start in panel.distances:
             curve = panel.curve(start)
-            cells = [brief(curve[moment]) for moment in SHOWN]
-            lines += [f"| {start} | " + " | ".join([*cells, *_against_fresh(panel, start)]) + " |"]
+            table.append([start, *(brief(curve[moment]) for moment in SHOWN), *_against_fresh(panel, start)])
+        lines += ["", f"## {panel.title}", "", markdown_table(headings, table, ["---"] * len(headings))]
         if any(value is not None for value in panel.repetition.values()):
             told = ", ".join(f"{name} {value:.2f}" for name, value in panel.repetition.items() if value is not None)
             lines += [
@@ -130,10 +129,9 @@ def as_markdown(
                 f"images; below: far from all): {told}.",
             ]
     for tag, combined in combinations.items():
-        lines += ["", f"## Weights and schedules together: {tag}", "", "| | distance at the end | ratio to the first |"]
-        lines += ["|---|---|---|"]
-        for each in combined:
-            lines.append(f"| {each.name} | {brief(each.distance)} | {brief(each.ratio) if each.ratio else ''} |")
+        table = [[each.name, brief(each.distance), brief(each.ratio) if each.ratio else ""] for each in combined]
+        headings = ["", "distance at the end", "ratio to the first"]
+        lines += ["", f"## Weights and schedules together: {tag}", "", markdown_table(headings, table, ["---"] * 3)]
     if combinations:
         lines += ["", "One meta-training and one training of each policy; intervals are over tasks."]
     lines += ["", "## Rates", "", "Chosen on other tasks: of learning by one seed, with a quarter of the updates and"]

@@ -11,6 +11,7 @@ from rich.progress import track
 from torch import Tensor
 
 from metagan_rl.agents import GANScheduler
+from metagan_rl.envs.render import mosaic
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.experiments.studies.minimal.recipes import LATENT, RECIPES, gradient_penalty
 from metagan_rl.files import make_directory, write_whole
@@ -171,10 +172,9 @@ class GANRunner:
         """Writes a grid of samples as PNG."""
         from matplotlib.image import imsave
 
-        images = self.sample(GRID**2).nan_to_num().cpu().numpy()
-        side = images.shape[-1]
-        rows = images.reshape(GRID, GRID, side, side).transpose(0, 2, 1, 3).reshape(GRID * side, GRID * side)
-        imsave(path, np.kron(rows, np.ones((4, 4))), cmap="gray", vmin=-1, vmax=1)
+        images = self.sample(GRID**2).flatten(1).cpu().numpy()
+        sheet = mosaic(-images, GRID, GRID, -1.0, 1.0)  # bright is white
+        imsave(path, np.kron(sheet, np.ones((4, 4))), cmap="gray", vmin=0, vmax=255)
 
     def save(self, path: str | Path) -> None:
         """Writes a checkpoint: networks, optimizers, scheduler, noise; :meth:`load` goes on exactly from there."""
