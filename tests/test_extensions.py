@@ -1,4 +1,4 @@
-"""What users add: their files and modules are imported by name, in worker processes too, and their errors are theirs."""
+"""What users add is imported by name, in worker processes too, and its errors are shown as the user's own."""
 
 import subprocess
 import sys
@@ -168,7 +168,7 @@ def test_a_file_that_is_no_python_shows_its_line(tmp_path: Path) -> None:
 def test_an_import_that_fails_inside_is_not_taken_for_a_missing_extension(tmp_path: Path) -> None:
     (tmp_path / "needs.py").write_text("import no_such_library\n")
     for what in ("needs.py", "needs"):
-        with pytest.raises(ExtensionError, match="(?s)importing .*No module named 'no_such_library'"):
+        with pytest.raises(ExtensionError, match=r"(?s)importing .*No module named 'no_such_library'"):
             load_extension(what)
 
 
@@ -235,7 +235,7 @@ def test_what_cannot_be_imported_is_told(name: str, words: str, parts: str) -> N
 
 def test_a_module_that_raises_shows_its_own_traceback_there_too(tmp_path: Path) -> None:
     (tmp_path / "raising_parts.py").write_text(RAISING)
-    with pytest.raises(InvalidValueError, match="(?s)cannot be imported.*return 1 / 0.*ZeroDivisionError") as caught:
+    with pytest.raises(InvalidValueError, match=r"(?s)cannot be imported.*return 1 / 0.*ZeroDivisionError") as caught:
         make_scheduler("raising_parts:Halving")
     assert "importlib" not in str(caught.value) and "registry" not in str(caught.value)
 

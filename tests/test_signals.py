@@ -245,7 +245,10 @@ def task(loss: str = "non-saturating", lr: float = 1e-3) -> Task:
 def test_base_rates_in_other_units_with_multipliers_that_make_up_for_it_train_the_very_same() -> None:
     one, four = (Population([task(lr=lr)], [1]) for lr in (1e-3, 4e-3))
     quarter = controls(1, generator_lr_factor=np.array([0.25]), discriminator_lr_factor=np.array([0.25]))
-    seen = [training_signals(p.train(c.settings([t.base for t in p.tasks]), 24), c) for p, c in ((one, controls(1)), (four, quarter))]
+    seen = [
+        training_signals(p.train(c.settings([t.base for t in p.tasks]), 24), c)
+        for p, c in ((one, controls(1)), (four, quarter))
+    ]
     for name, values in one.state.to_dict().items():
         assert (values == four.state.to_dict()[name]).all(), name
     for name in seen[0]:
@@ -256,9 +259,14 @@ def test_base_rates_in_other_units_with_multipliers_that_make_up_for_it_train_th
 def test_signals_of_training_and_of_exploding_members_are_in_range(factor: float) -> None:
     tasks = [task(loss, lr=10.0 if factor > 1 else 1e-3) for loss in LOSSES]
     population, rates = Population(tasks, range(len(tasks))), np.full(len(tasks), factor)
-    chosen = Controls.base([task.base for task in tasks]).replace(generator_lr_factor=rates, discriminator_lr_factor=rates)
+    chosen = Controls.base([task.base for task in tasks]).replace(
+        generator_lr_factor=rates, discriminator_lr_factor=rates
+    )
     for _ in range(6):
-        told = {**training_signals(population.train(chosen.settings([task.base for task in tasks]), 48), chosen), **control_signals(chosen)}
+        told = {
+            **training_signals(population.train(chosen.settings([task.base for task in tasks]), 48), chosen),
+            **control_signals(chosen),
+        }
         assert_in_range(as_matrix(told, TRAINING, len(tasks)), TRAINING, len(tasks))
     assert population.state.diverged.any() == (factor > 1)
 
