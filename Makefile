@@ -1,9 +1,11 @@
 # make run    train, benchmark and report, from a fresh checkout
 # make test   the tests, from a fresh checkout
+# make extras an environment beside, with Ray and Lightning: make test then runs their tests too
 # make check  format, lint, types, order of the rooms
 
 PYTHON ?= python3
 VENV := .venv
+EXTRAS := .venv-extras
 OUT ?= runs/quickstart
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet -c constraints/ci.txt
 CACHES := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -13,7 +15,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format clean
+.PHONY: help run test extras check format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -22,8 +24,11 @@ run: $(VENV)/.installed-run
 	$(VENV)/bin/metagan-rl quickstart --out $(OUT)
 	@echo "The report is in $(abspath $(OUT)):" && find $(OUT) -maxdepth 1 -name '*.html'
 
-test: $(VENV)/.installed-dev
+# Where the extras have been asked for once, they are kept up to date.
+test: $(VENV)/.installed-dev $(wildcard $(EXTRAS)/.installed)
 	$(VENV)/bin/pytest -n 2
+
+extras: $(EXTRAS)/.installed
 
 check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check
@@ -37,17 +42,21 @@ format: $(VENV)/.installed-dev
 
 clean:
 	rm -rf build dist *.egg-info $(CACHES)
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './$(VENV)*/*' -prune -exec rm -rf {} +
 
-$(VENV)/bin/python:
+$(VENV)/bin/python $(EXTRAS)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=...")'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@:/bin/python=)
 
 # A stamp is written only after its installation has gone through, so an interrupted one is done again.
-$(VENV)/.installed-run: pyproject.toml constraints/ci.txt | $(VENV)/bin/python
+$(VENV)/.installed-run: pyproject.toml $(wildcard constraints/*.txt) | $(VENV)/bin/python
 	$(PIP_INSTALL) -e ".[data,report]"
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml constraints/ci.txt | $(VENV)/bin/python
+$(VENV)/.installed-dev: pyproject.toml $(wildcard constraints/*.txt) | $(VENV)/bin/python
 	$(PIP_INSTALL) -e ".[dev]"
+	@touch $@
+
+$(EXTRAS)/.installed: pyproject.toml $(wildcard constraints/*.txt) | $(EXTRAS)/bin/python
+	$(EXTRAS)/bin/python -m pip install --quiet -c constraints/extras.txt -e ".[rllib,lightning]" pytest pytest-timeout
 	@touch $@

@@ -14,7 +14,7 @@ from metagan_rl.errors import InvalidValueError
 
 
 def make_sb3_vec_env(
-    env_id: str = "MetaGAN/Planar-v0", num_envs: int = 16, *, shards: int = 1, **options: Any
+    env_id: str = "MetaGAN/Planar-v1", num_envs: int = 16, *, shards: int = 1, **options: Any
 ) -> "SB3VecEnv":
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 

@@ -1,5 +1,7 @@
 """What every test relies on: one thread a process, and no denormal floats (a dead GAN's would slow it manyfold)."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -18,5 +20,14 @@ def data_there(request: pytest.FixtureRequest) -> None:
     if FASHION & set(map(str, request.node.callspec.params.values())):
         try:
             FAMILIES["fashion-mnist"].rows({"classes": [0]})
-        except MissingDataError as error:
-            pytest.skip(str(error))
+        except MissingDataError:
+            pytest.skip("for want of Fashion-MNIST; Debian's package dataset-fashion-mnist brings it")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tells what was skipped in one line for each reason, wherever the tests lie."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"SKIPPED {count}: {reason}")

@@ -1,32 +1,43 @@
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
-import time
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
-from backend_jobs import Job, register_brief, work
-from metagan_rl.agents.policy import shipped_policy
-from namespace import sealed
+from backend_jobs import GATE, Gate, Job, register_brief, work
+from elsewhere import sealed
 
+from metagan_rl.agents.learners.shipped import shipped_policy
 from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError, WorkerError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.benchmark.backends import Workers, run_jobs
+from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.tasks.suites import SUITES
 
 IMPORTABLE = f"{Path(__file__).parent.parent}{os.pathsep}{Path(__file__).parent}"
 """The package as it is tested here, and the modules of the tests, for processes that are started elsewhere."""
-SCRIPT = """
+BENCHMARK = """
 import sys
 from backend_jobs import register_brief
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
 
 register_brief()
 if __name__ == "__main__":
-    config = BenchmarkConfig("brief", "test", ("constant", "linear"), seeds=6)
+    config = BenchmarkConfig("brief", "test", ("constant", "held"), seeds=6)
     run_benchmark(config, sys.argv[1], workers=int(sys.argv[2]), show=lambda line: print(line, flush=True))
+"""
+COMMAND_LINE = """
+import sys
+from backend_jobs import register_brief
+from metagan_rl.cli import main
+
+register_brief()
+if __name__ == "__main__":
+    sys.exit(main())
 """
 
 
@@ -35,6 +46,24 @@ def brief():
     register_brief()
     yield "brief"
     SUITES.remove("brief")
+    SCHEDULERS.remove("held")
+
+
+@pytest.fixture
+def gates(tmp_path):
+    """Makes closed gates; whatever the test comes to, no job is left waiting."""
+    made = []
+
+    def making(name):
+        folder = tmp_path / "gates" / name
+        folder.parent.mkdir(exist_ok=True)
+        made.append(Gate(folder))
+        made[-1].close()
+        return made[-1], folder
+
+    yield making
+    for gate in made:
+        gate.open()
 
 
 def _rows(directory):
@@ -65,14 +94,6 @@ def start():
         process.stderr.close()
 
 
-def _until(true, seconds=60):
-    for _ in range(seconds * 20):
-        if true():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came to that")
-
-
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_each_job_has_one_result_wherever_it_runs(workers, tmp_path):
     jobs = [Job(f"j{i}", tmp_path, load=bytes(200_000)) for i in range(4)]  # more than a pipe holds
@@ -83,10 +104,14 @@ def test_each_job_has_one_result_wherever_it_runs(workers, tmp_path):
     assert pids == {os.getpid()} if workers == 0 else os.getpid() not in pids and len(pids) <= workers
 
 
-def test_a_lost_workers_job_is_run_again_and_no_other(tmp_path):
-    jobs = [Job("fine", tmp_path, seconds=0.3), Job("unlucky", tmp_path, deaths=2), Job("late", tmp_path)]
-    results = dict(run_jobs(work, jobs, workers=2))
-    assert set(results) == set(jobs)
+def test_a_lost_workers_job_is_run_again_and_no_other(gates, tmp_path):
+    gate, folder = gates("fine")
+    unlucky = Job("unlucky", tmp_path, deaths=2, beside=folder)
+    jobs = [Job("fine", tmp_path, gate=folder), unlucky, Job("late", tmp_path)]
+    results = run_jobs(work, jobs, workers=2)
+    assert {next(results)[0], next(results)[0]} == set(jobs[1:])  # all that while the first is at its gate
+    gate.open()
+    assert [job for job, _ in results] == jobs[:1]
     assert [job.begun for job in jobs] == [1, 3, 1]
 
 
@@ -115,21 +140,25 @@ def test_workers_stay_for_the_next_jobs_and_survive_a_death_while_idle(tmp_path)
         ((_, first),) = crew.run([Job("a", tmp_path)])
         ((_, second),) = crew.run([Job("b", tmp_path)])
         assert first[2] == second[2]
-        os.kill(first[2], signal.SIGKILL)
-        _until(lambda: not _alive(first[2]))
+        (worker,) = (each for each in active_children() if each.pid == first[2])
+        worker.kill()
+        worker.join()
         job = Job("c", tmp_path)
         ((_, third),) = crew.run([job])
         assert third[2] != first[2] and job.begun == 1
-    _until(lambda: not _alive(third[2]))
+    assert not _alive(third[2])
 
 
-def test_who_stops_asking_ends_the_workers(tmp_path):
-    results = run_jobs(work, [Job("quick", tmp_path), Job("slow", tmp_path, seconds=600)], workers=2)
-    _, (_, _, pid) = next(results)
-    began = time.monotonic()
+def test_who_stops_asking_ends_the_workers_whatever_they_are_at(gates, tmp_path):
+    _, folder = gates("never opened")
+    jobs = [Job("quick", tmp_path, beside=folder), Job("endless", tmp_path, gate=folder)]
+    others = active_children()
+    results = run_jobs(work, jobs, workers=2)
+    assert next(results)[0] == jobs[0]
+    workers = [each for each in active_children() if each not in others]  # one is idle, one in the middle of its job
+    assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
     results.close()
-    assert time.monotonic() - began < 5
-    assert not _alive(pid)
+    assert not any(worker.is_alive() for worker in workers)
 
 
 def test_mistakes_are_named(monkeypatch):
@@ -144,37 +173,49 @@ def test_mistakes_are_named(monkeypatch):
         run_jobs(work, [], backend="ray")
 
 
-def test_a_killed_benchmark_goes_on_with_what_is_missing(brief, start, tmp_path):
+def test_a_killed_benchmark_goes_on_with_what_is_missing(brief, start, gates, tmp_path, monkeypatch):
     script, out = tmp_path / "script.py", tmp_path / "out"
-    script.write_text(SCRIPT)
+    script.write_text(BENCHMARK)
+    gate, folder = gates("middle")
+    monkeypatch.setenv(GATE, str(folder))
     killed = start([str(script), str(out), "2"])
-    _until(lambda: (out / "rows.jsonl").exists() and len(_rows(out)) >= 8)
+    assert killed.stdout.readline().startswith("24/48 runs")  # those of the constant
+    gate.arrival()  # the others are half done, and stay so
     workers = Path(f"/proc/{killed.pid}/task/{killed.pid}/children")
-    orphans = [int(pid) for pid in workers.read_text().split()] if workers.exists() else []
+    orphans = [os.pidfd_open(int(pid)) for pid in workers.read_text().split()] if workers.exists() else []
     killed.kill()
     killed.wait()
-    _until(lambda: not any(_alive(pid) for pid in orphans))
+    gate.open()
+    for orphan in orphans:  # they see that it is gone, and end
+        _wait_for_end(orphan)
+        os.close(orphan)
     before = _rows(out)
-    assert 8 <= len(before) < 48, "it was to be killed in the middle"
+    assert len(before) == 24 and {row["scheduler"] for row in before} == {"constant"}
     shown = start([str(script), str(out), "0"]).communicate()[0]
-    assert f"/{48 - len(before)} runs" in shown
+    assert "24/24 runs" in shown
     assert _rows(out)[: len(before)] == before
-    config = BenchmarkConfig(brief, "test", ("constant", "linear"), seeds=6)
+    config = BenchmarkConfig(brief, "test", ("constant", "held"), seeds=6)
     assert _settled(_rows(out)) == _settled(_rows(run_benchmark(config, tmp_path / "whole", workers=0)))
 
 
-def test_ctrl_c_ends_a_benchmark_with_one_line(start, tmp_path):
-    arguments = ["benchmark", "--suite", "dirac", "--seeds", "200", "--workers", "2", "--out", str(tmp_path)]
+def test_ctrl_c_ends_a_benchmark_with_one_line(start, gates, tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text(COMMAND_LINE)
+    gate, folder = gates("never opened")
+    monkeypatch.setenv(GATE, str(folder))
+    what = ["benchmark", "--suite=brief", "--split=test", "--schedulers=constant,held", "--seeds=4", "--workers=2"]
     deaf = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background tests are deaf
     try:
-        benchmark = start(["-m", "metagan_rl", *arguments], start_new_session=True)
+        benchmark = start([str(script), *what, f"--out={tmp_path / 'out'}"], start_new_session=True)
     finally:
         signal.signal(signal.SIGINT, deaf)
-    _until(lambda: (tmp_path / "rows.jsonl").exists())
+    assert benchmark.stdout.readline().startswith("16/32 runs")
+    worker = gate.arrival()
     os.killpg(benchmark.pid, signal.SIGINT)
-    _, error = benchmark.communicate(timeout=20)
+    _, error = benchmark.communicate()
     assert benchmark.returncode == 130
     assert error == "metagan-rl: interrupted; what was written can be used by --resume or report\n"
+    assert not _alive(worker)
 
 
 @sealed("ray")
@@ -220,20 +261,32 @@ def test_ray_gives_the_same_rows(brief, tmp_path):
 
 
 @sealed("ray")
-def test_a_lost_machine_loses_nothing(tmp_path, monkeypatch):
+def test_a_lost_machine_loses_nothing(gates, tmp_path, monkeypatch):
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("PYTHONPATH", IMPORTABLE)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     other = cluster.add_node(num_cpus=1)
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    jobs = [Job(f"j{i}", tmp_path, seconds=0.5) for i in range(8)]
+    (one, folder), (two, another) = gates("one"), gates("two")
+    held = [Job("one", tmp_path, gate=folder), Job("two", tmp_path, gate=another)]
+    jobs = [*(Job(f"before{i}", tmp_path) for i in range(2)), *held, *(Job(f"after{i}", tmp_path) for i in range(4))]
     results = run_jobs(work, jobs, backend="ray")
-    seen = [next(results)[0]]
+    seen = [next(results)[0]]  # now all of them are with Ray
+    workers = [os.pidfd_open(one.arrival()), os.pidfd_open(two.arrival())]  # one on each machine, as each has one CPU
     cluster.remove_node(other, allow_graceful=False)
+    _wait_for_end(*workers)
+    one.open()
+    two.open()
     seen += [job for job, _ in results]
     cluster.shutdown()
-    assert sorted(job.name for job in seen) == [job.name for job in jobs]
+    assert sorted(job.name for job in seen) == sorted(job.name for job in jobs)
+    assert sorted(job.begun for job in held) == [1, 2] and all(job.begun == 1 for job in jobs if job not in held)
+
+
+def _wait_for_end(*processes):
+    """Waits until one of the processes has ended; they are given as file descriptors, so they need be no children."""
+    select.select(processes, [], [])
 
 
 def _alive(pid):

@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
-from namespace import sealed
+from elsewhere import sealed
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -85,7 +85,6 @@ def test_sb3_ppo_trains_and_saves(tmp_path):
     assert (tmp_path / "agent.zip").exists() and list(tmp_path.glob("PPO_1/events*"))
 
 
-@pytest.mark.timeout(600)
 @sealed("ray", "tree")  # tree is what RLlib brings besides
 def test_rllib_ppo_runs_as_a_script(tmp_path):
     sizes = ["--num-env-runners=1", "--num-envs=2", "--horizon=4", "--batch=64", "--iterations=2"]

@@ -94,17 +94,22 @@ def test_data_files_belong_to_packages() -> None:
 
 
 def test_constraints_are_exact() -> None:
-    lines = (ROOT / "constraints" / "ci.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if line and not line.startswith("#")]
-    assert "torch==2.13.0" in pins
-    assert [pin for pin in pins if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9A-Za-z.]*", pin)] == []
+    pins = {}
+    for path in (ROOT / "constraints").glob("*.txt"):
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+        pins[path.stem] = [line for line in lines if line != "-c common.txt"]
+        assert [pin for pin in pins[path.stem] if not re.fullmatch(r"[\w.-]+==[0-9][0-9A-Za-z.]*", pin)] == [], path
+        assert (path.stem == "common") != ("-c common.txt" in lines), path
+    assert "torch==2.13.0" in pins["common"]
 
 
-def test_the_page_of_signals_is_that_of_the_code() -> None:
-    from metagan_rl.experiments.studies.pictures import signals_page
+@pytest.mark.parametrize("page", ["signals", "throughput"])
+def test_the_tables_of_a_page_are_those_of_the_code(page: str) -> None:
+    from metagan_rl.experiments.studies import pictures
 
-    page = (ROOT / "docs" / "signals.md").read_text(encoding="utf-8")
-    assert page == signals_page(), "make it again: python -m metagan_rl.experiments.studies.pictures"
+    tables = {"signals": pictures.signal_tables, "throughput": pictures.throughput_tables}[page]()
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert text == pictures.filled(text, tables), "make them: python -m metagan_rl.experiments.studies.pictures"
 
 
 def test_every_environment_is_one_class_that_its_page_can_be_written_of() -> None:

@@ -1,11 +1,13 @@
 import pytest
 import torch
+from elsewhere import needs
 
-lightning = pytest.importorskip("lightning.pytorch", reason="lightning is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's own, about workers and loggers
 
 
 def module():
+    import lightning.pytorch as lightning
+
     class RingGAN(lightning.LightningModule):
         def __init__(self):
             super().__init__()
@@ -39,6 +41,8 @@ def module():
 
 
 def fit(epochs, folder, checkpoint=None, name="gap-aware"):
+    import lightning.pytorch as lightning
+
     from metagan_rl.agents import GANSchedulerCallback
 
     torch.manual_seed(1)
@@ -54,6 +58,7 @@ def fit(epochs, folder, checkpoint=None, name="gap-aware"):
     return model, callback
 
 
+@needs("lightning")
 def test_the_callback_sets_rates_and_goes_on_exactly(tmp_path):
     whole, callback = fit(3, tmp_path)
     assert callback.scheduler.last_step == 18 and len({rates[1] for rates in whole.seen}) > 2
@@ -64,6 +69,7 @@ def test_the_callback_sets_rates_and_goes_on_exactly(tmp_path):
     assert rest.seen == whole.seen[6:]
 
 
+@needs("lightning")
 def test_optimizers_that_are_not_there_are_refused(tmp_path):
     from metagan_rl.agents import GANSchedulerCallback
     from metagan_rl.errors import InvalidValueError

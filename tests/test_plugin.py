@@ -884,7 +884,11 @@ def test_all_processes_follow_the_first(tmp_path):
         subprocess.Popen([*command, str(rank), f"file://{tmp_path}/meet"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
         for rank in range(2)
     ]
-    outputs = [worker.communicate(timeout=100) for worker in workers]
+    try:
+        outputs = [worker.communicate() for worker in workers]
+    finally:
+        for worker in workers:
+            worker.kill()
     assert [worker.returncode for worker in workers] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0] and outputs[0][0].rstrip().endswith("diverged 6 True")
 

@@ -764,7 +764,7 @@ def test_diverged_members_are_told_in_the_order_of_members() -> None:
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="as there is a CUDA GPU")
 def test_a_device_that_is_not_there_is_refused_and_nothing_taken_instead() -> None:
     for make in (Population, MixedPopulation):
         with pytest.raises(InvalidValueError, match=r"'cuda'.*no CUDA GPU"):
@@ -777,7 +777,7 @@ def test_unknown_devices_are_refused(device: str) -> None:
         Population([ring()], [0], device=device)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="for want of a CUDA GPU")
 def test_a_gpu_trains_and_measures_as_the_cpu_does() -> None:
     tasks, seeds = varied_tasks(), list(range(10, 10 + len(VARIED)))
     here, there = (MixedPopulation(tasks, seeds, device=device, noise="device") for device in ("cpu", "cuda"))

@@ -12,9 +12,9 @@ from metagan_rl.tasks import get_suite
 
 REWARD = """\
 The reward of an interval is `log(distance before / distance after)`. Over a run it adds up to log(start / end). Small
-weights times four stability terms are taken off: saturation, vanishing gradient, oscillation and mode loss. Each term is in
-`info["reward_terms"]`. Distance is sliced Wasserstein + 1 - F(precision, coverage). A run that diverges is never better
-than one that goes on."""
+weights times four stability terms are taken off: saturation, vanishing gradient, oscillation and mode loss. Each term
+is in `info["reward_terms"]`. Distance is sliced Wasserstein + 1 - F(precision, coverage). A run that diverges is never
+better than one that goes on."""
 ARGUMENTS = """\
 `split`, `horizon`, `interval_updates`, `knobs`, `control`, `lr_levels`, `actions`, `signals`, `trial_runs`, `reward`,
 `initial_weights`, `device`, `noise`, `render_mode`. `metagan_rl.envs.MetaGANVectorEnv` says what each means."""
@@ -42,7 +42,8 @@ Suite `{environment.suite}`, version {suite.version}: {sizes}.
 
 ## Action Space
 `{actions}` by default. `actions="continuous"` gives `Box(-1, 1, ({len(vector.codec.knobs)},))`. `actions="moves"` gives
-`Discrete({1 + 2 * len(vector.codec.knobs)})`: 0 keeps all controls, 1 + 2n and 2 + 2n move control n one level down and up.
+`Discrete({1 + 2 * len(vector.codec.knobs)})`: 0 keeps all controls, 1 + 2n and 2 + 2n move control n by one level,
+down and up.
 
 | Num | Control | Meaning | Levels |
 |---|---|---|---|

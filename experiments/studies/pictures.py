@@ -1,7 +1,8 @@
 """Makes what the docs show from the committed rows: ``python -m metagan_rl.experiments.studies.pictures [DIR]``."""
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,18 +50,20 @@ def learning(out: Path) -> Path:
 
 
 def render(out: Path) -> Path:
-    """A test run under ``default``, as ``env.render()`` shows it near its end."""
+    """A test run under ``tuned-decay``, as ``env.render()`` shows it at its end."""
     from matplotlib.image import imsave
 
-    env = gym.make_vec("MetaGAN/Planar-v0", num_envs=1, split="test", render_mode="rgb_array")
+    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=1, split="test", actions="continuous", render_mode="rgb_array")
     assert isinstance(env, MetaGANVectorEnv)
     env.reset(options={"tasks": [TASK], "gan_seeds": [SEED]})
-    runs, scheduler = env.runs, make_scheduler("default")
+    runs, scheduler = env.runs, make_scheduler("tuned-decay")
     assert runs is not None
     scheduler.begin([SEED])
     reward = np.zeros(1)
     for _ in range(int(runs.horizons[0]) - 1):
-        controls = scheduler.step(Situation(runs.signals(), runs.base_controls(), runs.controls, reward))
+        controls = scheduler.step(
+            Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
+        )
         reward = env.step(env.codec.encode(controls))[1]
     frames = env.render()
     assert frames is not None
@@ -69,10 +72,15 @@ def render(out: Path) -> Path:
     return path
 
 
-def throughput(out: Path) -> list[Path]:
-    """How fast populations train: a picture and a page with the tables."""
+def _throughput_rows() -> dict[str, list[dict[str, Any]]]:
+    """The committed rows by kind."""
     rows = read_lines(RESULTS / "throughput.jsonl")
-    kinds = {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
+    return {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
+
+
+def throughput(out: Path) -> Path:
+    """How fast populations train, as a picture."""
+    kinds = _throughput_rows()
     default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
     plain = [row for row in default if row["penalty"] == "none"]
     picture = out / "throughput.png"
@@ -89,24 +97,14 @@ def throughput(out: Path) -> list[Path]:
         ratio.plot(members, [row["ratio"] for row in plain], "o-", color=AGENT)
         ratio.axhline(1, color="#bdbdbd", linewidth=0.8)
         ratio.set(xscale="log", xlabel="members", ylabel="population / separate", ylim=(0, None))
-    page = out / "throughput.md"
-    write_whole(page, _throughput_page(kinds, rows[0]))
-    return [picture, page]
+    return picture
 
 
-def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[str, Any]) -> str:
-    environments, agent, profile = (kinds[kind][0] for kind in ("environments", "agent", "profile"))
-    parts = [
-        "# Throughput",
-        f"Measured on {first['machine']}, torch {first['torch']}, by "
-        "`python -m metagan_rl.experiments.studies.throughput` (`--quick` for two minutes); "
-        "rows in `experiments/results/throughput.jsonl`. Both sides of every ratio take "
-        "turns, so ratios hold on a busy machine; rates are of that machine and that hour. This page and its picture "
-        "are made from the rows by `python -m metagan_rl.experiments.studies.pictures`.",
-        "![Updates per second against members](throughput.png)",
-        "## One thread: a population against separate `nn.Module` GANs",
-        "Peak share: floating-point operations of the updates, products only, against the peak of the hidden layer's "
-        "product measured in the same turns.",
+def throughput_tables() -> list[str]:
+    """The tables of ``docs/throughput.md``, from the committed rows."""
+    kinds = _throughput_rows()
+    environments, profile, noise = (kinds[kind][0] for kind in ("environments", "profile", "noise"))
+    return [
         markdown_table(
             ("members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio", "peak share"),
             [
@@ -123,7 +121,6 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 for row in kinds["updates"]
             ],
         ),
-        "## One thread: convolutional members",
         markdown_table(
             ("images", "members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio"),
             [
@@ -140,9 +137,6 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 for row in kinds["convolutional"]
             ],
         ),
-        "One convolution of 16 such members (batch 128), forward and both gradients, in milliseconds: products with "
-        "the kernel written out as a matrix, products with patches, torch's convolution member by member, and torch's "
-        "with a group for each member.",
         markdown_table(
             ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
             [
@@ -155,9 +149,6 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 for row in kinds["forms"]
             ],
         ),
-        "## All cores: vector environments",
-        f"{environments['members']} environments on {environments['cores']} cores, learning rates drawn at random, "
-        "quality measured every 48 updates:",
         markdown_table(
             ("", "environment steps/s", "updates/s", "ratio"),
             [
@@ -181,8 +172,13 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 ],
             ],
         ),
-        *_noise_section(kinds.get("noise", ())),
-        "## Cost in members and in updates",
+        markdown_table(
+            ("drawn", "milliseconds", "of the interval's time"),
+            [
+                [name, noise["milliseconds"][name], f"{noise['share_of_interval'][name]:.1%}"]
+                for name in noise["milliseconds"]
+            ],
+        ),
         markdown_table(
             ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
             [
@@ -197,32 +193,7 @@ def _throughput_page(kinds: Mapping[str, list[dict[str, Any]]], first: Mapping[s
                 for row in kinds["scaling"]
             ],
         ),
-        "## Where the time of a step goes",
-        f"{profile['members']} members under random controls, as an exploring agent's are (profiled, which slows the "
-        f"Python parts most); the process takes {profile['process_megabytes']} MB:",
         markdown_table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
-        "## The agent",
-        f"Recurrent PPO's update on {agent['rollout']}: {agent['update_seconds']} s against "
-        f"{agent['stock_update_seconds']} s of sb3-contrib's own, {agent['ratio']:.1f} times as fast, with "
-        "equal results (tested).",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _noise_section(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    if not rows:
-        return []
-    (row,) = rows
-    table = markdown_table(
-        ("drawn", "milliseconds", "of the interval's time"),
-        [[name, row["milliseconds"][name], f"{row['share_of_interval'][name]:.1%}"] for name in row["milliseconds"]],
-    )
-    return [
-        "## Noise and data order",
-        f"For {row['members']} members and {row['updates']} updates on the CPU: `host`, one of torch's generators a "
-        "member, and `device`, counters for all at once, which is what a GPU uses and what makes its numbers those of "
-        "the CPU. No GPU was at hand: the CUDA path is tested on the CPU and on torch's meta device only.",
-        table,
     ]
 
 
@@ -231,7 +202,7 @@ def _described(signal: Signal) -> list[str]:
 
 
 def signal_tables() -> list[str]:
-    """The tables of ``docs/signals.md``: all signals in the order an observation has them, and those in no usual set."""
+    """The tables of ``docs/signals.md``: all signals in the order of an observation, and those in no usual set."""
     rows = [[place, *_described(signal)] for place, signal in enumerate(choose_signals("all"))]
     return [
         markdown_table(("index", "name", "meaning", "min", "max"), rows),

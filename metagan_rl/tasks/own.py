@@ -8,7 +8,6 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +65,11 @@ def suite_from_array(
     except ValueError as error:
         raise DataError(f"table {name!r} is no array of numbers ({error}); give rows of one length") from None
     if table.ndim == 3:
-        _check_sides(f"table {name!r}", table.shape[1:], networks)
+        _check_sides(f"table {name!r}", table.shape[1], table.shape[2], networks)
         table, images = table.reshape(len(table), -1), True
     elif images and table.ndim == 2:
         side = math.isqrt(table.shape[1])
-        _check_sides(f"table {name!r}", (side, table.shape[1] / max(side, 1)), networks)
+        _check_sides(f"table {name!r}", side, table.shape[1] / max(side, 1), networks)
     table = checked_rows(name, table, whole=images)
     if len(table) < 80:
         raise DataError(f"table {name!r} has {len(table)} rows; at least 80 are needed for three splits")
@@ -181,7 +180,8 @@ def suite_from_images(folder: str | os.PathLike[str], name: str | None = None, *
                 images.append(np.asarray(image.convert("L"), dtype=np.float64))
         except OSError as error:
             raise DataError(f"cannot read {path} as an image: {error}") from None
-        _check_sides(str(path), images[-1].shape, options.get("networks"), images[0].shape[0])
+        height, width = images[-1].shape[:2]
+        _check_sides(str(path), height, width, options.get("networks"), images[0].shape[0])
     return suite_from_array(name or _stem(folder), np.stack(images), **{"register": False, **options})
 
 
@@ -196,9 +196,8 @@ def _task(
     )
 
 
-def _check_sides(what: str, shape: Sequence[float], networks: Networks | None, side: float | None = None) -> None:
+def _check_sides(what: str, height: float, width: float, networks: Networks | None, side: float | None = None) -> None:
     """Whether images are square, of the side that the first one has, and there are networks for them."""
-    height, width = shape
     flat = height**2 <= LARGEST_FLAT if networks is None else networks.kind != "conv"
     if height != width or height != (side or height) or not (flat or height in SIDES):
         raise DataError(
