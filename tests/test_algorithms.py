@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from metagan_rl.agents import LEARNERS, TrainConfig, load_policy, save_policy, train
-from metagan_rl.agents.learners.learner import learner_names
+from metagan_rl.agents.learners.catalogue import learner_names
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.agents.learners.sb3.dqn import DQNConfig
 from metagan_rl.cli import main

@@ -1,4 +1,4 @@
-"""What users add is imported by name, in worker processes too, and their errors are theirs."""
+"""What users add is imported by name, in worker processes too, and its errors are shown as the user's own."""
 
 import subprocess
 import sys
@@ -194,6 +194,7 @@ def test_a_scheduler_may_be_named_by_module_and_attribute(attribute: str, parts:
 @pytest.mark.parametrize("attribute", ["suite", "few"])
 def test_a_suite_may_be_named_by_module_and_attribute(attribute: str, parts: str) -> None:
     assert len(get_suite(f"{parts}:{attribute}").split("train")) == 2
+    assert get_suite(f"{parts}:{attribute}") is get_suite(f"{parts}:{attribute}"), "it is made once"
     env = make_sb3_vec_env(f"{parts}:{attribute}", 2, horizon=1, interval_updates=12)
     assert env.reset().shape[0] == 2
     env.close()

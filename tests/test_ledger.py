@@ -1,4 +1,4 @@
-"""What is known of runs: each by itself, whole through JSON, forgotten where a new run begins."""
+"""What is known of runs: of each by itself, whole through JSON, forgotten where a new run begins."""
 
 import copy
 import json

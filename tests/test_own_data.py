@@ -1,4 +1,4 @@
-"""Suites of one's own data: arrays, CSV and NumPy files, folders of images; what is refused is told in a line."""
+"""Suites of one's own data: arrays, files, folders of images; what cannot be trained on is told in a line."""
 
 from pathlib import Path
 from typing import Any
@@ -234,7 +234,7 @@ def test_folders_that_cannot_be_trained_on_are_refused(tmp_path: Path) -> None:
         suite_from_images(mixed)
     broken = images(tmp_path / "broken", 1)
     (broken / "zzz.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"cannot read .*zzz.png as an image"):
+    with pytest.raises(DataError, match=r"cannot read .*zzz\.png as an image"):
         suite_from_images(broken)
     with pytest.raises(DataError, match="at least 80"):
         suite_from_images(images(tmp_path / "few", 20))

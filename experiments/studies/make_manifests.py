@@ -199,7 +199,9 @@ def dirac() -> Suite:
             base = Base(generator_lr, discriminator_lr, ema_decay=0.0, batch_size=2, optimizer="sgd", simultaneous=True)
             networks = Networks(latent_dim=1, width=1, depth=1, kind="dirac")
             name = f"dirac/{split}/{index:04d}"
-            drawn.append(sample_task("dirac", rng, name=name, networks=networks, base=base, budget=960))
+            drawn.append(
+                sample_task("dirac", rng, name=name, networks=networks, base=base, budget=960, tag="known-family")
+            )
         return drawn
 
     description = "the analytic Dirac-GAN, started at random around its equilibrium"

@@ -270,9 +270,10 @@ def register_suite(suite: Suite | Callable[[], Suite], name: str | None = None) 
         raise InvalidValueError(f"suite is {suite!r}; give a Suite, or a function that returns one")
     if name is None:
         raise InvalidValueError("a function that makes a suite needs a name: register_suite(function, name=...)")
-    SUITES.register(name, cache(suite))
+    SUITES.register(name, suite)
 
 
+@cache
 def _make(function: Callable[[], Suite], name: str) -> Suite:
     suite = function()
     if not isinstance(suite, Suite):
