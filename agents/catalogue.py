@@ -1,5 +1,7 @@
 """Schedulers by name: those of the package, of installed extensions, and ``module:attribute``."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 from metagan_rl.errors import InvalidValueError
@@ -33,6 +35,18 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
     if not isinstance(scheduler, Scheduler):
         raise InvalidValueError(f"scheduler {name!r} made {scheduler!r}, which is no metagan_rl.agents.Scheduler")
     return scheduler
+
+
+def load_scheduler(path: str | os.PathLike[str]) -> Scheduler:
+    """The scheduler of a file: a policy (``.safetensors``), or a schedule that ``metagan-rl tune`` wrote (``.json``).
+
+    Raises:
+        FileFormatError: the file is missing, damaged, or of another kind or version.
+    """
+    from metagan_rl.agents.learners.policy_files import load_policy
+    from metagan_rl.agents.searches.tuned import load_schedule
+
+    return load_schedule(Path(path)) if Path(path).suffix == ".json" else load_policy(Path(path))
 
 
 KINDS = {"rules.clock": "fixed", "rules.recipes": "fixed", "rules.reactive": "reactive", "searches": "searching"}

@@ -202,7 +202,7 @@ def tune(
         chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), config.parts)
     for schedule, value in zip(finalists, chosen, strict=True):
         note("val", schedule, value)
-        show(f"validation {np.exp(value):.3f}: {schedule}")
+        show(f"validation {np.exp(value):.3f}")
     best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
     budget = suite.split("train")[0].budget
     spent = budget * (len(train) * config.trials + 2 * len(val) * len(finalists))

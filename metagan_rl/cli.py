@@ -104,7 +104,7 @@ class Benchmark:
     without: str = ""
     """Names to leave out of these, such as pbt, which trains eight GANs a run."""
     policy: tuple[Path, ...] = ()
-    """Policy files to compare as well, each under its file's name (policy.safetensors: its folder's)."""
+    """Policies and tuned schedules to compare as well, each under its file's name (policy: its folder's)."""
     seeds: int = 4
     """GAN runs for each task and scheduler."""
     tasks: int | None = None
@@ -375,10 +375,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _policy_names(paths: Sequence[Path]) -> list[str]:
-    """What policy files are called in the table: their own name or, where that is no name, their run's."""
+    """What files are called in the table: their own name or, where every run writes that name, their run's."""
     if len(paths) == 1 and paths[0].stem == "policy":
         return ["learned"]
-    return [path.absolute().parent.name if path.stem == "policy" else path.stem for path in paths]
+    usual = ("policy", "tuned-constant", "tuned-decay")
+    return [path.absolute().parent.name if path.stem in usual else path.stem for path in paths]
 
 
 def _listing(what: str) -> list[str]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from metagan_rl.agents.catalogue import make_scheduler, scheduler_names
+from metagan_rl.agents.catalogue import load_scheduler, make_scheduler, scheduler_names
 from metagan_rl.agents.plugin.quality import QUALITY_PARTS
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.scheduler import Scheduler
@@ -29,14 +29,8 @@ def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, 
     path = Path(named)
     if str(named) in scheduler_names():  # whatever files lie about
         return str(named), make_scheduler(str(named))
-    if path.suffix == ".json":
-        from metagan_rl.agents.searches.tuned import load_schedule
-
-        return path.stem, load_schedule(path)
-    if path.suffix == ".safetensors" or path.is_file():
-        from metagan_rl.agents.learners.policy_files import load_policy
-
-        return path.stem, load_policy(path)
+    if path.suffix in (".json", ".safetensors") or path.is_file():
+        return path.stem, load_scheduler(path)
     return str(named), make_scheduler(str(named))
 
 

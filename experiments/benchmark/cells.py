@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl import __version__
-from metagan_rl.agents import load_policy, make_scheduler
+from metagan_rl.agents.catalogue import load_scheduler, make_scheduler
 from metagan_rl.agents.searches.tuned import Candidates
 from metagan_rl.errors import SchedulerError
 from metagan_rl.evaluation import floor, measure_all
@@ -82,7 +82,7 @@ class Batch:
         if self.policy is None:
             return make_scheduler(self.scheduler)
         with _as_file(self.policy) as path:
-            return load_policy(path)
+            return load_scheduler(path)
 
     def load_initial_weights(self) -> MetaInit | None:
         """Where the GANs start; ``None``: each from fresh weights."""
@@ -100,7 +100,7 @@ class Batch:
 @contextmanager
 def _as_file(content: bytes) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "content.safetensors"
+        path = Path(folder) / ("content.json" if content.startswith(b"{") else "content.safetensors")
         path.write_bytes(content)
         yield path
 

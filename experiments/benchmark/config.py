@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from metagan_rl.agents import load_policy
-from metagan_rl.agents.catalogue import scheduler_names
+from metagan_rl.agents.catalogue import load_scheduler, scheduler_names
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.experiments.benchmark.references import ORACLE, load_references
 from metagan_rl.experiments.benchmark.row import COLUMNS
@@ -27,7 +26,7 @@ class BenchmarkConfig(RunOptions):
         suite, split: the tasks.
         schedulers: names; ``"oracle"`` is the best schedule that was found for each very task, and is run on those
             that have references.
-        policies: policy files by the name they get in the table, which no scheduler may have already.
+        policies: policy and schedule files by the name they get in the table, which no scheduler may have already.
         seeds: GAN runs for each task and scheduler.
         tasks: how many tasks of each family and tag at most; ``None`` for all.
         only: pattern of the names of tasks, such as ``"*/budget-12288/*"``; ``""`` for all.
@@ -72,7 +71,7 @@ class BenchmarkConfig(RunOptions):
                     f"a scheduler is named {name!r}, which the file of samples cannot hold; rename it"
                 )
         for name, path in self.policies:
-            load_policy(path)
+            load_scheduler(path)
             if name in known:
                 raise InvalidValueError(
                     f"policy file {path} would be compared as {name!r}, a scheduler's name; rename it"

@@ -59,3 +59,13 @@ def test_a_csv_file_with_words_is_refused_in_one_line(desk):
     desk.write("words.csv", "a,b\n1,2\n3,four\n")
     told = desk.run("benchmark", "--suite", "words.csv", "--schedulers", "constant", status=2)
     assert "line 3, column 'b': 'four' is no number" in told and "Traceback" not in told
+
+
+def test_a_schedule_that_was_tuned_on_ones_own_data_is_compared_like_a_policy(desk):
+    rows = np.random.default_rng(0).normal(size=(120, 2))
+    np.savetxt(desk.folder / "mine.csv", rows, delimiter=",")
+    small = ("--trials", "2", "--tasks", "1", "--finalists", "1", "--workers", "0")
+    desk.run("tune", "--suite", "mine.csv", *small)
+    policy = ("--policy", "runs/tune/tuned-constant.json", "--schedulers", "constant", "--split", "test")
+    desk.run("benchmark", "--suite", "mine.csv", *policy, "--tasks", "1", "--seeds", "1", "--horizon", "2")
+    assert {row["scheduler"] for row in desk.rows()} == {"constant", "tune"}
