@@ -23,6 +23,7 @@ from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOBS
+from metagan_rl.loop.runs import PlainRunOptions, RunOptions
 from metagan_rl.tasks import Task, get_suite
 
 RATE_RANGE = (1e-4, 3e-2)
@@ -32,7 +33,7 @@ SELECTION_SEED = 1000
 
 
 @dataclass(frozen=True)
-class TuneConfig:
+class TuneConfig(PlainRunOptions):
     """A search for one schedule.
 
     Raises:
@@ -63,6 +64,7 @@ class TuneConfig:
     """Of the sampler."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         get_suite(self.suite)
         for name, known in (("kind", ("constant", "decay")), ("sampler", ("tpe", "random"))):
             if getattr(self, name) not in known:
@@ -82,6 +84,7 @@ class Part:
     schedules: tuple[Schedule, ...]
     tasks: tuple[Task, ...]
     seeds: tuple[int, ...]
+    options: RunOptions
 
     def __str__(self) -> str:
         return f"schedules {self.place} to {self.place + len(self.schedules) - 1} of a batch"
@@ -92,22 +95,18 @@ def spread(tasks: Sequence[Task], count: int) -> list[Task]:
     return [tasks[place * len(tasks) // count] for place in range(min(count, len(tasks)))]
 
 
-def score(schedules: Sequence[Schedule], tasks: Sequence[Task], seeds: Sequence[int]) -> list[float]:
-    """Mean log distance of each schedule at the end of all tasks and seeds, trained side by side."""
-    runs = [(schedule, task, seed) for schedule in schedules for seed in seeds for task in tasks]
-    each = len(runs) // len(schedules)
+def score(part: Part) -> list[float]:
+    """Mean log distance of each schedule at the end of all tasks and seeds, trained side by side; a worker's job."""
+    runs = [(schedule, task, seed) for schedule in part.schedules for seed in part.seeds for task in part.tasks]
+    each = len(runs) // len(part.schedules)
     ended, _ = drive(
         Candidates([schedule for schedule, _, _ in runs]),
         [task for _, task, _ in runs],
         [gan_seed(task, seed) for _, task, seed in runs],
+        part.options,
     )
     logs = np.log(ended.quality.distance)
-    return [float(logs[place * each : (place + 1) * each].mean()) for place in range(len(schedules))]
-
-
-def score_part(part: Part) -> list[float]:
-    """:func:`score` as a worker's job."""
-    return score(part.schedules, part.tasks, part.seeds)
+    return [float(logs[place * each : (place + 1) * each].mean()) for place in range(len(part.schedules))]
 
 
 def suggest(trial: Any, kind: str) -> Schedule:
@@ -187,11 +186,11 @@ def tune(
         rows.append({"kind": config.kind, "split": split, "distance": six_digits(np.exp(value)), **asdict(schedule)})
         write_whole(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
-    with Workers(score_part, backend=backend, workers=workers) as crew:
+    with Workers(score, backend=backend, workers=workers) as crew:
         while len(found) < config.trials:
             trials = [study.ask() for _ in range(min(config.batch, config.trials - len(found)))]
             schedules = [suggest(trial, config.kind) for trial in trials]
-            values = _scores(crew, schedules, train, (0,), config.parts)
+            values = _scores(crew, schedules, train, (0,), config)
             for trial, schedule, value in zip(trials, schedules, values, strict=True):
                 study.tell(trial, value)
                 found.append((value, schedule))
@@ -199,12 +198,12 @@ def tune(
             best = min(found, key=lambda pair: pair[0])
             show(f"{len(found)}/{config.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s")
         finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: config.finalists]]
-        chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), config.parts)
+        chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), config)
     for schedule, value in zip(finalists, chosen, strict=True):
         note("val", schedule, value)
         show(f"validation {np.exp(value):.3f}")
     best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
-    budget = suite.split("train")[0].budget
+    budget = config.intervals(train[0]) * config.interval_updates
     spent = budget * (len(train) * config.trials + 2 * len(val) * len(finalists))
     result = Tuned(
         schedule,
@@ -237,11 +236,12 @@ def _scores(
     schedules: Sequence[Schedule],
     tasks: Sequence[Task],
     seeds: tuple[int, ...],
-    parts: int,
+    config: TuneConfig,
 ) -> list[float]:
+    options, parts = RunOptions.of(config), config.parts
     size = -(-len(schedules) // parts)
     jobs = [
-        Part(start, tuple(schedules[start : start + size]), tuple(tasks), seeds)
+        Part(start, tuple(schedules[start : start + size]), tuple(tasks), seeds, options)
         for start in range(0, len(schedules), size)
     ]
     values = {part.place: values for part, values in crew.run(jobs)}

@@ -21,7 +21,7 @@ from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_entry_points, load_extension
-from metagan_rl.loop.runs import RunOptions
+from metagan_rl.loop.runs import PlainRunOptions
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -73,24 +73,6 @@ class Train:
         _show(f"policy: {policy}\ncurves: tensorboard --logdir {directory}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CommandRunOptions(RunOptions):
-    """Options of runs, as far as a command line can tell them.
-
-    Attributes:
-        device: "cpu" or "cuda".
-        noise: "host" or "device": where noise and data order are drawn; by default "host" on a CPU.
-        initial_weights: start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; by default
-            each starts from fresh weights.
-        interval_updates: updates in an interval, a multiple of 12.
-        horizon: intervals in a run; by default each task's budget decides.
-        reward: by name; what schedulers that look at it are told.
-    """
-
-    initial_weights: str | None = None
-    reward: str = "quality"
-
-
 @dataclass
 class Benchmark:
     """Compare schedulers on one split, at equal updates and with the same GAN seeds."""
@@ -113,7 +95,7 @@ class Benchmark:
     """Pattern of the names of tasks to take alone, such as "*/budget-12288/*"."""
     quick: bool = False
     """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
-    options: tyro.conf.OmitArgPrefixes[CommandRunOptions] = field(default_factory=CommandRunOptions)
+    options: tyro.conf.OmitArgPrefixes[PlainRunOptions] = field(default_factory=PlainRunOptions)
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; extended if it holds some already."""
     backend: str = "process"

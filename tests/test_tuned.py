@@ -109,15 +109,17 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_search_tells_a_good_setting_from_a_dead_one() -> None:
-    from metagan_rl.experiments.tune import score, spread
+    from metagan_rl.experiments.tune import Part, score, spread
+    from metagan_rl.loop import RunOptions
     from metagan_rl.tasks import get_suite
 
     tasks = [replace(task, budget=480) for task in spread(list(get_suite("planar").split("train")), 3)]
     good = Schedule((2e-3, 2e-3), (2e-3, 2e-3), 0.0, "1:1", "non-saturating", 0.0)
     dead = replace(good, generator_lr=(1e-4, 1e-4), discriminator_lr=(1e-4, 1e-4))
-    better, worse = score([good, dead], tasks, (0,))
+    part = Part(0, (good, dead), tuple(tasks), (0,), RunOptions())
+    better, worse = score(part)
     assert better < worse - 0.2
-    assert score([dead], tasks, (0,))[0] == pytest.approx(worse, abs=0.02)
+    assert score(replace(part, schedules=(dead,)))[0] == pytest.approx(worse, abs=0.02)
 
 
 def test_optuna_proposes_within_the_ranges(tmp_path: Path) -> None:

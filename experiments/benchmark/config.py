@@ -1,6 +1,6 @@
 """What is compared: which schedulers on which tasks of a split, with how many seeds."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from metagan_rl.agents.catalogue import load_scheduler, scheduler_names
@@ -8,7 +8,7 @@ from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.experiments.benchmark.references import ORACLE, load_references
 from metagan_rl.experiments.benchmark.row import COLUMNS
 from metagan_rl.experiments.benchmark.samples import RESERVED
-from metagan_rl.loop.runs import RunOptions
+from metagan_rl.loop.runs import PlainRunOptions
 from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.metrics import METRICS
 from metagan_rl.tasks import Task, get_suite
@@ -19,7 +19,7 @@ tables, real images."""
 
 
 @dataclass(frozen=True)
-class BenchmarkConfig(RunOptions):
+class BenchmarkConfig(PlainRunOptions):
     """What is compared on one split of one suite.
 
     Attributes:
@@ -47,8 +47,6 @@ class BenchmarkConfig(RunOptions):
     seeds: int = 4
     tasks: int | None = None
     only: str = ""
-    initial_weights: str | None = field(default=None, kw_only=True)
-    reward: str = field(default="quality", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -58,6 +58,24 @@ class RunOptions(PopulationOptions):
         return replace(self, initial_weights=self.weights(), reward=find_reward(self.reward))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlainRunOptions(RunOptions):
+    """Options of runs as a command line or a JSON file tells them.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        noise: "host" or "device": where noise and data order are drawn; by default "host" on a CPU.
+        initial_weights: start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; by default
+            each starts from fresh weights.
+        interval_updates: updates in an interval, a multiple of 12.
+        horizon: intervals in a run; by default each task's budget decides.
+        reward: by name; what schedulers that look at it are told.
+    """
+
+    initial_weights: str | None = None
+    reward: str = "quality"
+
+
 class Runs:
     """B GAN runs side by side.
 

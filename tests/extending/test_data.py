@@ -64,7 +64,7 @@ def test_a_csv_file_with_words_is_refused_in_one_line(desk):
 def test_a_schedule_that_was_tuned_on_ones_own_data_is_compared_like_a_policy(desk):
     rows = np.random.default_rng(0).normal(size=(120, 2))
     np.savetxt(desk.folder / "mine.csv", rows, delimiter=",")
-    small = ("--trials", "2", "--tasks", "1", "--finalists", "1", "--workers", "0")
+    small = ("--trials", "2", "--tasks", "1", "--finalists", "1", "--horizon", "2", "--workers", "0")
     desk.run("tune", "--suite", "mine.csv", *small)
     policy = ("--policy", "runs/tune/tuned-constant.json", "--schedulers", "constant", "--split", "test")
     desk.run("benchmark", "--suite", "mine.csv", *policy, "--tasks", "1", "--seeds", "1", "--horizon", "2")
