@@ -1,7 +1,7 @@
 """Draws all that is random in an interval for a chunk of members: noise, rows of the data, mixing shares.
 
-There are two streams. A member's seed and the number of its interval alone fix either of them. ``"host"`` uses one
-torch generator for each member on the CPU, and gives the numbers that this library has always drawn. ``"device"`` uses
+There are two streams. Each depends only on a member's seed and the number of its interval. ``"host"`` uses one torch
+generator for each member on the CPU, and gives the numbers that this library has always drawn. ``"device"`` uses
 counters (:mod:`.philox`) and draws for the whole chunk at once, where it is trained. Otherwise a GPU would wait while
 the CPU draws for thousands of members in turn.
 """

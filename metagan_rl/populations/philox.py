@@ -1,6 +1,6 @@
 """Random numbers as a pure function of their purpose: Philox-4x32-10 in tensor arithmetic, on any device.
 
-A key and a counter alone decide four words of 32 bits (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
+Four words of 32 bits depend only on a key and a counter (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2,
 3", https://doi.org/10.1145/2063384.2063405). The key is a member's seed. The counter holds its interval, the update,
 the place in the batch and the purpose. So whole chunks of members are drawn at once where they are trained, and a
 member's numbers do not depend on the other members.
