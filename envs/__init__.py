@@ -1,4 +1,4 @@
-"""The Gymnasium face of GAN training. Importing this is cheap; torch comes with the first environment."""
+"""The Gymnasium interface to GAN training. Importing it is cheap; torch is loaded with the first environment."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Actions and what they mean: levels of the agent's knobs, numbers in a box, or single moves, to controls and back."""
+"""Actions: levels of the agent's knobs, numbers in a box, or single moves. Translates them to controls and back."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,15 +24,15 @@ class ActionCodec:
     | ``"continuous"`` | ``Box`` in [-1, 1], ``[K]`` | a number for each knob |
     | ``"moves"`` | ``Discrete(1 + 2K)`` | 0 keeps all, 1 + 2k and 2 + 2k move knob k one level down and up |
 
-    A move starts at the level nearest to the controls in force and stops at the ends, but knobs whose levels have no
-    order go round.
+    A move starts at the level nearest to the controls in force. It stops at the ends, but goes round for a knob whose
+    levels have no order.
 
     Args:
-        knobs: that the agent has; the rest stay at the base.
+        knobs: the agent's knobs; all others stay at the base.
         actions: one of ``KINDS``.
 
     Raises:
-        UnknownNameError: no such kind of action.
+        UnknownNameError: there is no such kind of action.
     """
 
     def __init__(self, knobs: Sequence[Knob] | None = None, actions: str = "discrete") -> None:
@@ -44,13 +44,13 @@ class ActionCodec:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the knobs."""
+        """Names of the knobs."""
         return tuple(knob.name for knob in self.knobs)
 
     @property
     def space(self) -> "gym.Space[Any]":
         """The space of one member's actions."""
-        import gymnasium as gym  # here, because a policy in a user's own loop needs the codec but no spaces
+        import gymnasium as gym  # imported here: a policy in a user's own loop needs the codec, but no spaces
 
         if self.kind == "discrete":
             return gym.spaces.MultiDiscrete(self.levels)
@@ -60,19 +60,19 @@ class ActionCodec:
 
     @property
     def choices(self) -> list[int]:
-        """How many there are of each thing that a policy over discrete actions chooses: levels a knob, or moves."""
+        """Number of options in each choice of a discrete policy: the levels of each knob, or all moves."""
         return [1 + 2 * len(self.knobs)] if self.kind == "moves" else self.levels.tolist()
 
     def decode(self, actions: np.ndarray, base: Controls, in_force: Controls | None = None) -> Controls:
-        """Controls that actions stand for.
+        """The controls that actions stand for.
 
         Args:
-            actions: ``[B, K]``, or ``[B]`` of moves.
-            base: where controls stay that the agent has not.
-            in_force: where moves start; the base, which runs begin with, if not given.
+            actions: ``[B, K]``; moves are ``[B]``.
+            base: the values of controls that the agent does not have.
+            in_force: where moves start; by default the base, which runs begin with.
 
         Raises:
-            InvalidValueError: the shape does not fit, or a value is outside the space.
+            InvalidValueError: the shape does not fit, or a value lies outside the space.
         """
         actions = np.asarray(actions)
         expected = [len(base)] if self.kind == "moves" else [len(base), len(self.knobs)]
@@ -91,10 +91,10 @@ class ActionCodec:
         return base.replace(**dict(zip(self.names, columns, strict=True)))
 
     def encode(self, controls: Controls) -> np.ndarray:
-        """The actions ``[B, K]`` that come nearest to controls.
+        """The actions ``[B, K]`` nearest to the controls.
 
         Raises:
-            InvalidValueError: for moves, which only lead from controls to others.
+            InvalidValueError: the actions are moves, which depend on two sets of controls.
         """
         if self.kind == "moves":
             raise InvalidValueError("a move stands for no controls by itself; encode discrete or continuous actions")
@@ -106,7 +106,7 @@ class ActionCodec:
         return np.stack(numbers, axis=1).astype(np.float32)
 
     def normalised(self, actions: np.ndarray) -> np.ndarray:
-        """Actions spread over [-1, 1], for an agent's memory, float32 ``[B, K]``; of moves, -1 is down and 1 is up."""
+        """Actions scaled to [-1, 1] for an agent's memory, float32 ``[B, K]``. For moves, -1 is down and 1 is up."""
         if self.kind == "continuous":
             return np.clip(np.array(actions, dtype=np.float32), -1, 1)  # a copy: memories write into theirs
         if self.kind == "moves":
@@ -117,7 +117,7 @@ class ActionCodec:
         columns, names = actions.reshape(len(actions), -1), self.names
         if self.kind == "continuous":
             low, high, wanted = -1, np.ones(len(self.knobs)), "a number from -1 to"
-            bad = ~((columns >= low - 1e-6) & (columns <= high + 1e-6))  # NaN is bad too
+            bad = ~((columns >= low - 1e-6) & (columns <= high + 1e-6))  # NaN counts as bad
         else:
             names, noun = (("the move",), "number") if self.kind == "moves" else (names, "level")
             low, high, wanted = 0, np.array(self.choices) - 1, f"a whole {noun} from 0 to"

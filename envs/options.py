@@ -1,4 +1,4 @@
-"""What an environment is made with: one object, checked once, that shards and trainings pass on whole."""
+"""The options of an environment: one object, checked once, that shards and trainings pass on whole."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,10 +13,10 @@ from metagan_rl.loop.signals import Signal, choose_signals
 
 @dataclass(frozen=True, kw_only=True)
 class EnvOptions(RunOptions):
-    """Everything an environment depends on but its tasks; see :class:`MetaGANVectorEnv` for what each means.
+    """All that an environment depends on besides its tasks; :class:`MetaGANVectorEnv` explains each option.
 
     Raises:
-        UnknownNameError: a name is of nothing there is; the nearest names are offered.
+        UnknownNameError: a name does not exist; the message offers the nearest names.
         InvalidValueError: a value is out of range.
     """
 
@@ -40,22 +40,22 @@ class EnvOptions(RunOptions):
         self.which()
 
     def chosen_knobs(self) -> tuple[Knob, ...]:
-        """The agent's knobs; factors of learning rates with ``lr_levels`` unless their own levels were given."""
+        """The agent's knobs. Learning-rate factors have ``lr_levels`` levels unless their own levels were given."""
         return tuple(
             knob.with_levels(FactorScale(LR_FACTOR).spaced(self.lr_levels)) if knob.levels == LR_LEVELS else knob
             for knob in choose_knobs(self.knobs, self.control)
         )
 
     def codec(self) -> ActionCodec:
-        """The actions there are."""
+        """The translator between actions and controls."""
         return ActionCodec(self.chosen_knobs(), self.actions)
 
     def which(self) -> tuple[Signal, ...]:
-        """The signals that are observed, in order."""
+        """The observed signals, in order."""
         return choose_signals(self.signals, self.chosen_knobs())
 
     def keywords(self) -> dict[str, Any]:
-        """The options that differ from their defaults, as keywords of an environment."""
+        """The options that differ from their defaults, as keyword arguments of an environment."""
         return {
             field.name: getattr(self, field.name)
             for field in fields(self)

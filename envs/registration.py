@@ -1,4 +1,4 @@
-"""The environments: one class and this table. Strings only: nothing heavy is imported before an environment is made."""
+"""The table of environments. It holds strings only, so nothing heavy is imported before an environment is made."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +7,7 @@ import gymnasium as gym
 
 SINGLE, VECTOR = "metagan_rl.envs.single:MetaGANEnv", "metagan_rl.envs.vector:MetaGANVectorEnv"
 COARSE = {"lr_levels": 9}
-"""Version 0: nine levels of learning rates, steps of 2.3. Version 1: 33 levels, steps of 1.24."""
+"""Version 0 has nine levels of learning rates, in steps of 2.3. Version 1 has 33 levels, in steps of 1.24."""
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,10 @@ class Environment:
     """A registered environment.
 
     Attributes:
-        name: of its id, ``MetaGAN/<name>-v<version>``.
-        suite: that its tasks are drawn from.
+        name: the name in its id, ``MetaGAN/<name>-v<version>``.
+        suite: the suite that its tasks are drawn from.
         about: what is trained, for its page.
-        versions: what each version is made with, from 0.
+        versions: the options of each version, from 0.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Environment:
     versions: tuple[dict[str, Any], ...] = field(default=(COARSE, {}))
 
     def ids(self) -> dict[str, dict[str, Any]]:
-        """Ids of all versions, with the keywords that each is made with."""
+        """The ids of all versions, with the keywords that each is made with."""
         return {
             f"MetaGAN/{self.name}-v{version}": {"suite": self.suite, **options}
             for version, options in enumerate(self.versions)
@@ -35,7 +35,7 @@ class Environment:
 
     @property
     def id(self) -> str:
-        """Of the latest version."""
+        """The id of the latest version."""
         return list(self.ids())[-1]
 
 
@@ -120,11 +120,11 @@ TABLE = (
 """All environments; :func:`register` adds more."""
 
 ENVIRONMENTS: dict[str, str] = {name: row["suite"] for each in TABLE for name, row in each.ids().items()}
-"""Every id, with the suite that it draws its tasks from."""
+"""Every id, with the suite that its tasks are drawn from."""
 
 
 def register_environments() -> None:
-    """Makes the ``MetaGAN/...`` ids known to ``gymnasium.make`` and ``gymnasium.make_vec``; may be called again."""
+    """Makes the ``MetaGAN/...`` ids known to ``gymnasium.make`` and ``gymnasium.make_vec``. May be called again."""
     for each in TABLE:
         for name, options in each.ids().items():
             if name not in gym.registry:
@@ -132,18 +132,18 @@ def register_environments() -> None:
 
 
 def register_environment(name: str, suite: str, **options: Any) -> None:
-    """Registers an environment of one's own: an id for a suite, with options that differ from the usual.
+    """Registers an environment of your own: an id for a suite, with options that differ from the defaults.
 
     Args:
-        name: the id, as Gymnasium wants it, such as ``"Mine/Rings-v0"``.
-        suite: that its tasks are drawn from; it need not be registered yet.
-        **options: of :class:`metagan_rl.envs.MetaGANVectorEnv`, JSON-able.
+        name: the id in Gymnasium's form, for example ``"Mine/Rings-v0"``.
+        suite: the suite that its tasks are drawn from; it need not be registered yet.
+        **options: JSON-able options of :class:`metagan_rl.envs.MetaGANVectorEnv`.
     """
     gym.register(id=name, entry_point=SINGLE, vector_entry_point=VECTOR, kwargs={"suite": suite, **options})
 
 
 def environment_of(suite: str) -> tuple[str, dict[str, Any]]:
-    """The id of a suite's own environment, in its latest version, and keywords; ``MetaGAN/Suite-v0`` for any other."""
+    """The latest id of a suite's own environment, and its keywords; ``MetaGAN/Suite-v0`` for a suite without one."""
     for each in TABLE[:-1]:
         if each.suite == suite:
             return each.id, {}
@@ -151,10 +151,10 @@ def environment_of(suite: str) -> tuple[str, dict[str, Any]]:
 
 
 def find_environment(named: str) -> tuple[str, dict[str, Any]]:
-    """The id and keywords that a user means by an id or a suite.
+    """The environment's id and keywords for an id or a suite that a user named.
 
     Raises:
-        UnknownNameError: there is neither an environment nor a suite of that name; the nearest are offered.
+        UnknownNameError: no environment or suite has that name; the message offers the nearest names.
     """
     from metagan_rl.errors import UnknownNameError
     from metagan_rl.tasks.suites import SUITES, is_suite

@@ -1,4 +1,4 @@
-"""A run as a picture: real and generated samples, quality so far, and what the scheduler does."""
+"""Draws a run: real and generated samples, the quality so far, and what the scheduler does."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 IMAGE_SIDES = (8, 28)
-"""Rows of this many squared columns are drawn as grey images."""
+"""Data with this many squared columns are drawn as grey images."""
 REAL, FAKE = "#9a9a9a", "#d55e00"
 INK, DIM, FAINT = "#222222", "#6e6e6e", "#d9d9d9"
 GENERATOR, DISCRIMINATOR = "#d55e00", "#0072b2"
@@ -43,14 +43,14 @@ STYLE: dict[Any, Any] = {
     "text.color": INK,
 }
 SHOWN_DECADES_BELOW = 1e-6
-"""A floor lower than this (the Dirac-GAN's is 1e-12) is left out: it would flatten everything else."""
+"""A floor lower than this (the Dirac-GAN's is 1e-12) is not drawn: it would flatten everything else."""
 
 
 class Plane:
-    """Where points of any dimension are drawn: two columns as they are, else the principal axes of the real points.
+    """Places points of any dimension in a plane. Two columns stay as they are, others use the real points' main axes.
 
     Args:
-        real: ``[N, D]``; decides axes and limits.
+        real: real points ``[N, D]``; they decide the axes and limits.
         margin: room around the real points, as a share of their extent.
     """
 
@@ -61,7 +61,7 @@ class Plane:
         self._axes = np.eye(real.shape[1])
         if self.principal:
             axes = np.linalg.svd(real - self._centre, full_matrices=False)[2][:2]
-            # The sign of a principal axis is arbitrary: make its largest entry positive, so that pictures agree.
+            # The sign of a principal axis is arbitrary. Making its largest entry positive keeps pictures alike.
             axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
             self._axes = axes.T
         drawn = self(real)
@@ -70,34 +70,34 @@ class Plane:
         self.low, self.high = middle - half, middle + half
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Coordinates ``[N, 2]`` of points ``[N, D]``; a single column is spread evenly over the height."""
+        """Coordinates ``[N, 2]`` of points ``[N, D]``. A single column is spread evenly over the height."""
         placed = (np.asarray(points, dtype=np.float64) - self._centre) @ self._axes
         if placed.shape[1] == 1:
             placed = np.column_stack([placed, np.linspace(-1, 1, len(placed))])
         return np.asarray(placed)
 
     def inside(self, placed: np.ndarray) -> np.ndarray:
-        """Bool ``[N]``: coordinates that are finite and within the limits."""
+        """Which coordinates are finite and within the limits, bool ``[N]``."""
         return np.asarray(((placed >= self.low) & (placed <= self.high)).all(axis=1))  # NaN is outside
 
 
 def is_image(points: np.ndarray) -> bool:
-    """Whether the rows ``[N, D]`` are drawn as square images, 8x8 or 28x28."""
+    """Whether rows ``[N, D]`` are drawn as square images, 8x8 or 28x28."""
     return points.shape[1] in [side**2 for side in IMAGE_SIDES]
 
 
 def mosaic(points: np.ndarray, rows: int, columns: int, low: float, high: float) -> np.ndarray:
-    """Images side by side.
+    """Puts images side by side.
 
     Args:
-        points: ``[N, S * S]``, of which the first are shown; missing ones stay white.
-        rows: of images.
-        columns: of images.
-        low: value drawn white.
-        high: value drawn black.
+        points: ``[N, S * S]``; the first ones are shown, and missing ones stay white.
+        rows: rows of images.
+        columns: columns of images.
+        low: the value drawn white.
+        high: the value drawn black.
 
     Returns:
-        Grey values uint8 ``[(S + 1) rows - 1, (S + 1) columns - 1]``.
+        Grey values, uint8 ``[(S + 1) rows - 1, (S + 1) columns - 1]``.
     """
     size = math.isqrt(points.shape[1])
     side = size + 1
@@ -110,12 +110,12 @@ def mosaic(points: np.ndarray, rows: int, columns: int, low: float, high: float)
 
 
 def draw(runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Draws one run; the same run gives the same pixels.
+    """Draws one run. The same run always gives the same pixels.
 
     Args:
-        runs: which holds it.
-        member: which run.
-        history: one entry for the start and one for each interval since, with ``distance`` and the five controls in
+        runs: the runs.
+        member: which of them to draw.
+        history: one entry for the start and one for each interval since. Each has ``distance`` and the five controls as
             words and numbers (``Controls.describe``).
 
     Returns:
@@ -133,7 +133,7 @@ def draw(runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> np.nd
 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(FRAME[0] / 100, FRAME[1] / 100), dpi=100, facecolor="white")
-        canvas: Any = FigureCanvasAgg(figure)  # its methods are not annotated
+        canvas: Any = FigureCanvasAgg(figure)  # its methods have no annotations
         _title(figure, runs, member, history)
         _samples(figure, runs, member, history)
         _quality(figure.add_axes((0.62, 0.575, 0.35, 0.2375)), runs, member, history)
@@ -188,7 +188,7 @@ def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mappin
 
 
 def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    """The Dirac-GAN's two numbers, with the radius (its distance) of every interval as a circle."""
+    """Draws the Dirac-GAN's two numbers, and the radius (its distance) of every interval as a circle."""
     theta, psi = (float(weights) for weights in runs.population.weights(member))
     radii = [float(entry["distance"]) for entry in history]
     angle = np.linspace(0, 2 * np.pi, 181)
@@ -230,7 +230,7 @@ def _controls(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[s
         ("discriminator_lr_factor", DISCRIMINATOR, "--"),
         ("generator_lr_factor", GENERATOR, "-"),
     ):
-        values = [float(entry[name]) for entry in history[1:]]  # a setting holds for the interval that it led to
+        values = [float(entry[name]) for entry in history[1:]]  # an entry holds the controls that led to it
         if values:
             axes.plot(steps, [values[0], *values], drawstyle="steps-pre", color=colour, linestyle=dashes)
     axes.set_yscale("log")
@@ -262,7 +262,7 @@ def _intervals(axes: "Axes", runs: Runs, member: int) -> None:
 
 
 def log_axis(axes: "Axes", low: float, high: float) -> None:
-    """A log axis with a few ticks in plain numbers, also where it spans less than a decade."""
+    """A log axis with a few ticks in plain numbers, even where it spans less than a decade."""
     axes.set_yscale("log")
     axes.set_ylim(low, high)
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
@@ -284,7 +284,7 @@ def log_axis(axes: "Axes", low: float, high: float) -> None:
 
 
 def _legend(axes: "Axes", entries: Sequence[tuple[str, str]], right: bool = False) -> None:
-    """Coloured words above the axes: quicker than a legend box, and nothing is hidden behind them."""
+    """Coloured words above the axes. They read quicker than a legend box and hide nothing."""
     x, direction, align = (1.0, -1, "right") if right else (0.0, 1, "left")
     offset = 0.0
     for name, colour in reversed(entries) if right else entries:

@@ -1,4 +1,4 @@
-"""The bridge to Stable-Baselines3, which does not take Gymnasium's vector environments itself."""
+"""The bridge to Stable-Baselines3, which does not accept Gymnasium's vector environments."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -19,13 +19,13 @@ def make_sb3_vec_env(
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 
     Args:
-        env_id: the id of an environment, one of your own too; or a suite, one of your own too.
+        env_id: the id of an environment, or the name of a suite; your own work too.
         num_envs: GANs trained at once.
         shards: worker processes to spread them over; 1 trains in this process.
         **options: keywords of the environment.
 
     Raises:
-        UnknownNameError: there is neither an environment nor a suite of that name.
+        UnknownNameError: no environment or suite has that name.
     """
     env_id, keywords = find_environment(env_id)
     options = {**keywords, **options}
@@ -39,9 +39,9 @@ def make_sb3_vec_env(
 class SB3VecEnv(VecEnv):
     """Presents a Gymnasium ``VectorEnv`` in same-step autoreset mode as a Stable-Baselines3 ``VecEnv``.
 
-    As with SB3's own, the observation after a ``done`` belongs to the next episode, the last one's is in
-    ``info["terminal_observation"]``, and ``info["episode"]`` tells return, length and the seconds
-    since the environment was made. ``seconds`` are those spent in steps.
+    As in SB3, the observation after a ``done`` belongs to the next episode, and ``info["terminal_observation"]`` has
+    the last one's. ``info["episode"]`` holds the return, the length and the seconds since the environment was made.
+    ``seconds`` counts only the time spent in steps.
 
     Raises:
         InvalidValueError: the environment resets in another mode.
@@ -62,7 +62,7 @@ class SB3VecEnv(VecEnv):
         self.seconds = 0.0
 
     def reset(self) -> np.ndarray:
-        """Begins new episodes, with the seeds and options given before, which are then forgotten."""
+        """Starts new episodes. Uses the seeds and options given before, once."""
         seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
         options = self._joint_options()
         observations, infos = self.venv.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # list of seeds
@@ -73,7 +73,7 @@ class SB3VecEnv(VecEnv):
         return np.asarray(observations)
 
     def _joint_options(self) -> dict[str, Any] | None:
-        """The environment takes one set of options for all members: what they were all given, or nothing."""
+        """The options that all members were given, or ``None``: the environment takes one set for all members."""
         given = [options for options in self._options if options]
         if not given:
             return None
@@ -82,7 +82,7 @@ class SB3VecEnv(VecEnv):
         return dict(given[0])
 
     def step_async(self, actions: np.ndarray) -> None:
-        """Takes note of the actions."""
+        """Stores the actions for ``step_wait``."""
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
@@ -115,7 +115,7 @@ class SB3VecEnv(VecEnv):
         return observations, rewards.astype(np.float32), dones, records
 
     def close(self) -> None:
-        """Closes the environment, and its workers if it has any."""
+        """Closes the environment and its workers."""
         self.venv.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
@@ -128,12 +128,12 @@ class SB3VecEnv(VecEnv):
         setattr(self.venv, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Calls a method of the environment once; its result is given for each member."""
+        """Calls a method of the environment once and repeats the result for each member."""
         result = getattr(self.venv, method_name)(*method_args, **method_kwargs)
         return [result for _ in self._members(indices)]
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
-        """Never: members of a population have no wrappers. Episode statistics are in ``info`` all the same."""
+        """Always false: members have no wrappers. Episode statistics are in ``info`` nevertheless."""
         from stable_baselines3.common.monitor import Monitor
 
         return [wrapper_class is Monitor for _ in self._members(indices)]

@@ -1,4 +1,4 @@
-"""One vector environment spread over worker processes: the way to use more than one core."""
+"""One vector environment spread over worker processes, to use more than one core."""
 
 import contextlib
 import multiprocessing
@@ -16,11 +16,11 @@ from metagan_rl.envs.vector import member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 
 ANSWER_SECONDS = 1.0
-"""How often a silent worker is checked to be alive."""
+"""Seconds between checks that a silent worker is still alive."""
 
 
 class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """A registered environment's members in several processes; results do not depend on how many, but for rounding.
+    """A registered environment with its members in several processes. Their number changes results only by rounding.
 
     Args:
         env_id: a registered ``MetaGAN/...`` id.
@@ -29,7 +29,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         **options: keywords of the environment; ``autoreset_mode`` stays at same-step.
 
     Raises:
-        InvalidValueError: fewer members than shards.
+        InvalidValueError: there are fewer members than shards.
         WorkerError: a worker could not be started; its own message follows.
     """
 
@@ -67,7 +67,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """As for the native vector environment; ``options`` may hold ``tasks`` and ``gan_seeds`` for all members."""
+        """As in the native vector environment; ``options`` may hold ``tasks`` and ``gan_seeds`` for all members."""
         seeds = member_seeds(seed, self.num_envs)
         for shard in range(len(self._pipes)):
             part = slice(self._edges[shard], self._edges[shard + 1])
@@ -92,7 +92,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return None if frames[0] is None else tuple(frame for part in frames for frame in part)
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Ends the workers."""
+        """Stops the workers."""
         for pipe in self._pipes:
             with contextlib.suppress(OSError):
                 pipe.send(("close", {}))
@@ -104,7 +104,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             pipe.close()
 
     def _send(self, shard: int, command: str, arguments: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # a dead worker is told of when its answer is waited for
+        with contextlib.suppress(OSError):  # a dead worker is reported when its answer is awaited
             self._pipes[shard].send((command, arguments))
 
     def _gather(self) -> list[Any]:
@@ -123,7 +123,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 error, trace = answer
                 if not isinstance(error, MetaGANError):
                     raise WorkerError(f"worker process {worker.name!r} failed:\n{trace}")
-                refused = refused or error  # the other workers' answers must not wait in their pipes
+                refused = refused or error  # keep reading: the other answers must not stay in their pipes
             answers.append(answer)
         if refused is not None:
             raise refused
@@ -143,18 +143,18 @@ def _work(pipe: Connection, env_id: str, num_envs: int, options: dict[str, Any])
                 break
             try:
                 pipe.send(("answer", getattr(env, command)(**arguments)))
-            except MetaGANError as error:  # a caller's mistake, which need not end the worker
+            except MetaGANError as error:  # a caller's mistake; the worker can go on
                 pipe.send(("error", (error, "")))
     except (EOFError, KeyboardInterrupt, BrokenPipeError):
-        pass  # the parent is gone, or was told to stop
-    except Exception as error:  # whatever it was belongs to the parent, which waits for an answer
+        pass  # the parent is gone, or has asked to stop
+    except Exception as error:  # the parent waits for an answer, so send it any error
         message = error if isinstance(error, MetaGANError) else None
-        with contextlib.suppress(OSError):  # the parent may be gone, for another worker's error
+        with contextlib.suppress(OSError):  # the parent may have stopped because of another worker's error
             pipe.send(("error", (message, traceback.format_exc())))
 
 
 def _with_finals(infos: Sequence[dict[str, Any]], edges: np.ndarray) -> list[dict[str, Any]]:
-    """Infos that all have the entries of finished episodes if any has them."""
+    """Gives every shard's infos the entries of finished episodes if any shard has them."""
     if not any("final_obs" in info for info in infos):
         return list(infos)
     whole = []

@@ -1,4 +1,4 @@
-"""The single environment: a population of one, behind Gymnasium's ``Env``."""
+"""The single environment: a vector environment with one member, behind Gymnasium's ``Env``."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from metagan_rl.errors import UnknownNameError
 
 
 class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
-    """One GAN training run; one step trains it for one interval.
+    """One GAN training run. One step trains it for one interval.
 
     Args:
         suite: name of a suite; each registered environment has its own.
-        **options: as for :class:`MetaGANVectorEnv`, which does the work.
+        **options: as in :class:`MetaGANVectorEnv`, which does the work.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
@@ -29,11 +29,12 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins a run on a task drawn from the split.
+        """Starts a run on a task drawn from the split.
 
         Args:
-            seed: fixes the task and all randomness of the run; ``None`` goes on with the environment's generator.
-            options: ``task``: a task of the split by name, or any ``Task``; ``gan_seed``: fixes the run's randomness.
+            seed: fixes the task and all randomness of the run; ``None`` continues with the environment's generator.
+            options: may hold ``task`` (the name of a task in the split, or any ``Task``) and ``gan_seed`` (fixes the
+                run's randomness).
         """
         super().reset(seed=seed)
         self.vector.rngs[0] = self.np_random
@@ -53,7 +54,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         """Trains the GAN for one interval.
 
         Raises:
-            InvalidValueError: the action is outside the space, or the run is over and was not reset.
+            InvalidValueError: the action lies outside the space, or the run has ended and was not reset.
         """
         observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray(action)[None])
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _unbatched(infos)

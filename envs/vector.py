@@ -24,38 +24,40 @@ RESET_OPTIONS = ("reset_mask", "tasks", "gan_seeds")
 
 
 class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """B GAN training runs; one step trains each of them for one interval.
+    """B GAN training runs. One step trains each of them for one interval.
 
-    Member i behaves as the single environment seeded ``seed + i``: same task, same random streams.
+    Member i behaves like the single environment with seed ``seed + i``: same task, same random streams.
 
     Args:
         suite: name of a suite, or a file of one; each registered environment has its own.
         num_envs: B.
         split: ``"train"``, ``"val"`` or ``"test"``.
         autoreset_mode: any of Gymnasium's three.
-        max_episode_steps: an earlier end of episodes, as truncation; ``None`` for none.
+        max_episode_steps: truncates episodes after this many steps; ``None`` never does.
         render_mode: ``"rgb_array"`` or ``None``.
-        **options: of :class:`EnvOptions`:
+        **options: options of :class:`EnvOptions`:
 
             * ``horizon``: intervals in a run; by default each task's budget decides.
             * ``interval_updates``: updates in an interval, a multiple of 12.
-            * ``knobs``: which controls the agent has, by name, or with levels of their own
-              (``{"ratio": ["1:1", "2:1"], "loss": None}``); the rest stay at the task's base.
-            * ``control``: ``"both"``, or only the ``"discriminator"``'s or ``"generator"``'s own knobs.
-            * ``lr_levels``: levels of each learning rate, where actions are discrete or moves.
+            * ``knobs``: the controls that the agent has, by name, or with levels of their own
+              (``{"ratio": ["1:1", "2:1"], "loss": None}``); all others stay at the task's base.
+            * ``control``: ``"both"``, or ``"discriminator"`` or ``"generator"`` for only that side's own knobs.
+            * ``lr_levels``: number of levels of each learning rate, if actions are discrete or moves.
             * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"`` of one knob.
-            * ``signals``: ``"all"``; ``"loop"``: what any training loop has, without a quality metric; ``"outputs"``:
-              of these what needs no norms of gradients; ``"autoloss"``: what comes nearest to AutoLoss's; or names.
-            * ``trial_runs``: K runs on the same task in one episode, with previous action, reward and a run-boundary
-              flag in the observation (RL²); ``None`` for plain episodes of one run.
-            * ``reward``: weights of the reward's terms, a :class:`Reward` or a mapping, or a name in ``REWARDS``.
-            * ``device``: ``"cpu"`` or ``"cuda"``: where the GANs are trained and measured.
-            * ``noise``: ``"host"`` or ``"device"``: where noise and data order are drawn; on a CPU ``"host"``.
-            * ``initial_weights``: a meta-initialisation that all GANs start from: the file that
-              ``metagan-rl meta-init`` writes, or a ``MetaInit``. By default each GAN starts from its seed's weights.
+            * ``signals``: names of signals, or a set. ``"all"``: all. ``"loop"``: what any training loop has, without a
+              quality metric. ``"outputs"``: of these, what needs no gradient norms. ``"autoloss"``: those nearest to
+              AutoLoss's.
+            * ``trial_runs``: number K of runs on the same task in one episode. The observation then has the previous
+              action, the previous reward and a run-boundary flag (RL²). ``None``: an episode is one run.
+            * ``reward``: weights of the reward's terms: a :class:`Reward`, a mapping, or a name in ``REWARDS``.
+            * ``device``: where the GANs are trained and measured, ``"cpu"`` or ``"cuda"``.
+            * ``noise``: where noise and data order are drawn, ``"host"`` or ``"device"``; by default ``"host"`` on a
+              CPU.
+            * ``initial_weights``: a meta-initialisation that all GANs start from: a ``MetaInit``, or the file that
+              ``metagan-rl meta-init`` writes. By default each GAN starts from weights drawn from its seed.
 
     Raises:
-        UnknownNameError: an argument names something that does not exist; the nearest names are offered.
+        UnknownNameError: an argument names something that does not exist; the message offers the nearest names.
         InvalidValueError: an argument is out of range, or the initial weights do not fit one of the split's tasks.
         FileFormatError: the file of initial weights is damaged.
     """
@@ -109,12 +111,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begins new runs.
+        """Starts new runs.
 
         Args:
-            seed: a number (member i is seeded with seed + i), one for each member, or ``None`` to go on.
-            options: ``reset_mask``: bool ``[B]``, which members; ``tasks``: a task or its name for each of the members
-                that are reset; ``gan_seeds``: a whole number for each of them. What is not given is drawn.
+            seed: a number (member i gets seed + i), one for each member, or ``None`` to continue as before.
+            options: may hold ``reset_mask`` (bool ``[B]``: which members to reset), ``tasks`` (a task or its name for
+                each member that is reset) and ``gan_seeds`` (a whole number for each of them). What is not given is
+                drawn at random.
         """
         seeds = member_seeds(seed, self.num_envs)
         options = dict(options or {})
@@ -137,14 +140,14 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Trains every member for one interval.
 
         Raises:
-            InvalidValueError: an action is outside the space, or a member's run is over and was not reset.
+            InvalidValueError: an action lies outside the space, or a member's run has ended and was not reset.
         """
         if self.runs is None:
             raise InvalidValueError("step was called before reset; call reset first")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise InvalidValueError(f"members {np.flatnonzero(self._ended).tolist()} are over; reset them before step")
         controls = self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
-        dummy = self._ended.copy()  # only in NEXT_STEP mode: these members are reset instead of stepped
+        dummy = self._ended.copy()  # NEXT_STEP mode only: these members are reset instead of stepped
         outcome = self._advance(controls, dummy)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
@@ -160,7 +163,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         over = terminated | truncated
         infos = self._infos(~dummy, outcome)
         again = run_over & ~over
-        if again.any():  # the next run of a trial, on the same task
+        if again.any():  # these members start the next run of their trial, on the same task
             members = np.flatnonzero(again)
             self._begin(members, [self.runs.tasks[member] for member in members], None, new_episode=False)
         if self.autoreset_mode == AutoresetMode.NEXT_STEP and dummy.any():
@@ -192,7 +195,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return outcome
 
     def _entry(self, member: int) -> dict[str, Any]:
-        """What a picture needs to know of an interval."""
+        """What a picture shows of one interval."""
         assert self.runs is not None
         return {**self.runs.controls.describe(member), "distance": float(self.runs.quality.distance[member])}
 
@@ -214,9 +217,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             if not isinstance(task, Task):
                 raise InvalidValueError(f"{task!r} is no task; give a Task or the name of one of the split's")
             chosen.append(task)
-            own = int(rng.integers(MAX_SEED))  # drawn in any case, so that later draws stay the same
+            own = int(rng.integers(MAX_SEED))  # drawn even if not used, so that later draws stay the same
             seeds.append(own if gan_seeds is None else _whole(gan_seeds[place], "gan_seed", MAX_GAN_SEED))
-        Controls.base([task.base for task in chosen])  # so that a task no environment takes changes nothing
+        Controls.base([task.base for task in chosen])  # raises for a bad base before anything is changed
         for member in members:
             self._history[member] = []
         if self.runs is None:
@@ -275,10 +278,10 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
 
 def member_seeds(seed: int | Sequence[int | None] | None, members: int) -> list[int | None]:
-    """The seed of each member: ``seed + i`` from a number, as given from a sequence, ``None`` to go on as before.
+    """The seed of each member: ``seed + i`` from a number, as given from a sequence, ``None`` to continue as before.
 
     Raises:
-        InvalidValueError: not one seed for each member, or not whole numbers of at least 0.
+        InvalidValueError: there is not one seed for each member, or a seed is not a whole number of at least 0.
     """
     if seed is None:
         return [None] * members
@@ -316,7 +319,7 @@ def _with_masks(values: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
 
 
 def _masked(infos: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-    """A copy in which only some members count."""
+    """A copy in which only the masked members count."""
     return {
         name: _masked(value, mask)
         if isinstance(value, dict)
@@ -326,7 +329,7 @@ def _masked(infos: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
 
 
 def _merged(infos: dict[str, Any], fresh: dict[str, Any], over: np.ndarray) -> dict[str, Any]:
-    """Infos in which members that were reset show their new run."""
+    """Infos that show the new run of each member that was reset."""
     return {
         name: _merged(value, fresh[name], over) if isinstance(value, dict) else np.where(over, fresh[name], value)
         for name, value in infos.items()

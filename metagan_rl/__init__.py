@@ -1,7 +1,7 @@
 """GAN training as Gymnasium environments: meta-learned training schedules, and a benchmark to trust them by.
 
-Importing this registers the ``MetaGAN/...`` environments with Gymnasium, where that is installed. Everything that needs
-torch comes with the first name that is asked for.
+Importing this registers the ``MetaGAN/...`` environments with Gymnasium, if that is installed. Torch is loaded with the
+first name that needs it.
 """
 
 from importlib.metadata import version
@@ -20,7 +20,7 @@ __getattr__ = lazy(__name__, {"GANScheduler": "metagan_rl.agents.plugin", "load_
 try:
     from metagan_rl.envs.registration import register_environments
 except ModuleNotFoundError as _error:
-    if _error.name != "gymnasium":  # the plug-in needs torch and NumPy alone
+    if _error.name != "gymnasium":  # the plug-in needs only torch and NumPy
         raise
 else:
     register_environments()

@@ -1,6 +1,6 @@
-"""The ``metagan-rl`` command: one dataclass a subcommand, each with a ``run`` that returns nothing.
+"""The ``metagan-rl`` command: one dataclass for each subcommand, each with a ``run`` method that returns nothing.
 
-``--import FILE_OR_MODULE`` may stand anywhere and be repeated: it loads what users add (see ``metagan_rl.extensions``).
+``--import FILE_OR_MODULE`` may stand anywhere and be repeated. It loads what users add (see ``metagan_rl.extensions``).
 """
 
 import contextlib
@@ -29,24 +29,24 @@ TYRO_PHRASES = (
     r"^(Parsing error|Unrecognized options|Value error) |Error parsing __tyro\S*: "
     r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
 )
-"""What tyro says around the one line that matters."""
+"""What tyro prints around the one line that matters."""
 
 
 @dataclass
 class Quickstart:
-    """The main job: train a scheduler, compare it on held-out and real tasks, write a report."""
+    """The main job: train a scheduler, compare it on held-out and real tasks, and write a report."""
 
     minutes: float = 6.0
-    """Minutes to train; the comparison takes a few more."""
+    """Minutes of training; the comparison takes a few more."""
     seeds: int = 1
     """GAN runs for each planar task and scheduler in the comparison."""
     out: Path = Path("runs/quickstart")
-    """Directory for everything."""
+    """Directory for all results."""
     seed: int = 0
-    """Of the agent, its tasks and GANs."""
+    """Seed of the agent, its tasks and its GANs."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         from metagan_rl.experiments.quickstart import quickstart
 
         report = quickstart(self.minutes, self.out, self.seed, self.seeds, command=command, show=_show)
@@ -55,16 +55,16 @@ class Quickstart:
 
 @dataclass
 class Train:
-    """Train a scheduler inside GAN training, by recurrent PPO or another algorithm."""
+    """Train a scheduler inside GAN training, with recurrent PPO or another algorithm."""
 
     config: TrainConfig
     out: Path = Path("runs/train")
     """Directory for checkpoints, TensorBoard events and the policy file."""
     resume: Path | None = None
-    """Go on with the run in this directory; nothing else is then needed."""
+    """Continue the run in this directory; no other option is needed then."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         from metagan_rl.agents import train
 
         config = TrainConfig(**{each.name: getattr(self.config, each.name) for each in fields(TrainConfig)})
@@ -73,38 +73,68 @@ class Train:
         _show(f"policy: {policy}\ncurves: tensorboard --logdir {directory}")
 
 
+<<<<<<< HEAD
+=======
+@dataclass(frozen=True, kw_only=True)
+class CommandRunOptions(RunOptions):
+    """The options of runs that a command line can set.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        noise: where noise and data order are drawn: "host" or "device"; by default "host" on a CPU.
+        initial_weights: a file of metagan-rl meta-init; all GANs start from its weights. By default each GAN starts
+            from fresh weights.
+        interval_updates: updates in an interval, a multiple of 12.
+        horizon: intervals in a run; by default each task's budget decides.
+        reward: name of the reward that schedulers see.
+    """
+
+    initial_weights: str | None = None
+    reward: str = "quality"
+
+
+>>>>>>> wt-p1
 @dataclass
 class Benchmark:
     """Compare schedulers on one split, at equal updates and with the same GAN seeds."""
 
     suite: str = "planar"
-    """Suites, with commas between them (metagan-rl list suites); all: planar, planar-mixed, tabular, digits."""
+    """Suites, separated by commas (metagan-rl list suites); all: planar, planar-mixed, tabular, digits."""
     split: str = "val"
-    """Split of the suite: train, val or test. Choose on val, look at test once, at the end."""
+    """Split of the suite: train, val or test. Choose on val; look at test once, at the end."""
     schedulers: str = "constant,linear,cosine,ttur,random"
-    """Names, with commas between them (metagan-rl list schedulers), or all of them: all."""
+    """Names, separated by commas (metagan-rl list schedulers); all: all of them."""
     without: str = ""
-    """Names to leave out of these, such as pbt, which trains eight GANs a run."""
+    """Names to leave out of these, for example pbt, which trains eight GANs for each run."""
     policy: tuple[Path, ...] = ()
+<<<<<<< HEAD
     """Policies and tuned schedules to compare as well, each under its file's name (policy: its folder's)."""
+=======
+    """Policy files to compare too. Each is named after its file (policy.safetensors: after its folder)."""
+>>>>>>> wt-p1
     seeds: int = 4
     """GAN runs for each task and scheduler."""
     tasks: int | None = None
-    """Tasks of each family and kind at most."""
+    """Use at most this many tasks of each family and kind."""
     only: str = ""
-    """Pattern of the names of tasks to take alone, such as "*/budget-12288/*"."""
+    """Use only tasks whose names match this pattern, for example "*/budget-12288/*"."""
     quick: bool = False
+<<<<<<< HEAD
     """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
     options: tyro.conf.OmitArgPrefixes[PlainRunOptions] = field(default_factory=PlainRunOptions)
+=======
+    """All schedulers, one task of each family and kind, one seed. Suite planar then means all suites of "all"."""
+    options: tyro.conf.OmitArgPrefixes[CommandRunOptions] = field(default_factory=CommandRunOptions)
+>>>>>>> wt-p1
     out: Path = Path("runs/benchmark")
-    """Directory for rows and report; extended if it holds some already."""
+    """Directory for rows and report; existing rows are kept and added to."""
     backend: str = "process"
-    """Where runs are spread: over the processes of this machine (process), or over a Ray cluster (ray)."""
+    """Where runs are spread: over this machine's processes (process) or over a Ray cluster (ray)."""
     workers: int | None = None
-    """Batches of up to 32 runs at once; by default one for each core. 0: all in this process."""
+    """Number of batches, of up to 32 runs each, at once; by default one for each core. 0: all in this process."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         from metagan_rl.experiments import write_report
         from metagan_rl.experiments.benchmark import TIERS, BenchmarkConfig, every_scheduler, run_benchmark
         from metagan_rl.experiments.benchmark.references import ORACLE
@@ -144,18 +174,18 @@ class Benchmark:
 
 @dataclass
 class Tune:
-    """Search one schedule for all tasks of a suite: on its training tasks, chosen on its validation tasks."""
+    """Search one schedule for all tasks of a suite: search on its training tasks, choose on its validation tasks."""
 
     config: tyro.conf.OmitArgPrefixes[TuneConfig]
     out: Path = Path("runs/tune")
     """Directory for the rows and the schedule."""
     backend: str = "process"
-    """Where trials are spread: over the processes of this machine (process), or over a Ray cluster (ray)."""
+    """Where trials are spread: over this machine's processes (process) or over a Ray cluster (ray)."""
     workers: int | None = None
-    """Jobs run at once; by default one for each core. 0: all in this process."""
+    """Number of jobs at once; by default one for each core. 0: all in this process."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         from metagan_rl.experiments.tune import tune
 
         tuned = tune(self.config, self.out, backend=self.backend, workers=self.workers, show=_show)
@@ -164,45 +194,45 @@ class Tune:
 
 @dataclass
 class MetaInit:
-    """Learn starting weights for GANs: from them, new tasks take fewer updates."""
+    """Learn starting weights for GANs, from which new tasks need fewer updates."""
 
     method: Literal["reptile", "maml", "fomaml", "joint"]
     """reptile, maml (second order), fomaml (first order), or joint pre-training (the baseline)."""
     suite: str
-    """Suite whose training split the tasks are drawn from (metagan-rl list suites)."""
+    """Suite; tasks are drawn from its training split (metagan-rl list suites)."""
     out: Path
-    """File for the weights. Its checkpoint and a folder of TensorBoard events lie beside it."""
+    """File for the weights. A checkpoint and a folder of TensorBoard events are written beside it."""
     updates: int = 500_000
-    """GAN updates to spend, of D and G of all tasks together, rounded to whole meta-steps."""
+    """GAN updates to spend: D and G of all tasks together, rounded to whole meta-steps."""
     inner_steps: int | None = None
-    """Steps on each task before the meta-weights move; a step updates D and then G, as often as the ratio says."""
+    """Steps on each task before the meta-weights move. A step updates D, then G, as often as the ratio says."""
     inner_lr: float | None = None
     """Learning rate on each task."""
     inner_optimizer: Literal["sgd", "adam"] | None = None
-    """On each task; maml and fomaml take sgd alone."""
+    """Optimizer on each task; maml and fomaml accept only sgd."""
     outer_lr: float | None = None
     """Learning rate of the meta-weights."""
     outer_optimizer: Literal["sgd", "adam"] | None = None
-    """Of the meta-weights."""
+    """Optimizer of the meta-weights."""
     meta_batch: int = 16
     """Tasks in a meta-step."""
     ratio: str = "1:1"
-    """D updates and G updates of one step."""
+    """D updates and G updates in one step."""
     loss: str | None = None
-    """GAN loss; by default that of each task."""
+    """GAN loss; by default each task's own."""
     penalty_weight: float | None = None
-    """Of the loss's gradient penalty; by default that of each task."""
+    """Weight of the loss's gradient penalty; by default each task's own."""
     seed: int = 0
-    """Of the first weights, the tasks, noise and data order."""
+    """Seed of the first weights, the tasks, the noise and the order of the data."""
     validation_tasks: int = 6
-    """Tasks of the validation split to show the quality on, before and after adaptation. 0: none."""
+    """Number of validation tasks that show the quality before and after adaptation. 0: no validation."""
     validate_every: int = 200
-    """Meta-steps between two looks at it."""
+    """Meta-steps between two validations."""
     resume: bool = False
-    """Go on from the checkpoint beside --out, with the same options; --updates may be more."""
+    """Continue from the checkpoint beside --out with the same options; only --updates may grow."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         from metagan_rl.meta_init.command import meta_init
 
         given = {name: value for name, value in vars(self).items() if value is not None}
@@ -214,10 +244,10 @@ class Report:
     """Write the report of a benchmark directory again."""
 
     directory: tyro.conf.Positional[Path]
-    """Directory with rows.jsonl."""
+    """Directory that holds rows.jsonl."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         from metagan_rl.experiments import write_report
 
         _show(f"report: {write_report(self.directory)}")
@@ -225,7 +255,7 @@ class Report:
 
 @dataclass
 class List:
-    """List what there is."""
+    """List what is available."""
 
     what: tyro.conf.Positional[
         Literal[
@@ -242,10 +272,10 @@ class List:
             "families",
         ]
     ]
-    """Which kind of thing."""
+    """What to list."""
 
     def run(self, command: str) -> None:
-        """Does it."""
+        """Runs the command."""
         for line in _listing(self.what):
             _show(line)
 
@@ -283,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The arguments without ``--import``, and what is to be imported."""
+    """Splits the arguments into those without ``--import``, and the files and modules to import."""
     rest: list[str] = []
     imports: list[str] = []
     waiting = iter(arguments)
@@ -300,7 +330,7 @@ def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _train_command(arguments: Sequence[str]) -> type:
-    """``train`` with the options of the algorithm that the arguments name."""
+    """The ``train`` command with the options of the algorithm that the arguments name."""
     algorithm = TrainConfig.algorithm
     for place, each in enumerate(arguments):
         if each == "--algorithm" and place + 1 < len(arguments):
@@ -328,7 +358,7 @@ def _train_command(arguments: Sequence[str]) -> type:
 
 
 def _parse(arguments: list[str]) -> Any:
-    """The subcommand, or a usage error in one line."""
+    """The subcommand; raises a one-line error if the arguments are wrong."""
     if arguments[:1] == ["--version"]:
         print(f"metagan-rl {__version__}")
         raise SystemExit(0)
@@ -357,7 +387,11 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _policy_names(paths: Sequence[Path]) -> list[str]:
+<<<<<<< HEAD
     """What files are called in the table: their own name or, where every run writes that name, their run's."""
+=======
+    """Names of policy files in the table: the file's name, or the run's if the file is just called ``policy``."""
+>>>>>>> wt-p1
     if len(paths) == 1 and paths[0].stem == "policy":
         return ["learned"]
     usual = ("policy", "tuned-constant", "tuned-decay")

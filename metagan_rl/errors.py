@@ -1,4 +1,4 @@
-"""The exceptions of the library: every one names the value that was wrong and what to do about it."""
+"""The exceptions of the library. Each names the value that was wrong and says what to do about it."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class MetaGANError(Exception):
-    """Base of all errors that are a user's to mend; the command line prints them as one line and exits with 2."""
+    """Base of all errors that a user can fix. The command line prints them as one line and exits with 2."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Errors travel between processes by their message: constructors may take something else."""
+        """Rebuilds an error in another process from its message, as constructors may take other arguments."""
         return _rebuilt, (type(self), self.args)
 
 
@@ -20,30 +20,30 @@ def _rebuilt(kind: type[MetaGANError], arguments: tuple[Any, ...]) -> MetaGANErr
 
 
 class UnknownNameError(MetaGANError, KeyError):
-    """A name that no registry, suite or file list knows; the nearest known names are offered."""
+    """A name that no registry, suite or file list knows. The message offers the nearest known names."""
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
-        """Args: kind: what was looked for ("family"). name: what was asked for. known: what there is."""
+        """Args: kind: what was looked for ("family"). name: the name that was given. known: the existing names."""
         names = sorted(known)
         near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
         super().__init__(f"unknown {kind} {name!r}; {hint}")
 
     def __str__(self) -> str:
-        """The message as it is (KeyError would quote it)."""
+        """The message without quotes, which KeyError would add."""
         return str(self.args[0])
 
 
 class InvalidValueError(MetaGANError, ValueError):
-    """A value outside its range, or of a shape or type that does not fit."""
+    """A value that is out of range, or whose shape or type does not fit."""
 
 
 class DataError(MetaGANError, ValueError):
-    """Data a GAN cannot be trained on: empty, constant, one row, or not finite."""
+    """Data that a GAN cannot be trained on: empty, constant, one row, or not finite."""
 
 
 class MissingDependencyError(MetaGANError, ImportError):
-    """An optional library is needed; the message says which extra brings it."""
+    """An optional library is missing. The message names the extra that installs it."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         """Args: library: what is missing. extra: the extra that installs it. purpose: what needs it."""
@@ -51,27 +51,27 @@ class MissingDependencyError(MetaGANError, ImportError):
 
 
 class MissingDataError(MissingDependencyError):
-    """A data set is needed that no Python package brings; the message says how to get it."""
+    """A data set is missing that no Python package brings. The message says how to get it."""
 
     def __init__(self, message: str) -> None:
-        """Args: message: what is missing, and the remedies."""
+        """Args: message: what is missing, and how to get it."""
         ImportError.__init__(self, message)
 
 
 class FileFormatError(MetaGANError, ValueError):
-    """A file or run directory that is not what it should be: truncated, of another kind or another version."""
+    """A file or run directory is not what it should be: truncated, of another kind or of another version."""
 
 
 class OutputError(MetaGANError, OSError):
-    """Results cannot be written: no permission, no space, or something else is in the place."""
+    """Results cannot be written: no permission, no space, or something else is in the way."""
 
 
 class ExtensionError(MetaGANError, ImportError):
-    """A user's file or module that cannot be imported; the message holds the user's own traceback."""
+    """A user's file or module cannot be imported. The message holds the user's own traceback."""
 
 
 class SchedulerError(MetaGANError, RuntimeError):
-    """A scheduler raised, or gave something that is no controls."""
+    """A scheduler raised, or returned something other than controls."""
 
 
 class WorkerError(MetaGANError, RuntimeError):

@@ -1,4 +1,4 @@
-"""Sample quality of the members of a population, as plain arrays, and every metric at the end of a run."""
+"""Sample quality of a population's members as plain arrays, and every metric at the end of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,12 +14,12 @@ from metagan_rl.populations.mixed import MixedPopulation
 from metagan_rl.tasks.task import Task
 
 AT_ONCE = {"cpu": 16, "cuda": 256}
-"""Members evaluated at a time, to bound memory."""
+"""Members evaluated at a time, to limit memory."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Quality of some members; float64 ``[b]`` each, see :class:`metagan_rl.metrics.Quality`.
+    """Quality of some members, float64 ``[b]`` each; see :class:`metagan_rl.metrics.Quality`.
 
     ``frechet`` is NaN for tasks without features.
     """
@@ -31,7 +31,7 @@ class Evaluation:
     frechet: np.ndarray
 
     def of(self, place: int) -> MemberQuality:
-        """One of them."""
+        """The quality of one of the members."""
         frechet = float(self.frechet[place])
         return MemberQuality(
             float(self.distance[place]),
@@ -43,7 +43,7 @@ class Evaluation:
 
 
 def floor(task: Task, *, report: bool = False) -> float:
-    """What a perfect generator would score on the task."""
+    """The distance that a perfect generator would score on the task."""
     judge = find_networks(task.networks.kind).judge
     return real_floor(task, report=report) if judge is None else judge.floor
 
@@ -52,9 +52,9 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
     """Measures the averaged generators of some members against fixed points, with fixed noise.
 
     Args:
-        population: whose members.
-        members: which of them; diverged ones get the worst value.
-        report: measure on the larger reference for final figures, which rewards never saw.
+        population: the population.
+        members: which members; diverged ones get the worst value.
+        report: whether to use the larger reference for final figures, which rewards never saw.
     """
     result = {each.name: np.full(len(members), np.nan) for each in fields(Evaluation)}
     known = {name: np.zeros(len(members), dtype=bool) for name in result}
@@ -83,15 +83,15 @@ def evaluate(population: MixedPopulation, members: Sequence[int], *, report: boo
 def measure_all(
     population: MixedPopulation, members: Sequence[int], metrics: Sequence[Metric] | None = None
 ) -> list[dict[str, float | None]]:
-    """Every metric of some members at the end of their runs, on the larger reference.
+    """Measures every metric for some members at the end of their runs, on the larger reference.
 
     Args:
-        population: whose members.
-        members: which of them; diverged ones get each metric's worst value.
-        metrics: which; by default all that are registered.
+        population: the population.
+        members: which members; diverged ones get each metric's worst value.
+        metrics: which metrics; by default all registered ones.
 
     Returns:
-        For each member, values by the metric's name; ``None`` where one cannot be known for the task.
+        For each member the values by the metric's name; ``None`` if the task does not allow a value.
 
     Raises:
         InvalidValueError: a metric failed.
@@ -108,7 +108,7 @@ def measure_all(
 
 
 def generated(population: MixedPopulation, members: Sequence[int], *, report: bool = False) -> list[Tensor]:
-    """The very points ``[M, D]`` that :func:`evaluate` measures."""
+    """The same points ``[M, D]`` that :func:`evaluate` measures."""
     noise = [Reference.of(population.tasks[member], report=report).noise for member in members]
     return population.sample(noise, members)
 
@@ -119,7 +119,7 @@ def _measure(population: MixedPopulation, members: Sequence[int], report: bool) 
 
 
 def _judge(population: MixedPopulation, member: int) -> Quality:
-    """Quality of a member whose weights tell it."""
+    """Quality of a member that is judged by its weights."""
     weights = population.weights(member)
     judge = find_networks(population.tasks[member].networks.kind).judge
     assert judge is not None

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written ever looks whole."""
+"""Writes files so that a half-written file never looks complete."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ from metagan_rl.errors import OutputError
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes a file in one step: a reader sees the old content or the new, never a part.
+    """Writes a file in one step. A reader sees the old content or the new, never a part.
 
     Raises:
-        OutputError: no permission, no space, or a folder in the place.
+        OutputError: no permission, no space, or there is a folder of that name.
     """
     path = Path(path)
     temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
@@ -34,7 +34,7 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
     """Makes a folder with its parents and checks that it can be written to.
 
     Raises:
-        OutputError: it cannot be made or written to.
+        OutputError: the folder cannot be made or written to.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""Names that a package offers, each imported when it is first asked for. Type checkers read the imports beside it."""
+"""Imports a package's names when they are first used. Type checkers read the ordinary imports beside it."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -7,14 +7,14 @@ from typing import Any
 
 
 def lazy(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A package's ``__getattr__``.
+    """Makes a package's ``__getattr__``.
 
     Args:
-        package: its ``__name__``.
-        homes: by name, the module that defines it.
+        package: the package's ``__name__``.
+        homes: the module that defines each name.
     """
 
-    def __getattr__(name: str) -> Any:  # noqa: N807  (it is one)
+    def __getattr__(name: str) -> Any:  # noqa: N807  (it really is one)
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(homes[name]), name)

@@ -1,10 +1,10 @@
 """GAN losses on logits. Each is a pair of element-wise formulas, averaged over the samples of each member.
 
-Their derivatives are written out beside them: on small networks the bookkeeping of automatic differentiation for these
-few operations takes longer than a layer's product.
+Their derivatives are written out beside them. On small networks, automatic differentiation of these few operations
+takes longer than a layer's product.
 
 Shapes: logits are ``[B, N]`` (B members, N samples); a loss is ``[B]``. A relativistic loss pairs the n-th real
-sample with the n-th generated one, which is fair because both are drawn independently.
+sample with the n-th generated one. This is fair because both are drawn independently.
 """
 
 import math
@@ -26,18 +26,18 @@ class Loss:
     """One GAN loss.
 
     Attributes:
-        discriminator: ``(real_logits, fake_logits) -> [B]``, to be minimised by D.
-        generator: ``(real_logits, fake_logits) -> [B]``, to be minimised by G.
+        discriminator: ``(real_logits, fake_logits) -> [B]``; D minimises it.
+        generator: ``(real_logits, fake_logits) -> [B]``; G minimises it.
         ideal: D's loss at equilibrium, when generated and real data are the same; 0 for critics.
         boundary: the logit at which D is undecided.
-        penalty: name of the gradient penalty that goes with the loss.
-        relative: G's loss needs real logits too.
-        generator_ideal: G's loss at equilibrium; 0 for losses of G that are negative logits, which have none.
-        source: where the formula is from.
-        discriminator_slopes: ``(real_logits, fake_logits) -> ([B, N], [B, N])``, N times the derivatives of D's loss by
-            both; ``None``: by automatic differentiation.
-        generator_slope: ``(real_logits, fake_logits) -> [B, N]``, N times the derivative of G's loss by the second;
-            ``None``: as above.
+        penalty: name of the gradient penalty that belongs to the loss.
+        relative: whether G's loss needs real logits too.
+        generator_ideal: G's loss at equilibrium; 0 if G's loss is a negative logit, which has no equilibrium value.
+        source: where the formula comes from.
+        discriminator_slopes: ``(real_logits, fake_logits) -> ([B, N], [B, N])``: N times the derivatives of D's loss by
+            both; ``None``: automatic differentiation.
+        generator_slope: ``(real_logits, fake_logits) -> [B, N]``: N times the derivative of G's loss by fake logits;
+            ``None``: automatic differentiation.
     """
 
     discriminator: LogitLoss
@@ -52,7 +52,7 @@ class Loss:
     generator_slope: LogitLoss | None = None
 
     def of_discriminator(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """D's loss ``[B]``, and its derivative by real and fake logits, one after the other, ``[B, 2N]``."""
+        """D's loss ``[B]``, and its derivative by the real and then the fake logits, ``[B, 2N]``."""
         if self.discriminator_slopes is None:
             count = real.shape[-1]
             both = torch.cat([real, fake], dim=-1)
@@ -61,7 +61,7 @@ class Loss:
         return self.discriminator(real, fake), slopes / real.shape[-1]
 
     def of_generator(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """G's loss ``[B]``, and its derivative by fake logits, ``[B, N]``."""
+        """G's loss ``[B]``, and its derivative by the fake logits, ``[B, N]``."""
         if self.generator_slope is None:
             return _differentiated(lambda logits: self.generator(real, logits), fake)
         return self.generator(real, fake), self.generator_slope(real, fake) / fake.shape[-1]
@@ -146,7 +146,7 @@ LOSSES.register(
 def register_loss(name: str, loss: Loss) -> Loss:
     """Adds a loss under a name, for tasks and populations.
 
-    Agents choose it where their knob has it as a level: ``knobs={"loss": ["hinge", name]}``.
+    Agents can choose it if it is a level of their knob: ``knobs={"loss": ["hinge", name]}``.
 
     Raises:
         InvalidValueError: the name is malformed or taken.

@@ -1,7 +1,7 @@
 """Gradient penalties on D, per member: where the gradient is taken, and what of it is penalised.
 
-A penalty is multiplied by a per-member weight. Discriminators must act on each sample alone, so that one backward pass
-through the sum of all logits gives every sample's own gradient.
+A penalty is multiplied by a per-member weight. D must treat each sample independently. Then one backward pass through
+the sum of all logits gives every sample's own gradient.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ class Penalty:
     Attributes:
         points: ``(real, fake, mix) -> [B, M, D]``: where D's gradient is taken; real and fake are ``[B, N, D]``, mix is
             ``[B, N, 1]`` in [0, 1].
-        value: ``[B, M, D] -> [B]``: the penalty, from the gradients there.
-        uses_batch: the points are real and generated samples, one after the other: D's forward pass serves for both.
-        uses_mix: the points depend on ``mix``; where no penalty of a population does, none is drawn and it is 0.
-        source: where it is from.
+        value: ``[B, M, D] -> [B]``: the penalty, computed from the gradients there.
+        uses_batch: the points are the real and then the generated samples, so D's forward pass serves for both.
+        uses_mix: the points depend on ``mix``. If no penalty of a population uses it, none is drawn and it is 0.
+        source: where it comes from.
     """
 
     points: Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -40,12 +40,12 @@ def half_square(gradient: Tensor) -> Tensor:
 
 def distance_to_one(gradient: Tensor) -> Tensor:
     """Mean squared difference between the norm and 1, ``[B]``."""
-    norm = (gradient.square().sum(dim=-1) + 1e-12).sqrt()  # the root has no derivative at 0
+    norm = (gradient.square().sum(dim=-1) + 1e-12).sqrt()  # the square root has no derivative at 0
     return (norm - 1).square().mean(dim=-1)
 
 
 def input_gradient(critic: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """Gradient of each logit by its own input, ``[B, M, D]``, differentiable once more."""
+    """Gradient of each logit by its own input, ``[B, M, D]``; it can be differentiated once more."""
     points = inputs.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(critic(points).sum(), points, create_graph=True)
     return gradient
@@ -69,7 +69,7 @@ PENALTIES.register(
     "zero-centred",
     Penalty(
         points=lambda real, fake, mix: torch.cat([real, fake], dim=1),
-        value=lambda gradient: 2 * half_square(gradient),  # the mean runs over twice the samples
+        value=lambda gradient: 2 * half_square(gradient),  # the mean runs over 2N samples instead of N
         uses_batch=True,
         uses_mix=False,
         source="R1 + R2 as in R3GAN, Huang et al. 2024, arXiv:2501.05441",

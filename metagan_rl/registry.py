@@ -10,15 +10,15 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names to entries, in order of registration.
+    """A table from names to entries, in order of registration.
 
-    A name that is not here is looked for in installed extensions, whose entry points are then loaded. A name of the
-    form ``module:attribute`` stands for that attribute of that module, if ``importable``.
+    A name that is not registered is looked for in installed extensions, whose entry points are then loaded. If
+    ``importable``, a name of the form ``module:attribute`` stands for that attribute of that module.
 
     Args:
-        kind: what the entries are, in the singular; used in messages ("unknown family 'rng'; did you mean ring?").
-        words: what joins the words of a name: ``"-"``, or ``"_"`` where names are keywords as well.
-        importable: ``module:attribute`` may be asked for.
+        kind: what the entries are, in the singular, for messages ("unknown family 'rng'; did you mean ring?").
+        words: what joins the words of a name: ``"-"``, or ``"_"`` if names are also keywords.
+        importable: whether ``module:attribute`` is allowed.
     """
 
     def __init__(self, kind: str, *, words: str = "-", importable: bool = False) -> None:
@@ -29,7 +29,7 @@ class Registry(Generic[T]):
         """Adds an entry and returns it.
 
         Raises:
-            InvalidValueError: the name is not lower-case words joined as they should be, or it is taken.
+            InvalidValueError: the name is taken, or is not lower-case words joined as they should be.
         """
         other = "_" if self._words == "-" else "-"
         if not isinstance(name, str) or not name or name != name.lower() or {" ", other, "|", ","} & set(name):
@@ -48,8 +48,8 @@ class Registry(Generic[T]):
         """The entry of that name.
 
         Raises:
-            UnknownNameError: there is none; the nearest names are offered.
-            InvalidValueError: a ``module:attribute`` that cannot be imported.
+            UnknownNameError: there is none; the message offers the nearest names.
+            InvalidValueError: a ``module:attribute`` cannot be imported.
         """
         if name not in self:
             raise UnknownNameError(self.kind, name, self._entries)
@@ -77,12 +77,12 @@ class Registry(Generic[T]):
         return list(self._entries.values())
 
     def index(self, name: str) -> int:
-        """The place of a name in the order of registration."""
+        """The place of a name in the order of registration, from 0."""
         self[name]
         return list(self._entries).index(name)
 
     def remove(self, name: str) -> None:
-        """Takes an entry out again (used by tests and notebooks that re-register)."""
+        """Removes an entry (for tests and notebooks that register it again)."""
         self[name]
         del self._entries[name]
 

@@ -1,4 +1,4 @@
-"""Settings of the whole process, for those who own one: the command line, worker processes, scripts."""
+"""Settings of the whole process. Only its owner should call them: the command line, worker processes, scripts."""
 
 import ctypes
 import os
@@ -9,16 +9,16 @@ import torch
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.extensions import load_extensions_again
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # numbers of glibc's malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants from glibc's malloc.h
 
 
 def prepare_process(threads: int = 1) -> None:
-    """Makes this process fit for training populations. The library never calls it by itself.
+    """Prepares this process for training populations. The library never calls it by itself.
 
-    One torch thread (use the cores with processes: two threads on two busy cores are many times slower than one);
-    denormal numbers flushed to zero (dead GANs fill with them); freed memory kept (small networks allocate and free
-    the same few megabytes thousands of times a second). In a worker process it also imports what users had imported in
-    the process that started it.
+    It sets one torch thread: use the cores with processes, as two threads on two busy cores are many times slower than
+    one. It flushes denormal numbers to zero, as dead GANs fill up with them. It keeps freed memory, as small networks
+    allocate and free the same few megabytes thousands of times a second. A worker process also imports what users had
+    imported in the process that started it.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     torch.set_num_threads(threads)
@@ -28,7 +28,7 @@ def prepare_process(threads: int = 1) -> None:
         libc.mallopt(M_MMAP_THRESHOLD, 1 << 25)
         libc.mallopt(M_TRIM_THRESHOLD, 1 << 30)
     except (OSError, AttributeError):
-        pass  # not glibc: only slower
+        pass  # not glibc: training is only slower
     load_extensions_again()
 
 
@@ -36,7 +36,7 @@ def find_device(name: str | torch.device) -> torch.device:
     """The device of that name, if this machine and this torch have it.
 
     Raises:
-        InvalidValueError: there is none; nothing else is silently taken instead.
+        InvalidValueError: there is none. No other device is silently used instead.
     """
     try:
         device = torch.device(name)
@@ -52,7 +52,7 @@ def find_device(name: str | torch.device) -> torch.device:
 
 
 def available_memory(device: torch.device) -> int | None:
-    """Bytes that can still be taken on a device, or ``None`` where the system does not tell."""
+    """Bytes still free on a device; ``None`` if the system does not tell."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:

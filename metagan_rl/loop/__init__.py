@@ -1,8 +1,8 @@
-"""The main loop: a scheduler sets the controls of GAN runs, they train for an interval, and it sees what came of it.
+"""The main loop: a scheduler sets the controls of GAN runs, they train for an interval, and it sees the result.
 
 Read in this order: ``knobs`` (what can be set), ``controls`` (what is set now), ``runs`` (train and evaluate for an
-interval), ``ledger`` (what is known of a run: ``signals``, stability, ``reward``), ``scheduler`` (whoever decides), and
-``drive``, the loop itself in forty lines.
+interval), ``ledger`` (what is known of a run: ``signals``, stability, ``reward``), ``scheduler`` (the interface of all
+schedulers), and ``drive`` (the loop itself, in forty lines).
 """
 
 from metagan_rl.loop.controls import Controls

@@ -1,4 +1,4 @@
-"""Controls: what a scheduler sets for the next interval. The same words for environments, agents and users' loops."""
+"""Controls: what a scheduler sets for the next interval. Environments, agents and users' loops use the same names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,15 +15,16 @@ class Controls:
     """The knobs of B members for the next interval; immutable.
 
     Each knob is an attribute, an array ``[B]``: ``controls.generator_lr_factor`` (1 is the base rate),
-    ``discriminator_lr_factor``, ``ratio`` and ``loss`` (places in ``RATIOS`` and ``LOSSES``), ``penalty_weight``,
-    ``beta1``, ``ema_decay``, and whatever else ``KNOBS`` holds. A knob that is not given leaves the task's base alone.
+    ``discriminator_lr_factor``, ``ratio`` and ``loss`` (indices into ``RATIOS`` and ``LOSSES``), ``penalty_weight``,
+    ``beta1``, ``ema_decay``, and any other knob in ``KNOBS``. A knob that is not given keeps the value of the task's
+    base.
 
     Args:
-        **values: by name of the knob, ``[B]`` each.
+        **values: the values ``[B]`` of each knob, by the knob's name.
 
     Raises:
         UnknownNameError: there is no such knob.
-        InvalidValueError: a value is out of range, or not all knobs have one value a member.
+        InvalidValueError: a value is out of range, or a knob does not have exactly one value for each member.
     """
 
     __slots__ = ("_values",)
@@ -40,7 +41,7 @@ class Controls:
         object.__setattr__(self, "_values", checked)
 
     def __getattr__(self, name: str) -> np.ndarray:
-        if name.startswith("__") or name == "_values":  # asked for while a copy is made
+        if name.startswith("__") or name == "_values":  # Python asks for these while it makes a copy
             raise AttributeError(name)
         try:
             return self._values[name]
@@ -57,7 +58,7 @@ class Controls:
         return len(next(iter(self._values.values())))
 
     def __getitem__(self, members: Any) -> "Controls":
-        """The controls of some members (an index array, a mask or a slice)."""
+        """The controls of some members, chosen by an index array, a mask or a slice."""
         return Controls(**{name: values[members] for name, values in self._values.items()})
 
     def __repr__(self) -> str:
@@ -69,27 +70,27 @@ class Controls:
         return tuple(self._values)
 
     def replace(self, **changes: Any) -> "Controls":
-        """A copy with some knobs set otherwise."""
+        """A copy with new values for some knobs."""
         return Controls(**{**self._values, **changes})
 
     def put(self, members: np.ndarray, others: "Controls") -> "Controls":
-        """A copy in which some members have others' controls."""
+        """A copy in which some members take their controls from ``others``."""
         values = {name: each.copy() for name, each in self._values.items()}
         for name, each in values.items():
             each[members] = getattr(others, name)
         return Controls(**values)
 
     def settings(self, bases: Sequence[Base]) -> Settings:
-        """What members of these bases train with."""
+        """The settings that members with these bases train with."""
         return turned(Settings.of(bases), self._values)
 
     def describe(self, member: int) -> dict[str, float | str]:
-        """One member's controls in words and plain numbers, for ``info``, rows, pictures and files."""
+        """One member's controls as words and plain numbers, for ``info``, result rows, pictures and files."""
         return {name: KNOBS[name].describe(values[member]) for name, values in self._values.items()}
 
     @classmethod
     def described(cls, *members: Mapping[str, Any]) -> "Controls":
-        """Controls from what :meth:`describe` gave of each member.
+        """Controls from what :meth:`describe` returned for each member.
 
         Raises:
             UnknownNameError: a knob or a choice does not exist.
@@ -99,11 +100,11 @@ class Controls:
 
     @classmethod
     def base(cls, bases: Sequence[Base]) -> "Controls":
-        """What unscheduled runs use: factors 1, and all else as each base has it.
+        """The controls of unscheduled runs: factors are 1, all other knobs are as in each base.
 
         Raises:
             UnknownNameError: a base names a ratio or loss that does not exist.
-            InvalidValueError: a base is beyond the range of a knob.
+            InvalidValueError: a base lies outside the range of a knob.
         """
         return cls(**{name: knob.base_values(bases) for name, knob in zip(KNOBS, KNOBS.values(), strict=True)})
 

@@ -1,4 +1,4 @@
-"""Drives a scheduler over GAN runs: the one loop that training's validation and the benchmark share."""
+"""The loop that runs a scheduler over GAN runs; validation during training and the benchmark both use it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ from metagan_rl.tasks.task import Task
 
 @dataclass
 class Trace:
-    """What happened in B runs, interval by interval (T of them, and the start).
+    """What happened in B runs, for the start and for each of T intervals.
 
     Attributes:
-        distance: ``[T + 1, B]``.
+        distance: quality distance, ``[T + 1, B]``; the first row is before training.
         controls: one for each interval.
-        vanishing, saturation, mode_loss: stability terms, ``[T, B]``.
+        stability: stability terms by name, ``[T, B]`` each.
     """
 
     distance: list[np.ndarray] = field(default_factory=list)
@@ -29,14 +29,14 @@ class Trace:
     stability: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def take(self, sources: np.ndarray) -> None:
-        """What led to these runs, instead: the way of each goes through the runs that it was copied from."""
+        """Replaces each run's history with the history of the run that it was copied from."""
         self.distance = [values[sources] for values in self.distance]
         self.controls = [controls[sources] for controls in self.controls]
         self.stability = {name: [values[sources] for values in rows] for name, rows in self.stability.items()}
 
 
 def member_seed(seed: int, member: int) -> int:
-    """The GAN seed of one of a run's members; the first has the run's own."""
+    """The GAN seed of one member of a run. The first member has the run's own seed."""
     return int(np.random.SeedSequence(seed, spawn_key=(member,)).generate_state(1)[0]) if member else seed
 
 
@@ -49,25 +49,27 @@ def drive(
     watch: Callable[[int, Runs], None] = lambda interval, runs: None,
     **given: Any,
 ) -> tuple[Runs, Trace]:
-    """Trains a GAN for each task under a scheduler, to the end of their budget.
+    """Trains a GAN for each task under a scheduler, until the budgets are spent.
 
-    Of a scheduler with several members, which trains as many GANs for each task and may let some go on from others,
-    only the best of each task is returned: that of the lowest distance, on the reference that the scheduler saw too.
+    A scheduler with several members trains that many GANs for each task, and may let some continue from others. Only
+    the best GAN of each task is then returned. The best one has the lowest distance, measured on the same reference
+    that the scheduler saw.
 
     Args:
-        scheduler: begun anew.
-        tasks: B of them.
-        seeds: of the GANs, and of what the scheduler draws at random, one for each.
-        options: of :class:`Runs`.
-        watch: gets the number of intervals done and the runs, before the first interval and after each; it only looks.
-        **given: options as keywords instead.
+        scheduler: it is started anew (``begin``).
+        tasks: B tasks.
+        seeds: one for each task; it fixes the GAN and what the scheduler draws at random.
+        options: options of :class:`Runs`.
+        watch: called before the first interval and after each one, with the number of intervals done and the runs. It
+            must only look.
+        **given: the options as keywords instead.
 
     Returns:
-        The B runs at their end, and how they got there. Diverged ones stay frozen.
+        The B runs at their end, and their history. Diverged runs stay frozen.
 
     Raises:
-        SchedulerError: the scheduler raised, or gave no controls for all runs.
-        InvalidValueError: the tasks' budgets are not the same number of intervals.
+        SchedulerError: the scheduler raised, or did not return controls for all runs.
+        InvalidValueError: the tasks' budgets differ in their number of intervals.
     """
     members = scheduler.members
     tasks = [task for task in tasks for _ in range(members)]
@@ -112,7 +114,7 @@ def drive(
 
 
 def situation_of(runs: Runs, reward: np.ndarray) -> Situation:
-    """What a scheduler is told of runs whose last interval earned so much, ``[B]``."""
+    """What a scheduler is told about runs. ``reward`` is what each earned in the last interval, ``[B]``."""
     return Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
 
 
@@ -120,7 +122,7 @@ def situation_of(runs: Runs, reward: np.ndarray) -> Situation:
 def _blaming(scheduler: Scheduler, interval: int) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a user's scheduler may raise anything
+    except Exception as error:  # a user's scheduler may raise any type
         what = str(error) if isinstance(error, MetaGANError) else f"{type(error).__name__}: {error}"
         name = type(scheduler).__name__
         raise SchedulerError(f"scheduler {name} failed before interval {interval}: {what}") from error

@@ -1,7 +1,7 @@
-"""Knobs: what a scheduler may turn. One entry of ``KNOBS`` says once all that the rest of the package needs to know.
+"""Knobs: what a scheduler may turn. One entry of ``KNOBS`` holds all that the rest of the package needs to know.
 
-Controls, actions, signals, schedules, searches, charts and pages read this table. A further knob is one more entry,
-from inside the package or from outside: see ``tests/extending/test_a_knob.py``.
+Controls, actions, signals, schedules, searches, charts and pages read this table. A new knob is one more entry,
+whether it comes from this package or from outside: see ``tests/extending/test_a_knob.py``.
 """
 
 from abc import ABC, abstractmethod
@@ -23,13 +23,13 @@ Apply = Callable[[Settings, np.ndarray], Settings]
 """Puts a knob's values ``[B]`` into the settings that members train with."""
 
 LR_FACTOR = 30.0
-"""Learning rates may be multiplied by anything from 1/30 to 30."""
+"""Learning rates may be multiplied by factors from 1/30 to 30."""
 MAX_PENALTY_WEIGHT = 100.0
 LR_LEVELS = FactorScale(LR_FACTOR).spaced(33)
-"""Levels of the factors of learning rates where actions are discrete: steps of 1.24."""
+"""Levels of the learning-rate factors for discrete actions: steps of 1.24."""
 PENALTY_LEVELS = (0.0, 0.01, 0.1, 1.0, 10.0)
 KNOWN_LOSSES = ("non-saturating", "hinge", "lsgan", "wgan", "rpgan")
-"""Losses that agents choose from unless they are told others."""
+"""The losses that agents choose from by default."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class KnobSignal:
     """What a scheduler sees of a knob: a number in [low, 1].
 
     Attributes:
-        name: of the signal.
-        low: the least it can be.
-        meaning: formula in words.
-        tell: the signal ``[B]`` for values ``[B]``.
+        name: name of the signal.
+        low: the lowest value.
+        meaning: the formula in words.
+        tell: computes the signal ``[B]`` from the knob's values ``[B]``.
     """
 
     name: str
@@ -53,16 +53,16 @@ class KnobSignal:
 class Knob(ABC):
     """Something that a scheduler may turn.
 
-    Values of a knob are arrays ``[B]``, one for each member: of numbers, or of places in a registry.
+    The values of a knob are an array ``[B]``, one for each member. They are numbers, or indices into a registry.
 
     Attributes:
-        name: lower-case, as a keyword; that of its field in :class:`Controls`.
+        name: in lower case, usable as a keyword; also the attribute's name in :class:`Controls`.
         meaning: one line for listings and pages.
-        side: whose own it is. ``control="generator"`` leaves an agent the knobs of that side alone.
-        default: whether agents have it unless they are told which knobs they have.
-        levels: of discrete actions, in order: numbers, or names.
+        side: the network it belongs to. ``control="generator"`` gives an agent only the knobs of that side.
+        default: whether agents have it when no knobs are named.
+        levels: levels of discrete actions, in order: numbers or names.
         apply: puts values into the settings that members train with.
-        base: the value of an unscheduled run, a number or a name.
+        base: the value in an unscheduled run, a number or a name.
     """
 
     name: str
@@ -75,32 +75,32 @@ class Knob(ABC):
 
     @abstractmethod
     def checked(self, values: Any) -> np.ndarray:
-        """Values ``[B]``, of this knob's type.
+        """The values ``[B]`` in this knob's type.
 
         Raises:
-            InvalidValueError: they are of another type, or out of range.
+            InvalidValueError: they have another type, or one is out of range.
         """
 
     @abstractmethod
     def value(self, described: Any) -> float | int:
-        """A value from what :meth:`describe` gives: a number, or the place of a name.
+        """The value that :meth:`describe` described: a number, or the index of a name.
 
         Raises:
-            UnknownNameError: there is nothing of that name.
-            InvalidValueError: it is no number.
+            UnknownNameError: the name does not exist.
+            InvalidValueError: it is not a number.
         """
 
     @abstractmethod
     def describe(self, value: Any) -> float | str:
-        """A value as a plain number or a word, for ``info``, rows and files."""
+        """A value as a plain number or a word, for ``info``, result rows and files."""
 
     @abstractmethod
     def nearest_level(self, values: np.ndarray) -> np.ndarray:
-        """The level that comes nearest to each value, int64 ``[B]``."""
+        """The level nearest to each value, int64 ``[B]``."""
 
     @abstractmethod
     def from_unit(self, numbers: np.ndarray) -> np.ndarray:
-        """Values for numbers in [-1, 1], ``[B]``; numbers beyond are cut off."""
+        """Values for numbers in [-1, 1], ``[B]``; numbers outside are clipped."""
 
     @abstractmethod
     def to_unit(self, values: np.ndarray) -> np.ndarray:
@@ -108,32 +108,32 @@ class Knob(ABC):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Values at random, ``[count]``."""
+        """Random values, ``[count]``."""
 
     @property
     @abstractmethod
     def signals(self) -> tuple[KnobSignal, ...]:
-        """What a scheduler sees of it."""
+        """The signals that tell a scheduler this knob's value."""
 
     @property
     @abstractmethod
     def cyclic(self) -> bool:
-        """Whether its levels have no order, so that a move beyond the last leads to the first."""
+        """Whether its levels have no order. A move beyond the last level then leads to the first."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """What its values mean, JSON-able: a policy file keeps it."""
+        """What its values mean, as JSON-able data that a policy file keeps."""
 
     def at_level(self, levels: np.ndarray) -> np.ndarray:
-        """Values of levels, ``[B]``."""
+        """The values at these levels, ``[B]``."""
         return np.array([self.value(level) for level in self.levels])[levels.astype(np.int64)]
 
     def with_levels(self, levels: Sequence[Any]) -> "Knob":
         """The same knob with other levels.
 
         Raises:
-            InvalidValueError: there are fewer than two, two are the same, or one is out of range.
-            UnknownNameError: one names nothing there is.
+            InvalidValueError: there are fewer than two levels, two are equal, or one is out of range.
+            UnknownNameError: a level names something that does not exist.
         """
         if (
             isinstance(levels, str)
@@ -145,15 +145,15 @@ class Knob(ABC):
         return replace(self, levels=tuple(levels))
 
     def with_all_levels(self) -> "Knob":
-        """The same knob with a level for all that can be chosen; a number's stay as they are."""
+        """The same knob with a level for every possible choice. A knob of numbers keeps its levels."""
         return self
 
     def base_values(self, bases: Iterable[Base]) -> np.ndarray:
-        """Values of unscheduled runs, ``[B]``."""
+        """The values in unscheduled runs, ``[B]``."""
         return self.checked(np.array([self.value(self.base(base)) for base in bases]))
 
     def moved(self, values: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Values one level down (-1) or up (1), or as they are (0), ``[B]``; from the level that is nearest."""
+        """Values moved by one level, ``[B]``: down (-1), up (1) or not at all (0). Moves start at the nearest level."""
         level, count = self.nearest_level(values) + directions, len(self.levels)
         level = level % count if self.cyclic else np.clip(level, 0, count - 1)
         return np.where(directions == 0, values, self.at_level(level))
@@ -164,8 +164,8 @@ class NumberKnob(Knob):
     """A knob whose values are numbers.
 
     Attributes:
-        scale: how they spread.
-        factor: it multiplies something, so that a search may change it by factors.
+        scale: how the values are spread.
+        factor: whether it multiplies something. A search then changes it by factors.
     """
 
     scale: Scale
@@ -190,7 +190,7 @@ class NumberKnob(Knob):
         return float(value)
 
     def nearest_level(self, values: np.ndarray) -> np.ndarray:
-        """See :class:`Knob`; nearest on the scale."""
+        """See :class:`Knob`; nearest as measured on the scale."""
         levels = self.scale.coordinate(np.array(self.levels))
         return np.abs(self.scale.coordinate(values)[:, None] - levels).argmin(axis=1)
 
@@ -203,12 +203,12 @@ class NumberKnob(Knob):
         return self.scale.to_unit(values)
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """See :class:`Knob`; as the scale draws."""
+        """See :class:`Knob`; the scale decides the distribution."""
         return self.scale.draw(rng, count)
 
     @property
     def signals(self) -> tuple[KnobSignal, ...]:
-        """One, of the knob's name."""
+        """One signal, with the knob's name."""
         low, meaning = self.scale.signal_range
         return (KnobSignal(self.name, low, meaning, self.scale.signal),)
 
@@ -224,11 +224,11 @@ class NumberKnob(Knob):
 
 @dataclass(frozen=True, kw_only=True)
 class ChoiceKnob(Knob):
-    """A knob whose values are places in a registry; its levels are some or all of the names there.
+    """A knob whose values are indices into a registry. Its levels are some or all of the names there.
 
     Attributes:
-        registry: what is chosen from.
-        order: where entries lie on an axis in [-1, 1], and that in words; ``None`` where they have no order.
+        registry: the registry that is chosen from.
+        order: the entries' places on an axis in [-1, 1], and that formula in words; ``None`` if they have no order.
     """
 
     registry: Registry[Any] = field(repr=False)
@@ -250,7 +250,7 @@ class ChoiceKnob(Knob):
         return list(self.registry)[int(value)]
 
     def nearest_level(self, values: np.ndarray) -> np.ndarray:
-        """See :class:`Knob`; of a choice that is no level, the nearest in the registry's order."""
+        """See :class:`Knob`; a choice that is not a level gets the level nearest to it in the registry's order."""
         places = np.array([self.registry.index(name) for name in self.levels])
         return np.abs(values[:, None] - places).argmin(axis=1)
 
@@ -260,16 +260,16 @@ class ChoiceKnob(Knob):
         return self.at_level(np.minimum((numbers + 1) / 2 * count, count - 1))
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """See :class:`Knob`; the middle of the level's part."""
+        """See :class:`Knob`; the middle of the level's part of [-1, 1]."""
         return (self.nearest_level(values) + 0.5) / len(self.levels) * 2 - 1
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """See :class:`Knob`; all levels alike."""
+        """See :class:`Knob`; all levels are equally likely."""
         return self.at_level(rng.integers(len(self.levels), size=count))
 
     @property
     def signals(self) -> tuple[KnobSignal, ...]:
-        """One where choices have an order, else one for each level."""
+        """One signal if the choices have an order, else one for each level."""
         if self.order is not None:
             formula, meaning = self.order
             return (KnobSignal(self.name, -1.0, meaning, lambda values: formula(self.registry.values())[values]),)
@@ -284,7 +284,7 @@ class ChoiceKnob(Knob):
 
     @property
     def cyclic(self) -> bool:
-        """Choices without an order go round."""
+        """Choices without an order are cyclic."""
         return self.order is None
 
     def with_all_levels(self) -> "Knob":
@@ -297,7 +297,7 @@ class ChoiceKnob(Knob):
 
 
 def _within(name: str, values: np.ndarray, low: float, high: float) -> np.ndarray:
-    bad = ~((values >= low * (1 - 1e-9)) & (values <= high * (1 + 1e-9)))  # NaN is bad too
+    bad = ~((values >= low * (1 - 1e-9)) & (values <= high * (1 + 1e-9)))  # NaN counts as bad
     if bad.any():
         member = int(np.argmax(bad))
         raise InvalidValueError(
@@ -409,27 +409,28 @@ register_knob(
 )
 
 Knobs = Sequence["str | Knob"] | Mapping[str, Sequence[Any] | None]
-"""How knobs are chosen: a sequence of names, ``"name=level,level"`` or knobs; or levels by name, ``None`` the usual."""
+"""How knobs are chosen: a sequence of names, of ``"name=level,level"`` or of knobs; or a mapping from names to levels,
+where ``None`` means the usual levels."""
 
 
 def default_knobs() -> tuple[str, ...]:
-    """Names of the knobs that agents have unless they are told which."""
+    """Names of the knobs that agents have when no knobs are named."""
     return tuple(knob.name for knob in KNOBS.values() if knob.default)
 
 
 def turned(settings: Settings, values: Mapping[str, np.ndarray]) -> Settings:
-    """Settings with knobs turned to values ``[B]``, by name."""
+    """The settings with some knobs turned to the given values ``[B]``, by name."""
     for name, each in values.items():
         settings = KNOBS[name].apply(settings, each)
     return settings
 
 
 def choose_knobs(knobs: Knobs | None = None, control: str = "both") -> tuple[Knob, ...]:
-    """The knobs that are meant, in the order of ``KNOBS``.
+    """The chosen knobs, in the order of ``KNOBS``.
 
     Args:
-        knobs: which; ``None`` for those that agents have by default.
-        control: ``"both"``, or the side (``"generator"``, ``"discriminator"``) whose own knobs alone are kept.
+        knobs: the choice; ``None`` means the knobs that agents have by default.
+        control: ``"both"``, or one side (``"generator"``, ``"discriminator"``) to keep only that side's own knobs.
 
     Raises:
         UnknownNameError: there is no such knob, level or side.

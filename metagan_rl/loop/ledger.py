@@ -1,7 +1,7 @@
-"""The ledger of some runs: measurements in; signals, stability terms and reward out.
+"""The ledger of some runs: measurements go in; signals, stability terms and the reward come out.
 
-Environments, the benchmark and the plug-in in a user's own loop keep what they know of a run in this one class. What
-was not measured is NaN, makes no signal and earns nothing.
+Environments, the benchmark and the plug-in for a user's own loop all keep what they know of a run in this class. What
+was not measured is NaN. It gives no signal and earns no reward.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ WITHOUT = {
     "gradient_decline": "generator_gradient",
     "saturation": "pair_accuracy",
 }
-"""Signals that would be 0, which is healthy, where the measurement that they are made of is not there."""
+"""Signals and the measurement each is made of. Without it the signal would be 0, which would look healthy."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Outcome:
     """What one interval did, ``[B]`` each.
 
     Attributes:
-        reward: sum of the terms; 0 where no quality was measured.
-        terms: the reward's weighted terms by name.
-        stability: the stability terms themselves, in [0, 1], by name.
-        diverged: blew up in this interval.
+        reward: sum of the terms; 0 where quality was not measured.
+        terms: the weighted terms of the reward, by name.
+        stability: the unweighted stability terms in [0, 1], by name.
+        diverged: the run blew up in this interval.
         finished: the budget is spent.
     """
 
@@ -48,11 +48,11 @@ class Outcome:
 
 
 class Ledger:
-    """What is known of B runs, from one interval to the next.
+    """What is known of B runs, carried from one interval to the next.
 
     Args:
-        controls: of the base of each run.
-        budget: updates in all, ``[B]``.
+        controls: the controls of each run's base.
+        budget: total number of updates, ``[B]``.
         reward: weights of the reward.
     """
 
@@ -60,11 +60,11 @@ class Ledger:
         count = len(controls)
         self.reward = reward or Reward()
         self.controls = controls
-        """Of the last interval; of the base, before the first."""
+        """Controls of the last interval; before the first, those of the base."""
         self.budget = np.asarray(budget, dtype=np.float64)
         self.updates = np.zeros(count)
         self.quality = Evaluation(*(np.full(count, np.nan) for _ in fields(Evaluation)))
-        """Now."""
+        """The latest evaluation."""
         self.floor, self.start, self.best = (np.full(count, np.nan) for _ in range(3))
         self.monitor = StabilityMonitor(count)
         self._measured = Measurements.empty(count)
@@ -80,14 +80,14 @@ class Ledger:
     def begin(
         self, members: np.ndarray, controls: Controls, budget: np.ndarray, quality: Evaluation, floor: np.ndarray
     ) -> None:
-        """New runs begin in some places.
+        """Starts new runs in some places.
 
         Args:
-            members: the places, ``[b]``.
-            controls: of the new runs' bases.
-            budget: updates in all, ``[b]``.
-            quality: before any training.
-            floor: quality distance of real to real points, ``[b]``.
+            members: indices of the places, ``[b]``.
+            controls: controls of the new runs' bases.
+            budget: total number of updates, ``[b]``.
+            quality: evaluation before any training.
+            floor: quality distance from real points to other real points, ``[b]``.
         """
         self.controls = self.controls.put(members, controls)
         merged = {name: values.copy() for name, values in vars(self.quality).items()}
@@ -111,14 +111,14 @@ class Ledger:
         quality: Evaluation,
         floor: np.ndarray | None = None,
     ) -> Outcome:
-        """Takes in an interval.
+        """Records one interval.
 
         Args:
-            measured: of the B runs; NaN where nothing was.
-            controls: that were in force.
-            updates: done in the interval.
-            quality: now; NaN where it was not measured.
-            floor: as in :meth:`begin`, where it was not known before.
+            measured: measurements of the B runs; NaN where nothing was measured.
+            controls: the controls that were in force.
+            updates: updates done in the interval.
+            quality: evaluation after the interval; NaN where not measured.
+            floor: as in :meth:`begin`, if it was not known before.
         """
         left = np.maximum((self.budget - self.updates) / updates, 1)
         self._measured, self.controls = bounded(measured), controls
@@ -145,7 +145,7 @@ class Ledger:
         )
 
     def seen(self) -> dict[str, np.ndarray]:
-        """Signals of what was measured, by name, ``[B]`` each, before clipping; those that no run has are left out."""
+        """Signals made from measurements, by name, ``[B]`` each, not clipped. Signals that no run has are left out."""
         if not self._stability and np.isnan(self.quality.distance).all():
             return {}
         known = self._known()
@@ -166,7 +166,7 @@ class Ledger:
         return bool(self._stability) or name not in ("oscillation", "mode_loss")
 
     def signals(self) -> dict[str, np.ndarray]:
-        """All signals by name, ``[B]`` each, before clipping; those that are known for no run are left out."""
+        """All signals by name, ``[B]`` each, not clipped. Signals that are not known for any run are left out."""
         known = self._known()
         knobs = [KNOBS[name].with_all_levels() for name in self.controls.knobs]
         of_knobs = [signal for knob in knobs for signal in knob_signals(knob)]
@@ -174,7 +174,7 @@ class Ledger:
         return {**self.seen(), **{signal.name: signal.formula(known) for signal in (*of_knobs, *clock)}}
 
     def take(self, sources: np.ndarray) -> None:
-        """Everything that is known of each run, from the runs that are now in its place."""
+        """Replaces all that is known of each run with what is known of its source, after runs were copied."""
         self.monitor.take(sources)
         for name in ("budget", "updates", "floor", "start", "best", "_distance_before", "_decline"):
             setattr(self, name, getattr(self, name)[sources])
@@ -186,7 +186,7 @@ class Ledger:
         self._before = {name: values[sources] for name, values in self._before.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered, but for weights of the reward: numbers, words and lists of them."""
+        """Everything it remembers except the reward's weights, as numbers, words and lists of them."""
         return {
             "version": VERSION,
             "controls": [self.controls.describe(member) for member in range(len(self))],
@@ -201,10 +201,10 @@ class Ledger:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state.
+        """Continues from a saved state.
 
         Raises:
-            InvalidValueError: it is damaged, or of another version or number of runs; nothing has changed then.
+            InvalidValueError: it is damaged, or of another version or number of runs. Nothing is changed then.
         """
         try:
             if state["version"] != VERSION:

@@ -1,7 +1,7 @@
-"""What schedulers remember between intervals, as plain data and back: numbers, words, tensors, lists, no code.
+"""Saves what schedulers remember between intervals as plain data, and loads it. The data never holds code.
 
-A class names the attributes that it keeps (``remembers``); nothing else is written. What is written can be read by
-``torch.load(..., weights_only=True)``, and reading never looks up a class by a name in the data.
+A class names the attributes that it keeps (``remembers``); nothing else is saved. ``torch.load(...,
+weights_only=True)`` can read the result. Loading never looks up a class by a name in the data.
 """
 
 from collections.abc import Mapping
@@ -19,21 +19,21 @@ class Remembering:
     """Has a state of named attributes: arrays, numbers, words, tensors, generators, controls, and lists of these."""
 
     remembers: ClassVar[tuple[str, ...]] = ()
-    """Attributes that it keeps from one interval to the next."""
+    """Names of the attributes that it keeps from one interval to the next."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered, as plain data.
+        """Everything it remembers, as plain data.
 
         Raises:
-            InvalidValueError: an attribute holds something whose state is not known.
+            InvalidValueError: an attribute holds something that cannot be saved.
         """
         return {name: pack(getattr(self, name), f"{type(self).__name__}.{name}") for name in self.remembers}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state.
+        """Continues from a saved state.
 
         Raises:
-            InvalidValueError: it is of something else, or damaged.
+            InvalidValueError: the state belongs to something else, or is damaged.
         """
         other = sorted(set(self.remembers) ^ set(state))
         if other:
@@ -46,10 +46,10 @@ class Remembering:
 
 
 def pack(value: Any, name: str) -> Any:
-    """A value as plain data; ``name`` is for messages.
+    """A value as plain data; ``name`` is for error messages.
 
     Raises:
-        InvalidValueError: it holds something whose state is not known.
+        InvalidValueError: it holds something that cannot be saved.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -76,17 +76,17 @@ def pack(value: Any, name: str) -> Any:
 
 
 def unpack(data: Any, there: Any) -> Any:
-    """The value that :func:`pack` was given; what has a state of its own is the one that is ``there``, filled.
+    """The value that :func:`pack` was given. An object with a state of its own is not made anew: ``there`` is filled.
 
     Raises:
-        InvalidValueError: the data is of something else.
+        InvalidValueError: the data belongs to something else.
     """
     if data is None or isinstance(data, (bool, int, float, str)):
         return data
     try:
         ((kind, held),) = ((key, each) for key, each in data.items() if key != "dtype")
         if kind == "array":
-            return held.cpu().numpy().astype(data["dtype"])  # wherever a checkpoint was loaded to
+            return held.cpu().numpy().astype(data["dtype"])  # the checkpoint may have been loaded to any device
         if kind == "tensor":
             return held.cpu().clone()
         if kind == "generator":
@@ -113,7 +113,7 @@ def unpack(data: Any, there: Any) -> Any:
 
 
 def _words(state: Any) -> Any:
-    """A generator's state with its numbers of 128 bits written in words, as not every reader takes such numbers."""
+    """A generator's state with its 128-bit numbers written as words, as not every reader accepts such numbers."""
     return {key: _words(value) if isinstance(value, dict) else str(value) for key, value in state.items()}
 
 

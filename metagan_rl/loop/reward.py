@@ -1,4 +1,4 @@
-"""The reward: sample quality gained in an interval, less what was unstable about it; and FSCO's, to compare it with."""
+"""The reward: quality gained in an interval, less penalties for instability. FSCO's reward is there for comparison."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -10,23 +10,25 @@ from metagan_rl.metrics import STABILITY_TERMS, WORST_DISTANCE
 from metagan_rl.registry import Registry
 
 LARGEST_IMBALANCE = 10.0
-"""Losses further apart than this count as this far apart, and so do those of a GAN that diverged."""
+"""The largest difference of the losses that counts. GANs that diverged count as this far apart."""
 
 
 @dataclass(frozen=True)
 class Reward:
-    """Weights of the reward's terms; all 0 or more, and finite.
+    """Weights of the reward's terms; each is finite and 0 or more.
 
     An interval that takes the quality distance from d to d' earns
 
         quality * log(d / d') - saturation * s - vanishing * v - oscillation * o - mode_loss * m - balance * |L_G - L_D|
 
-    with the stability terms in [0, 1]. The first part telescopes: over a run it is log(start / end). A run that
-    diverges pays as if it ended at the worst distance with every stability term at 1, and the losses as far apart as
-    can be, for the rest of its budget, which is never better than carrying on.
+    where the stability terms lie in [0, 1]. The first part telescopes: over a run it sums to log(start / end).
 
-    The last term, 0 unless asked for, is FSCO's whole reward (arXiv:2504.15099): that the two losses be equal, with no
-    word on quality. They are the interval's means, without penalty, at most ``LARGEST_IMBALANCE`` apart.
+    A run that diverges pays as if it ended at the worst distance. For the rest of its budget it also pays as if every
+    stability term were 1 and the losses were as far apart as possible. So diverging is never better than carrying on.
+
+    The last term is FSCO's whole reward (arXiv:2504.15099), and its weight is 0 by default. It asks that the two losses
+    be equal and ignores quality. The losses are means over the interval, without the penalty, and count as at most
+    ``LARGEST_IMBALANCE`` apart.
     """
 
     quality: float = 1.0
@@ -44,7 +46,7 @@ class Reward:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The terms there are; ``balance`` only where it has a weight."""
+        """Names of the terms in use; ``balance`` is one only if it has a weight."""
         return ("quality", *STABILITY_TERMS, *(["balance"] if self.balance else []))
 
     def terms(
@@ -56,14 +58,14 @@ class Reward:
         intervals_left: np.ndarray,
         imbalance: np.ndarray | float = 0.0,
     ) -> dict[str, np.ndarray]:
-        """The weighted terms ``[B]``, whose sum is the reward.
+        """The weighted terms, ``[B]`` each; their sum is the reward.
 
         Args:
-            before: quality distance at the beginning of the interval, ``[B]``.
+            before: quality distance at the start of the interval, ``[B]``.
             after: quality distance at its end, ``[B]``.
-            stability: the stability terms of the interval, ``[B]`` each.
+            stability: stability terms of the interval, ``[B]`` each.
             diverged: bool ``[B]``, members that blew up in this interval.
-            intervals_left: intervals of the budget, this one included, ``[B]``.
+            intervals_left: intervals left in the budget, including this one, ``[B]``.
             imbalance: L_G - L_D, ``[B]``.
         """
         end = np.where(diverged, WORST_DISTANCE, after)
@@ -77,7 +79,7 @@ class Reward:
 
 
 def find_reward(reward: "Reward | Mapping[str, float] | str | None") -> Reward:
-    """The reward that is meant: one by name, by its weights, or as it is; ``None`` for the usual.
+    """The reward given by name, by its weights or as an object; ``None`` means the default.
 
     Raises:
         UnknownNameError: there is no such reward or term.
@@ -95,6 +97,7 @@ def find_reward(reward: "Reward | Mapping[str, float] | str | None") -> Reward:
 
 
 REWARDS: Registry[Reward] = Registry("reward")
-"""Rewards by name: our own, and FSCO's, whose weight brings returns to the size of ours and changes no preference."""
+"""Rewards by name: our own and FSCO's. The weight of FSCO's scales its returns to the size of ours and changes nothing
+else."""
 REWARDS.register("quality", Reward())
 REWARDS.register("balance", Reward(0.0, 0.0, 0.0, 0.0, 0.0, balance=0.02))

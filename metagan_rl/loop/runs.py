@@ -1,6 +1,6 @@
-"""B GAN runs, stepped interval by interval: train, evaluate, and tell the ledger.
+"""B GAN runs, stepped interval by interval: train, evaluate, and record in the ledger.
 
-Environments put spaces and episodes around it; the benchmark drives it directly (:mod:`.drive`).
+Environments add spaces and episodes to it. The benchmark drives it directly (:mod:`.drive`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,17 +23,17 @@ from metagan_rl.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(PopulationOptions):
-    """All that a run depends on besides task, seed and scheduler; environments, training and benchmark pass it whole.
+    """All that a run depends on besides task, seed and scheduler; environments, training and benchmark share it.
 
     Attributes:
         device, noise, initial_weights: as in :class:`PopulationOptions`.
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
-        reward: a :class:`Reward`, its weights by name, or the name of one of ``REWARDS``.
+        reward: a :class:`Reward`, its weights by name, or a name in ``REWARDS``.
 
     Raises:
         InvalidValueError: a value is out of range.
-        UnknownNameError: a name is of nothing there is.
+        UnknownNameError: a name does not exist.
     """
 
     interval_updates: int = 48
@@ -54,7 +54,7 @@ class RunOptions(PopulationOptions):
         return self.horizon or max(1, task.budget // self.interval_updates)
 
     def ready(self) -> Self:
-        """The same with files read, so that many runs need not read them again."""
+        """The same options with their files already read, so that many runs need not read them again."""
         return replace(self, initial_weights=self.weights(), reward=find_reward(self.reward))
 
 
@@ -79,13 +79,14 @@ class PlainRunOptions(RunOptions):
 class Runs:
     """B GAN runs side by side.
 
-    They train just as well within ``torch.no_grad`` or ``torch.inference_mode``, as agents switch gradients off while
-    they collect experience; ``inference_mode(False)`` undoes both.
+    They also train inside ``torch.no_grad`` or ``torch.inference_mode``, because agents switch gradients off while they
+    collect experience. ``inference_mode(False)`` undoes both.
 
     Args:
         tasks: one for each run.
-        seeds: one for each run, fixing its starting weights, noise and data order.
-        options: all else; or as keywords.
+        seeds: one for each run; it fixes the starting weights, the noise and the order of the data.
+        options: all other options.
+        **given: the options as keywords instead.
 
     Raises:
         InvalidValueError: an option is out of range, or the initial weights do not fit a task.
@@ -113,12 +114,12 @@ class Runs:
 
     @property
     def controls(self) -> Controls:
-        """Of the last interval; of the base, before the first."""
+        """Controls of the last interval; before the first, those of the base."""
         return self.ledger.controls
 
     @property
     def quality(self) -> Evaluation:
-        """Now, of each run."""
+        """The latest evaluation of each run."""
         return self.ledger.quality
 
     @property
@@ -133,11 +134,11 @@ class Runs:
 
     @property
     def horizons(self) -> np.ndarray:
-        """Intervals of each run in all, int64 ``[B]``."""
+        """Total intervals of each run, int64 ``[B]``."""
         return self.ledger.budget.astype(np.int64) // self.options.interval_updates
 
     def base_controls(self) -> Controls:
-        """What each run would use unscheduled."""
+        """The controls that each run would use unscheduled."""
         return Controls.base([task.base for task in self.tasks])
 
     def base_rates(self) -> np.ndarray:
@@ -146,17 +147,18 @@ class Runs:
 
     @torch.inference_mode(False)
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
-        """Begins new runs in some places."""
+        """Starts new runs in some places."""
         self.population.restart(members, tasks, seeds)
         self._begin(np.asarray(members, dtype=np.int64))
 
     def copy(self, sources: Sequence[int] | np.ndarray) -> None:
-        """Each run goes on from where its source is, with its weights, its moments and all its history.
+        """Makes each run continue from its source: with the source's weights, moments and whole history.
 
-        It keeps its own seed: what it draws from now on is not what its source draws.
+        Each run keeps its own seed, so it does not draw what its source draws from now on.
 
         Args:
-            sources: a run for each of the B runs, ``[B]``, of the same task; its own number for one that stays.
+            sources: for each of the B runs the index of a run on the same task, ``[B]``. A run that stays gives its
+                own index.
 
         Raises:
             InvalidValueError: a source trains another task.
@@ -169,7 +171,7 @@ class Runs:
         self.ledger.take(sources)
 
     def keep(self, members: Sequence[int] | np.ndarray) -> None:
-        """Drops all runs but these, which are distinct, and puts them into this order."""
+        """Keeps only these runs, in this order; each may be named once."""
         self.population.keep(members)
         self.ledger.take(np.asarray(members))
 
@@ -186,7 +188,7 @@ class Runs:
         return self.ledger.signals()
 
     def observe(self, which: str | Sequence[Signal] = "all") -> np.ndarray:
-        """Signals as an array, float32 ``[B, S]`` within their ranges."""
+        """The signals as an array, float32 ``[B, S]``, clipped to their ranges."""
         return as_matrix(self.signals(), choose_signals(which) if isinstance(which, str) else which, len(self))
 
     def _begin(self, members: np.ndarray) -> None:

@@ -1,7 +1,7 @@
-"""Scales: how the values of a knob that is a number spread between its lowest and its highest.
+"""Scales: how the values of a numeric knob are spread between its lowest and its highest.
 
-All that depends on this is told by the scale: where a value lies in [-1, 1] for a continuous action and for a signal,
-which of some levels is nearest, and how a value is drawn at random.
+The scale decides where a value lies in [-1, 1] for continuous actions and signals, which level is nearest, and how a
+random value is drawn.
 """
 
 from abc import ABC, abstractmethod
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Scale(ABC):
-    """One way to spread values; subclasses are frozen dataclasses."""
+    """One way to spread values. Subclasses are frozen dataclasses."""
 
     low: float
     high: float
@@ -27,23 +27,23 @@ class Scale(ABC):
 
     @abstractmethod
     def coordinate(self, values: np.ndarray) -> np.ndarray:
-        """Where values lie on an axis on which equal steps matter equally, ``[B]``."""
+        """Places of values on an axis on which equal steps matter equally, ``[B]``."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Values at random, ``[count]``."""
+        """Random values, ``[count]``."""
 
     def signal(self, values: np.ndarray) -> np.ndarray:
-        """What a scheduler sees of values, ``[B]``."""
+        """What a scheduler sees of the values, ``[B]``."""
         return self.to_unit(values)
 
     @property
     def signal_range(self) -> tuple[float, str]:
-        """The least that :meth:`signal` can be (the most is 1), and its formula in words."""
+        """The lowest value of :meth:`signal` (the highest is 1), and its formula in words."""
         return -1.0, "its place between lowest and highest, on its scale"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form, by which two scales are compared."""
+        """JSON-able form; two scales are equal if these are."""
         values = asdict(self)  # type: ignore[call-overload]  # subclasses are dataclasses
         return {"kind": type(self).__name__} | {
             name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
@@ -52,7 +52,7 @@ class Scale(ABC):
 
 @dataclass(frozen=True)
 class FactorScale(Scale):
-    """Factors from 1/limit to limit, equal ratios mattering equally."""
+    """Factors from 1/limit to limit; equal ratios matter equally."""
 
     limit: float
 
@@ -67,7 +67,7 @@ class FactorScale(Scale):
         return self.limit
 
     def spaced(self, count: int) -> tuple[float, ...]:
-        """So many factors from the smallest to the largest, at equal ratios."""
+        """``count`` factors from the smallest to the largest, at equal ratios."""
         return tuple(float(factor) for factor in self.limit ** np.linspace(-1, 1, count))
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
@@ -98,9 +98,9 @@ class WeightScale(Scale):
     """Weights that are 0 or spread over decades.
 
     Attributes:
-        high: largest weight there may be; the lowest is 0.
-        decades: exponents of ten of the least and the largest weight that is sought, besides 0.
-        unit: weights well below this are as good as none.
+        high: the largest weight allowed; the lowest is 0.
+        decades: exponents of ten of the smallest and the largest weight that is sought, besides 0.
+        unit: weights well below this act like 0.
     """
 
     high: float
@@ -108,29 +108,29 @@ class WeightScale(Scale):
     unit: float
     low: float = 0.0
     none_below: float = -0.8
-    """Numbers below this stand for 0."""
+    """Numbers below this mean 0."""
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """-1 for 0, else the exponent between ``none_below`` and 1."""
+        """-1 for 0; other weights are placed by their exponent between ``none_below`` and 1."""
         exponent = np.log10(np.maximum(values, 1e-30))
         return np.where(values <= 0, -1.0, np.interp(exponent, self.decades, (self.none_below, 1)))
 
     def from_unit(self, numbers: np.ndarray) -> np.ndarray:
-        """0 below ``none_below``, then ten to the exponent."""
+        """0 below ``none_below``; above it ten to the power of the exponent."""
         exponent = np.interp(numbers, (self.none_below, 1), self.decades)
         return np.where(numbers < self.none_below, 0.0, 10.0**exponent)
 
     def coordinate(self, values: np.ndarray) -> np.ndarray:
-        """The logarithm; 0 lies a decade below the least."""
+        """The logarithm; 0 lies one decade below ``unit``."""
         return np.log(np.maximum(values, self.unit / 10))
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        """Log-uniform in one half of the cases, else 0."""
+        """Log-uniform in half of the cases, else 0."""
         lightest, heaviest = np.log([10.0**exponent for exponent in self.decades])
         return np.exp(rng.uniform(lightest, heaviest, count)) * rng.integers(2, size=count)
 
     def signal(self, values: np.ndarray) -> np.ndarray:
-        """log(1 + weight / unit), 1 at the largest."""
+        """log(1 + weight / unit), scaled to 1 at the largest weight."""
         return np.log1p(values / self.unit) / float(np.log1p(self.high / self.unit))
 
     @property
@@ -141,7 +141,7 @@ class WeightScale(Scale):
 
 @dataclass(frozen=True)
 class LinearScale(Scale):
-    """Values from low to high, equal differences mattering equally."""
+    """Values from low to high; equal differences matter equally."""
 
     low: float
     high: float
@@ -165,7 +165,7 @@ class LinearScale(Scale):
 
 @dataclass(frozen=True)
 class DecayScale(Scale):
-    """Decay rates d, of which equal ratios of the memory 1 / (1 - d) matter equally.
+    """Decay rates d; equal ratios of the memory 1 / (1 - d) matter equally.
 
     Attributes:
         low, high: in [0, 1).
@@ -175,7 +175,7 @@ class DecayScale(Scale):
     high: float
 
     def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """-1 at the lowest, 1 at the highest, even steps of log(1 - d)."""
+        """-1 at the lowest, 1 at the highest, in even steps of log(1 - d)."""
         ends = np.log1p(-np.array([self.low, self.high]))
         return 2 * (np.log1p(-values) - ends[0]) / (ends[1] - ends[0]) - 1
 

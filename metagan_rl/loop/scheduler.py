@@ -1,4 +1,4 @@
-"""The one interface of all schedulers, fixed or learned: signals in, controls out."""
+"""The one interface of all schedulers, fixed or learned: signals go in, controls come out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -18,11 +18,12 @@ class Situation:
     """What a scheduler is told before each interval, for B runs.
 
     Attributes:
-        signals: every signal by name, ``[B]`` each, before clipping (see ``metagan_rl.loop.signals``).
-        base: controls of an unscheduled run, whose factors of learning rates are 1.
-        controls: those of the last interval (of the base, before the first).
-        reward: of the last interval, ``[B]`` (0 before the first).
-        rates: absolute base rates of G and D, ``[B, 2]``, for recipes that are absolute; policies are never shown them.
+        signals: every signal by name, ``[B]`` each, not clipped (see ``metagan_rl.loop.signals``).
+        base: controls of an unscheduled run; its learning-rate factors are 1.
+        controls: controls of the last interval; before the first, those of the base.
+        reward: reward of the last interval, ``[B]``; 0 before the first.
+        rates: absolute base learning rates of G and D, ``[B, 2]``. They are for recipes that give absolute rates;
+            policies never see them.
     """
 
     signals: dict[str, np.ndarray]
@@ -33,7 +34,7 @@ class Situation:
 
     @property
     def progress(self) -> np.ndarray:
-        """Updates done / budget, ``[B]`` in [0, 1)."""
+        """Share of the budget that is spent, ``[B]`` in [0, 1)."""
         return self.signals["progress"]
 
     def __len__(self) -> int:
@@ -43,46 +44,48 @@ class Situation:
 class Scheduler(Remembering, ABC):
     """Sets the controls of B runs, interval by interval. Subclass it and write ``propose``.
 
-    A scheduler may keep state between intervals; ``begin`` starts it anew, and ``remembers`` names the attributes that
-    hold it, so that a run which was stopped goes on exactly. One that searches may have several GANs
-    for each run, its ``members``: it then sees and sets all of them, the members of a run in a row, and B counts GANs.
+    A scheduler may keep state between intervals. ``begin`` resets it. ``remembers`` names the attributes that hold it,
+    so that a stopped run can continue exactly.
+
+    A scheduler that searches may train several GANs for each run, its ``members``. It then sees and sets all of them:
+    the members of a run stand next to each other, and B counts GANs.
     """
 
     source: str = ""
-    """Where the rule is from."""
+    """Where the rule comes from."""
     members: int = 1
-    """GANs it trains side by side for each run; the one that is best at the end, by the metric that the scheduler
-    sees, is the run."""
+    """GANs it trains side by side for each run. The one that is best at the end counts as the run, by the metric that
+    the scheduler sees."""
     cost: int = 0
-    """GAN updates spent once, on tuning or meta-training it, before any run."""
+    """GAN updates spent once, before any run, to tune or meta-train it."""
     needs: tuple[str, ...] = ()
-    """Signals that it cannot do without. Those of a quality metric are not there in every loop (see GANScheduler)."""
+    """Signals it cannot work without. Not every loop has the signals of a quality metric (see GANScheduler)."""
 
     def begin(self, seeds: Sequence[int]) -> None:
-        """A new set of B runs begins: forget the last one's.
+        """Starts a new set of B runs; forget the last set.
 
         Args:
-            seeds: one for each GAN, ``[B]``; a scheduler that draws at random draws for each run from a generator of
-                its own, so that what it draws does not depend on who else is scheduled. A run's own seed is that of
-                the first of its members.
+            seeds: one for each GAN, ``[B]``. A scheduler that draws at random must give each run a generator of its
+                own, so that the draws do not depend on which other runs are scheduled. A run's own seed is the seed of
+                its first member.
         """
 
     def exploit(self, situation: Situation) -> np.ndarray | None:
-        """Which GANs go on from others; asked before every interval but the first if there are several members.
+        """Decides which GANs continue from others. Called before every interval but the first, if ``members`` > 1.
 
-        What goes on takes over everything but the random stream: weights, moments, and the history that its signals
-        tell. ``step`` is then asked with the situation after this.
+        A GAN that continues from another takes over everything but its random stream: weights, moments, and the
+        history behind its signals. ``step`` then gets the situation after the copy.
 
         Args:
             situation: of all B GANs.
 
         Returns:
-            For each GAN the index of one of the same run, ``[B]``, its own if it stays; ``None`` if all stay.
+            For each GAN the index of a GAN of the same run, ``[B]``; its own index if it stays. ``None`` if all stay.
         """
         return None
 
     def step(self, situation: Situation) -> Controls:
-        """The controls of the next interval, brought into their ranges."""
+        """The controls of the next interval, within their ranges."""
         return self.propose(situation)
 
     @abstractmethod
@@ -91,15 +94,15 @@ class Scheduler(Remembering, ABC):
 
 
 def checked_sources(sources: Any, count: int, members: int) -> np.ndarray:
-    """What :meth:`Scheduler.exploit` gave, if that can be followed.
+    """The indices that :meth:`Scheduler.exploit` returned, checked.
 
     Args:
-        sources: what it gave.
+        sources: what it returned.
         count: B, the number of GANs.
         members: GANs of each run.
 
     Raises:
-        InvalidValueError: it is no index of the same run for each GAN.
+        InvalidValueError: there is not one index for each GAN, or an index points to another run.
     """
     given = np.asarray(sources)
     if given.shape != (count,) or given.dtype.kind not in "iu":
@@ -120,11 +123,11 @@ def checked_sources(sources: Any, count: int, members: int) -> np.ndarray:
 
 
 Factory = Callable[..., Scheduler]
-"""A scheduler's class, or a function that makes one."""
+"""A scheduler's class, or a function that makes a scheduler."""
 F = TypeVar("F", bound=Factory)
 
 SCHEDULERS: Registry[Factory] = Registry("scheduler", importable=True)
-"""Schedulers by name. Those of the package are there once ``metagan_rl.agents`` has been asked for one."""
+"""Schedulers by name. The package's own are registered once ``metagan_rl.agents`` has been asked for one."""
 
 
 @overload
@@ -132,7 +135,7 @@ def register_scheduler(name: str) -> Callable[[F], F]: ...
 @overload
 def register_scheduler(name: str, factory: F) -> F: ...
 def register_scheduler(name: str, factory: Factory | None = None) -> Any:
-    """Registers a scheduler's class, or any function that makes one; usable as a decorator.
+    """Registers a scheduler's class, or a function that makes a scheduler; usable as a decorator.
 
     Raises:
         InvalidValueError: the name is malformed or taken.

@@ -1,7 +1,7 @@
 """Signals: what a scheduler may see. Unit-free numbers, each with a name, a range, a formula and the formula's version.
 
-None tells which data set is trained, nor any absolute learning rate or loss: a scheduler must find them where it never
-was. Each signal says what it needs: what any training loop has, or a quality metric besides.
+No signal tells which data set is trained, nor an absolute learning rate or loss: a scheduler must work on data that it
+has never seen. Each signal names what it needs: what any training loop has, or a quality metric as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,27 +19,27 @@ from metagan_rl.registry import Registry
 
 USUAL_BUDGET = 3072
 HUGE = 1e30
-"""Measurements are cut off here."""
+"""Measurements are clipped to plus or minus this."""
 
 Need = Literal["clock", "controls", "outputs", "gradients", "quality"]
-"""What a loop must tell: nothing but its clock; nothing but its controls; D's outputs, losses and how far weights go;
-norms of gradients; a quality metric."""
+"""What a loop must provide: only its clock; only its controls; D's outputs, the losses and how far weights move;
+gradient norms; a quality metric."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What signals are made of: all that is known of B runs, ``[B]`` each, NaN where nothing was measured.
+    """What signals are made from: all that is known of B runs, ``[B]`` each, NaN where nothing was measured.
 
     Attributes:
-        measured: of the last interval, no infinities.
-        controls: of the last interval; of the base, before the first.
+        measured: measurements of the last interval, without infinities.
+        controls: controls of the last interval; before the first, those of the base.
         before: values of the signals that have a slope, one interval earlier.
-        updates, budget: done, and in all.
-        gradient_decline: log10 of G's gradient norm relative to that of its first interval.
+        updates, budget: updates done, and updates in all.
+        gradient_decline: log10 of G's gradient norm relative to its norm in the first interval.
         stability: stability terms by name, in [0, 1].
         distance, distance_before, start, best, floor: the quality distance now, one interval ago, before training, at
-            its best, and of real to real points.
-        sliced_wasserstein, precision, coverage: its parts.
+            its best, and from real points to other real points.
+        sliced_wasserstein, precision, coverage: the parts of the quality distance.
     """
 
     measured: Measurements
@@ -59,12 +59,12 @@ class Known:
     coverage: np.ndarray
 
     def of_loss(self, attribute: str) -> np.ndarray:
-        """A number of each run's loss, such as ``ideal``."""
+        """A number that belongs to each run's loss, for example ``ideal``."""
         return np.array([getattr(loss, attribute) for loss in LOSSES.values()])[self.controls.loss]
 
     @property
     def deviation(self) -> np.ndarray:
-        """Deviation of logits within real and within generated batches, never 0."""
+        """Standard deviation of the logits within real and within generated batches, never 0."""
         return np.maximum(self.measured.logit_deviation, 1e-12)
 
     @property
@@ -73,7 +73,7 @@ class Known:
         return (self.measured.real_logit - self.measured.fake_logit) / self.deviation
 
     def slope(self, name: str) -> np.ndarray:
-        """Change of a signal in this interval."""
+        """Change of a signal during this interval."""
         return np.clip(SIGNALS[name].formula(self), -1, 1) - np.clip(self.before.get(name, 0.0), -1, 1)
 
 
@@ -83,11 +83,11 @@ class Signal:
 
     Attributes:
         name: identifier.
-        low, high: range; values beyond are clipped.
-        meaning: formula in words.
-        needs: what a loop must tell for it.
-        formula: what is known to its values ``[B]``, before clipping.
-        version: of the formula, which tells two formulas apart; a policy that was trained on another is refused.
+        low, high: range; values outside are clipped.
+        meaning: the formula in words.
+        needs: what a loop must provide for it.
+        formula: computes the values ``[B]``, not clipped, from what is known.
+        version: version of the formula. A policy trained on another version is refused.
     """
 
     name: str
@@ -100,11 +100,11 @@ class Signal:
 
 
 SIGNALS: Registry[Signal] = Registry("signal", words="_")
-"""Signals that do not belong to a knob; those of knobs are told by :func:`knob_signals`."""
+"""All signals except those of knobs, which :func:`knob_signals` gives."""
 
 
 def register_signal(signal: Signal) -> Signal:
-    """Adds a signal under its name; environments show it when they are asked for it by ``signals=``."""
+    """Adds a signal under its name. Environments show it if ``signals=`` names it."""
     return SIGNALS.register(signal.name, signal)
 
 
@@ -267,19 +267,19 @@ FURTHER = _add(
         _generator_loss,
     ),
 )
-"""Worked out, but in no set of signals of our own but ``autoloss``."""
+"""Computed, but only the set ``autoloss`` has it."""
 SLOPES = ("discriminator_loss", "logit_gap")
-"""Signals whose change is one as well."""
+"""Signals whose change during an interval is a signal too."""
 AUTOLOSS = ("progress", "gradient_ratio", "generator_loss", "discriminator_loss", "distance_to_floor")
-"""What comes nearest to what AutoLoss sees of a GAN (Xu et al. 2018, arXiv:1810.02442): the share of training done, the
-log ratio of the gradients' norms, moving averages of both losses (ours are means over the interval) and, for its
-inception score relative to 8, our distance relative to the floor."""
+"""The signals nearest to what AutoLoss sees of a GAN (Xu et al. 2018, arXiv:1810.02442). AutoLoss sees the share of
+training done, the log ratio of the gradient norms, and moving averages of both losses; ours are means over the
+interval. It also sees the inception score relative to 8; ours is the distance relative to the floor."""
 SIGNAL_SETS = ("all", "loop", "outputs", "autoloss")
-"""Named sets: all; without a quality metric; of these, without norms of gradients; AutoLoss's."""
+"""Named sets: all signals; those without a quality metric; of these, those without gradient norms; AutoLoss's."""
 
 
 def knob_signals(knob: Knob) -> tuple[Signal, ...]:
-    """The signals that tell a knob's values."""
+    """The signals that show a knob's value."""
 
     def formula(tell: Callable[[np.ndarray], np.ndarray]) -> Callable[[Known], np.ndarray]:
         return lambda known: tell(getattr(known.controls, knob.name))
@@ -290,12 +290,12 @@ def knob_signals(knob: Knob) -> tuple[Signal, ...]:
 
 
 def choose_signals(which: str | Sequence[str] = "all", knobs: Sequence[Knob] = ()) -> tuple[Signal, ...]:
-    """The signals of a set, in order; or those of these names.
+    """The signals of a set, in order, or the named signals.
 
     Args:
         which: one of ``SIGNAL_SETS``, or names.
-        knobs: of the agent. A set tells those knobs too that agents have by default, for a task's base may differ in
-            them; where the agent's knob has other levels, their signals are told.
+        knobs: the agent's knobs. A set also shows the default knobs that the agent does not have, as the tasks' bases
+            may differ in them. If the agent's knob has levels of its own, the signals are those of these levels.
 
     Raises:
         UnknownNameError: no such set or signal.
@@ -324,12 +324,12 @@ def _find(name: str, of_knobs: Mapping[str, Signal]) -> Signal:
 
 
 def bounded(measured: Measurements) -> Measurements:
-    """No infinities, whose differences and ratios are not numbers; NaN, which is not measured, stays."""
+    """Measurements without infinities, whose differences and ratios are not numbers. NaN (not measured) stays."""
     return Measurements(**{name: np.clip(values, -HUGE, HUGE) for name, values in vars(measured).items()})
 
 
 def as_matrix(values: Mapping[str, np.ndarray], which: Sequence[Signal], members: int) -> np.ndarray:
-    """Signals in order, clipped to their ranges, float32 ``[B, S]``; 0 where nothing is known yet, never NaN."""
+    """Signals in order, clipped to their ranges, float32 ``[B, S]``. What is not known yet is 0, never NaN."""
     matrix = np.zeros((members, len(which)))
     for column, signal in enumerate(which):
         if signal.name in values:

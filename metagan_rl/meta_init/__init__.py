@@ -1,4 +1,4 @@
-"""Meta-initialisation: starting weights from which GANs of new tasks learn fast. Importing this is cheap."""
+"""Meta-initialisation: starting weights from which GANs learn new tasks fast. Importing this is cheap."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         save_meta_init,
     )
 
-# Lazy, because populations start from what is in `weights`, and the methods train populations.
+# Lazy, because populations import `weights`, and the methods import populations.
 _HOMES = {
     "MetaDiscriminator": "weights",
     "MetaGenerator": "weights",

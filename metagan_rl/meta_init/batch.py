@@ -1,4 +1,4 @@
-"""The tasks of one meta-step: drawn, checked, and the members of one population that starts at the meta-weights."""
+"""The tasks of one meta-step: draws and checks them, and trains them as one population from the meta-weights."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,23 +23,23 @@ MAX_SEED = 2**31
 
 
 class TaskDistribution(Protocol):
-    """Where tasks come from: any split of a suite, or a user's own object."""
+    """A source of tasks: any split of a suite, or a user's own object."""
 
     def sample(self, rng: np.random.Generator) -> Task:
-        """One task. For a run to be resumed exactly, it must depend on ``rng`` alone."""
+        """One task. It must depend only on ``rng``, so that a run can be resumed exactly."""
         ...
 
 
 def draw_tasks(
     distribution: TaskDistribution, meta: MetaInit, settings: MetaSettings, step: int
 ) -> tuple[list[Task], list[int]]:
-    """The tasks of a meta-step, with the settings of the inner loop, and a seed for each.
+    """Draws the tasks of a meta-step, with the settings of the inner loop, and a seed for each.
 
-    They depend on the run's seed and the number of the step alone. Tasks of one loss stand side by side.
+    They depend only on the run's seed and the number of the step. Tasks with the same loss stand next to each other.
 
     Raises:
-        InvalidValueError: there is no ``sample``, it ran dry or gave something that is no task, or a task does not fit
-            the meta-weights or has another batch size than the rest.
+        InvalidValueError: there is no ``sample``, it ran dry or returned something other than a task, or a task does
+            not fit the meta-weights or has another batch size than the rest.
         DataError: a task's data are not finite.
     """
     rng = np.random.default_rng([settings.seed, step])
@@ -90,8 +90,8 @@ class MetaBatch(Population):
 
     Args:
         tasks, seeds: from :func:`draw_tasks`.
-        meta: where they start.
-        part: of each task's training rows: all, or one of the two halves, support and query.
+        meta: the weights that they start from.
+        part: part of each task's training rows: all, or one of the two halves, support and query.
     """
 
     def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], meta: MetaInit, part: Part = "all") -> None:
@@ -108,11 +108,11 @@ class MetaBatch(Population):
             self._pool = Pool(halves, self.device, self.dtype)
 
     def train_steps(self, updates: int) -> Measurements:
-        """Trains every member for so many updates, a whole number of its cycles."""
+        """Trains every member for ``updates`` updates, a whole number of its cycles."""
         return self._train(Settings.of([task.base for task in self.tasks]), updates)
 
     def prepared(self, updates: int) -> tuple[IntervalPlan, IntervalInputs]:
-        """What :meth:`train_steps` would do, and all that is random in it, with all members in one chunk."""
+        """The plan and the random inputs that :meth:`train_steps` would use, with all members in one chunk."""
         members = np.arange(len(self))
         plan = self._plan(Settings.of([task.base for task in self.tasks]), updates)
         mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)

@@ -1,4 +1,4 @@
-"""Checkpoints of meta-training: everything a run needs to go on exactly as if it had not been stopped."""
+"""Checkpoints of meta-training: all that a run needs to continue exactly as if it had not been stopped."""
 
 import os
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ FORMAT = "metagan-rl meta-training checkpoint"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was read.
+    """The contents of a checkpoint.
 
     Attributes:
         meta: the meta-weights.
         steps: meta-steps done.
-        skipped: those of them that diverged.
-        validations: GAN updates, distance before and distance after adaptation of each look at the validation tasks.
+        skipped: how many of them diverged.
+        validations: for each validation the GAN updates, the distance before and the distance after adaptation.
         outer, method: state of the outer optimiser and of the method.
     """
 
@@ -44,19 +44,19 @@ def write_checkpoint(
     outer: Mapping[str, Tensor],
     method: Mapping[str, Tensor],
 ) -> None:
-    """Writes a checkpoint whole.
+    """Writes a checkpoint whole or not at all.
 
     Args:
-        path: of the file.
-        settings: of the run.
-        source: of its tasks.
+        path: the file.
+        settings: settings of the run.
+        source: where its tasks come from.
         meta: the meta-weights.
-        progress: steps, skipped and validations.
+        progress: steps, skipped steps and validations.
         outer: state of the outer optimiser.
         method: state of the method.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     record = {
         "settings": asdict(settings),
@@ -77,11 +77,11 @@ def write_checkpoint(
 def read_checkpoint(
     path: str | os.PathLike[str], settings: MetaSettings, source: Mapping[str, Any], meta: MetaInit
 ) -> Checkpoint:
-    """Reads a checkpoint of the very run that is to go on.
+    """Reads a checkpoint and checks that it belongs to the run that is to continue.
 
     Raises:
         FileFormatError: the file is missing, truncated, changed or of another kind.
-        InvalidValueError: it is of a run with other settings (but for ``outer_steps``), tasks or networks.
+        InvalidValueError: its run had other settings (``outer_steps`` may differ), tasks or networks.
     """
     record, tensors = read_tensors(path, FORMAT)
     try:

@@ -1,4 +1,4 @@
-"""What ``metagan-rl meta-init`` does: meta-training on a suite's training split, and the file of its weights."""
+"""The work of ``metagan-rl meta-init``: meta-training on a suite's training split, and the file of its weights."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,11 +33,11 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "inner_steps": 24, "inner_lr": 1e-3, "inner_optimizer": "adam", "outer_lr": 1.0, "outer_optimizer": "sgd",
     },
 }  # fmt: skip
-"""Settings that are taken where none are given: places to start from, not the result of a search."""
+"""Settings that apply if none are given. They are places to start from, not the result of a search."""
 
 
 def settings_for(method: str, updates: int, **settings: Any) -> MetaSettings:
-    """Settings that spend so many GAN updates, rounded to whole meta-steps; those left out are from ``DEFAULTS``.
+    """Settings that spend about ``updates`` GAN updates, in whole meta-steps; ``DEFAULTS`` supplies those left out.
 
     Raises:
         InvalidValueError: a value is out of range.
@@ -62,23 +62,23 @@ def meta_init(
     show: Callable[[str], None] = print,
     **settings: Any,
 ) -> MetaInit:
-    """Learns starting weights on a suite's training split and writes them, with checkpoint and events beside them.
+    """Learns starting weights on a suite's training split. Writes them, with checkpoint and events beside them.
 
     Args:
         method: as in :class:`MetaSettings`.
-        suite: whose tasks are all of one shape.
+        suite: a suite whose tasks all have one shape.
         out: file for the weights.
         updates: GAN updates to spend, rounded to whole meta-steps.
-        validation_tasks: of the validation split, spread over it.
-        validate_every: meta-steps between two looks at them.
-        resume: go on from the checkpoint beside ``out``.
-        command: how it was called, kept with the weights.
-        show: gets a line for every validation, and one at the end.
-        **settings: of :class:`MetaSettings`; those left out are taken from ``DEFAULTS``.
+        validation_tasks: number of tasks from the validation split, evenly spread over it.
+        validate_every: meta-steps between two validations.
+        resume: whether to continue from the checkpoint beside ``out``.
+        command: the command line, kept with the weights.
+        show: called with a line for every validation, and one at the end.
+        **settings: settings of :class:`MetaSettings`; ``DEFAULTS`` supplies those left out.
 
     Raises:
-        InvalidValueError: a value is out of range, the suite's tasks differ in shape, or ``out`` is there already.
-        UnknownNameError: a name is of nothing there is.
+        InvalidValueError: a value is out of range, the suite's tasks differ in shape, or ``out`` exists already.
+        UnknownNameError: a name does not exist.
         OutputError: ``out`` cannot be written.
     """
     chosen = settings_for(method, updates, **settings)
@@ -117,7 +117,7 @@ def meta_init(
 
 
 def _spread(tasks: tuple[Task, ...], count: int) -> list[Task]:
-    """So many tasks at even distances."""
+    """``count`` tasks, evenly spaced."""
     count = min(count, len(tasks))
     return [tasks[place * len(tasks) // count] for place in range(count)]
 

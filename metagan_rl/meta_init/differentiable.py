@@ -1,4 +1,4 @@
-"""Whether losses and penalties can be differentiated as often as second-order MAML has to."""
+"""Checks that losses and penalties can be differentiated as often as second-order MAML needs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,14 +17,14 @@ from metagan_rl.tasks.task import Task
 
 
 def check_differentiable(meta: MetaInit, tasks: Sequence[Task]) -> None:
-    """Takes the derivatives that second-order MAML needs once, for each loss and penalty of the tasks, and checks them.
+    """Takes the derivatives that second-order MAML needs, once for each loss and penalty of the tasks, and checks them.
 
-    The inner loop differentiates D's loss once and the outer one once more; a penalty holds a derivative already, which
-    makes three. All penalties of ``metagan_rl.penalties`` have them with all activations. Others may lack them, and
-    torch does not always say so: hence the outer derivative is held against a difference quotient.
+    The inner loop differentiates D's loss once, and the outer loop once more. A penalty already holds a derivative,
+    which makes three. All penalties of ``metagan_rl.penalties`` allow this with all activations. Others may not, and
+    torch does not always say so. So the outer derivative is compared with a difference quotient.
 
     Raises:
-        InvalidValueError: one of them cannot be differentiated so often, or comes out wrong.
+        InvalidValueError: one of them cannot be differentiated so often, or the result is wrong.
     """
     chosen = {(task.base.loss, task.base.penalty_weight > 0): task for task in tasks}
     for (loss, penalised), task in chosen.items():
@@ -47,10 +47,10 @@ def check_differentiable(meta: MetaInit, tasks: Sequence[Task]) -> None:
 
 
 def _derivative_agrees(game: Game, inputs: IntervalInputs, phi: tuple[Tensor, Tensor]) -> bool:
-    """Whether the derivative of the losses' squared slopes is right, along one of a few directions.
+    """Whether the derivative of the losses' squared slopes is right along at least one of a few directions.
 
-    One is enough: where a step crosses a kink of the networks, a right derivative looks wrong, but hardly ever does a
-    wrong one look right.
+    One is enough. Where a step crosses a kink of the networks, a right derivative looks wrong. But a wrong one hardly
+    ever looks right.
     """
 
     def steepness(at: tuple[Tensor, Tensor]) -> Tensor:
@@ -63,7 +63,7 @@ def _derivative_agrees(game: Game, inputs: IntervalInputs, phi: tuple[Tensor, Te
     rng, size = torch.Generator().manual_seed(0), 1e-6
     for _ in range(3):
         ways = [torch.randn(row.shape, generator=rng, dtype=row.dtype) for row in phi]
-        ways = [way / way.norm() for way in ways]  # short, or a step in wide networks would cross a kink each time
+        ways = [way / way.norm() for way in ways]  # short, as in wide networks a longer step always crosses a kink
         told = sum(float((d * way).sum()) for d, way in zip(derivative, ways, strict=True) if d is not None)
         sides = []
         for sign in (size, -size):

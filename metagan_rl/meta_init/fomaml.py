@@ -16,18 +16,18 @@ from metagan_rl.populations.settings import CYCLE, RATIOS
 from metagan_rl.tasks.task import Task
 
 QUERY_SEED = 2**31
-"""Added to a member's seed for the noise and the data order of its query half."""
+"""Added to a member's seed to draw the noise and data order of its query half."""
 
 
 class FirstOrderTrainer(IntervalTrainer):
     """Trains a pair on support data and, beside it, a second discriminator on query data, all in place.
 
-    The second one sees the same generator: the two states share its weights.
+    The second discriminator sees the same generator: the two states share its weights.
     """
 
     def adapt(self, query: "FirstOrderTrainer", updates: int) -> None:
-        """The inner loop of U updates, see :mod:`.maml` for the equations."""
-        query.state.generator = self.state.generator  # the very tensor, which steps change in place
+        """Runs the inner loop of U updates; :mod:`.maml` gives the equations."""
+        query.state.generator = self.state.generator  # the same tensor, which steps change in place
         everyone = Turn(self.plan, torch.ones(len(self.state), dtype=torch.bool))
         if self.plan.simultaneous:
             for update in range(0, updates, 2):
@@ -56,13 +56,13 @@ class FirstOrderTrainer(IntervalTrainer):
 
 
 class FirstOrderMAML(MeanGradient):
-    """MAML without the derivatives of the inner loop: dθ/dφ is taken for the identity.
+    """MAML without the derivatives of the inner loop: dθ/dφ is replaced by the identity.
 
     With θ_G, θ_D and θ_Q of :mod:`.maml` after the last inner step,
 
         φ_G <- Adam(φ_G, mean_i ∂L_G(θ_G; θ_Q, query) / ∂θ_G),     φ_D <- Adam(φ_D, mean_i ∂L_D(θ_D; θ_G, query) / ∂θ_D)
 
-    The inner loop is that of populations, with their gradients in closed form, and takes any penalty.
+    The inner loop is the one of populations, with their closed-form gradients, and works with any penalty.
     """
 
     def member_gradients(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
@@ -75,13 +75,13 @@ class FirstOrderMAML(MeanGradient):
             trainers.append(FirstOrderTrainer(batch.generator, batch.discriminator, batch.state, plan, inputs))
         trainers[0].adapt(trainers[1], updates)
         adapted = (support.state.generator, support.state.discriminator, query.state.discriminator)
-        if not all(bool((rows.abs() < WEIGHT_LIMIT).all()) for rows in adapted):  # NaN is not below it either
+        if not all(bool((rows.abs() < WEIGHT_LIMIT).all()) for rows in adapted):  # NaN counts as diverged
             return None
         return trainers[0].outer_gradients(trainers[1], updates)
 
 
 def split_batches(meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[MetaBatch, MetaBatch]:
-    """The tasks on the support half and on the query half of their data."""
+    """Two batches of the tasks: one on the support half of their data, one on the query half."""
     other = [seed + QUERY_SEED for seed in seeds]
     return MetaBatch(tasks, seeds, meta, "support"), MetaBatch(tasks, other, meta, "query")
 
@@ -98,7 +98,7 @@ def train_fomaml_gan(
     run: RunOptions | None = None,
     **settings: Any,
 ) -> MetaInit:
-    """Learns starting weights by first-order MAML; the same as :func:`.train_maml_gan` with ``order=1``."""
+    """Learns starting weights by first-order MAML. The same as :func:`.train_maml_gan` with ``order=1``."""
     chosen = MetaSettings.of(
         "fomaml",
         inner_steps=inner_steps,

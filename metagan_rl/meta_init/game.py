@@ -1,4 +1,4 @@
-"""The losses of both networks as plain functions of weights, for those who differentiate more than once."""
+"""The losses of both networks as plain functions of weights, for methods that differentiate more than once."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, evalua
 
 @dataclass(frozen=True)
 class Game:
-    """The losses of both networks as functions of weights that can be differentiated as often as needed.
+    """The losses of both networks as functions of weights. They can be differentiated any number of times.
 
     Attributes:
         generator, discriminator: the stacked networks.
@@ -25,7 +25,7 @@ class Game:
     plan: IntervalPlan
 
     def discriminator_loss(self, theta_d: Tensor, theta_g: Tensor, inputs: IntervalInputs, update: int) -> Tensor:
-        """L_D with its penalty, ``[B]``, of rows ``[B, P]``, on the batch of an update."""
+        """L_D with its penalty, ``[B]``, at weights ``[B, P]``, on the batch of one update."""
         weights = split(self.discriminator, theta_d)
         real, fake = self._real(inputs, update), self._fake(theta_g, inputs, update)
         logits = self.discriminator(weights, torch.cat([real, fake], dim=1)).squeeze(-1)
@@ -34,14 +34,14 @@ class Game:
         for name, a, b in self.plan.penalties:
             penalty, some = PENALTIES[name], [each[a:b] for each in weights]
             at = penalty.points(real[a:b], fake[a:b], inputs.mix[a:b, update])
-            at = at if at.requires_grad else at.detach().requires_grad_()  # not cut off from G's weights
+            at = at if at.requires_grad else at.detach().requires_grad_()  # keeps its link to G's weights
             (gradient,) = torch.autograd.grad(self.discriminator(some, at).sum(), at, create_graph=True)
             value = self.plan.penalty_weight[a:b, 0] * penalty.value(gradient)
             losses.append(torch.nn.functional.pad(value, (a, len(theta_d) - b)))
         return torch.stack(losses).sum(dim=0)
 
     def generator_loss(self, theta_g: Tensor, theta_d: Tensor, inputs: IntervalInputs, update: int) -> Tensor:
-        """L_G, ``[B]``, of rows ``[B, P]``, on the batch of an update."""
+        """L_G, ``[B]``, at weights ``[B, P]``, on the batch of one update."""
         weights = split(self.discriminator, theta_d)
         fake = real = self.discriminator(weights, self._fake(theta_g, inputs, update)).squeeze(-1)
         if any(LOSSES[name].relative for name, _, _ in self.plan.losses):

@@ -22,7 +22,7 @@ COUNTS = ("generator_steps", "discriminator_steps")
 
 
 class AveragingTrainer(IntervalTrainer):
-    """All members are one GAN: each takes the step of their mean gradient, so that they stay the same."""
+    """Treats all members as one GAN. Each takes the step of their mean gradient, so they stay equal."""
 
     def _step(
         self, optimizer: Any, turn: Turn, update: int, gradient: Tensor, rows: tuple[Tensor, Tensor, Tensor]
@@ -32,7 +32,7 @@ class AveragingTrainer(IntervalTrainer):
 
 
 class OneGAN(MetaBatch):
-    """The tasks of a meta-step as one GAN: each draws its own batch, and the mean of their gradients is stepped."""
+    """The tasks of a meta-step as one GAN. Each task draws its own batch, and the mean of their gradients is used."""
 
     trainer = AveragingTrainer
 
@@ -41,14 +41,14 @@ class OneGAN(MetaBatch):
 
 
 class Joint(Method):
-    """One GAN on all tasks' data at once.
+    """One GAN on the data of all tasks at once.
 
-    Every update takes a batch of each of the meta-step's tasks, and the mean of their gradients:
+    Every update takes one batch of each task in the meta-step, and the mean of their gradients:
 
         φ <- φ - inner_lr mean_i ∇L(φ; batch of task i)
 
-    for D and for G in turn, ``inner_steps`` times; the optimiser's moments are kept from one meta-step to the next. It
-    costs as many GAN updates as Reptile with the same settings, each of one batch of one task.
+    This is done for D and for G in turn, ``inner_steps`` times. The optimiser's moments are kept from one meta-step to
+    the next. With the same settings it costs as many GAN updates as Reptile, each on one batch of one task.
     """
 
     def __init__(self, settings: MetaSettings) -> None:
@@ -94,22 +94,22 @@ def train_joint_gan(
     run: RunOptions | None = None,
     **settings: Any,
 ) -> MetaInit:
-    """Pre-trains one GAN on all tasks; see :func:`.train_reptile_gan` for what it has in common with the others.
+    """Pre-trains one GAN on all tasks. See :func:`.train_reptile_gan` for what the methods have in common.
 
     Args:
         meta_generator: G's starting weights, which are not changed.
-        meta_discriminator: D's.
+        meta_discriminator: D's starting weights, which are not changed.
         task_distribution: a split of a suite, or any object with ``sample(rng) -> Task``.
         inner_steps: steps between two draws of tasks.
-        outer_steps: draws of tasks.
+        outer_steps: number of draws of tasks.
         inner_lr: the learning rate.
-        outer_lr: 1 for plain training; less goes only part of the way after every draw, as Reptile does.
+        outer_lr: 1 is plain training; less goes only part of the way after every draw, as Reptile does.
         inner_optimizer: ``"adam"`` or ``"sgd"``.
-        run: progress, checkpoints, validation and the like.
-        **settings: others of :class:`MetaSettings`.
+        run: options for progress, checkpoints, validation and the like.
+        **settings: other settings of :class:`MetaSettings`.
 
     Raises:
-        InvalidValueError: a setting is out of range, or the task distribution runs dry or gives tasks that do not fit.
+        InvalidValueError: a setting is out of range, or the task distribution runs dry or returns unfit tasks.
         DataError: a task's data are not finite.
     """
     chosen = MetaSettings.of(

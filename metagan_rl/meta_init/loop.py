@@ -1,4 +1,4 @@
-"""The outer loop that all methods share: draw tasks, adapt, step the meta-weights; skip what diverges; keep it safe."""
+"""The outer loop of all methods: draws tasks, adapts, steps the meta-weights, skips what diverges, saves it all."""
 
 import hashlib
 import json
@@ -30,16 +30,16 @@ from metagan_rl.tasks.suites import SUITES
 
 
 class Method:
-    """One way of finding out where the meta-weights should go."""
+    """One way to find out where the meta-weights should go."""
 
     def __init__(self, settings: MetaSettings) -> None:
         self.settings = settings
 
     def check(self, meta: MetaInit, tasks: list[Task]) -> None:
-        """Makes sure, before a step, that the method can be used on its tasks."""
+        """Checks, before a step, that the method works on its tasks."""
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
-        """What the outer optimiser takes for gradients, ``[P_G]`` and ``[P_D]``; ``None`` if a member diverged."""
+        """What the outer optimiser takes as gradients, ``[P_G]`` and ``[P_D]``; ``None`` if a member diverged."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Tensor]:
@@ -47,14 +47,14 @@ class Method:
         return {}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Puts back what :meth:`state` gave."""
+        """Restores what :meth:`state` returned."""
 
 
 class MeanGradient(Method):
     """A method that follows the mean of its tasks' outer gradients."""
 
     def member_gradients(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
-        """The outer gradient of each task, ``[B, P_G]`` and ``[B, P_D]``; ``None`` if one diverged."""
+        """The outer gradient of each task, ``[B, P_G]`` and ``[B, P_D]``; ``None`` if a task diverged."""
         raise NotImplementedError
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
@@ -66,16 +66,16 @@ class MeanGradient(Method):
 def meta_train(
     method: Method, meta: MetaInit, distribution: TaskDistribution, run: RunOptions | None = None
 ) -> MetaInit:
-    """Runs the meta-steps that are left.
+    """Runs all remaining meta-steps.
 
     Args:
-        method: with its settings.
-        meta: where the meta-weights start; a checkpoint that is resumed takes its place.
-        distribution: of tasks.
-        run: what goes on beside it.
+        method: the method, with its settings.
+        meta: the first meta-weights; a resumed checkpoint replaces them.
+        distribution: the source of tasks.
+        run: options for progress, checkpoints and validation.
 
     Returns:
-        The meta-initialisation, with metadata that tell how it was made.
+        The meta-initialisation; its metadata tell how it was made.
 
     Raises:
         InvalidValueError: tasks run dry or do not fit, or a resumed run has other settings.
@@ -110,7 +110,7 @@ class MetaRun:
             method.load(state.method)
 
     def go(self) -> MetaInit:
-        """Runs the meta-steps that are left; whatever stops them, what is done is in the checkpoint."""
+        """Runs all remaining meta-steps. Whatever stops them, the checkpoint holds what is done."""
         run = self.run
         with ExitStack() as cleaning:
             shown = sys.stdout.isatty() if run.progress is None else run.progress
@@ -131,7 +131,7 @@ class MetaRun:
         return self.meta
 
     def metadata(self) -> dict[str, Any]:
-        """How the weights were made; validations are GAN updates, distance before and distance after adaptation."""
+        """How the weights were made. A validation is GAN updates, distance before and distance after adaptation."""
         return {
             **self.source,
             "settings": asdict(self.settings),
@@ -153,14 +153,14 @@ class MetaRun:
             moments = self.outer.state()
             stepped = self.outer.step(self.meta, gradients)
             rows = (stepped.generator.weights, stepped.discriminator.weights)
-            sound = all(bool((row.abs() < WEIGHT_LIMIT).all()) for row in rows)  # NaN is not below it either
+            sound = all(bool((row.abs() < WEIGHT_LIMIT).all()) for row in rows)  # NaN counts as diverged
             if sound:
                 self.meta = stepped
             else:
                 self.outer.load(moments)
         self.steps += 1
         self.skipped += not sound
-        self._keep()  # before a validation, which takes long, and after it
+        self._keep()  # before the validation, which takes long, and again after it
         validates = self.steps % self.run.validate_every == 0 or self.steps == self.settings.outer_steps
         done = self._record(before, not sound, validates=validates)
         self._keep()
@@ -185,7 +185,7 @@ class MetaRun:
         )
 
     def _keep(self) -> None:
-        """Notes where the run is, to be saved later: whenever it is stopped, what is saved is of whole meta-steps."""
+        """Notes the run's state, to be saved later. So a stopped run always saves whole meta-steps."""
         self._kept = partial(
             write_checkpoint,
             settings=self.settings,
@@ -231,7 +231,7 @@ def _moved(before: Tensor, after: Tensor) -> float:
 
 
 def _source(distribution: TaskDistribution) -> dict[str, Any]:
-    """Where the tasks come from, as far as it can be told: a suite only if they are those of its split."""
+    """Where the tasks come from, if that is known. A suite is named only if the tasks are those of its split."""
     unknown = {"suite": None, "split": None, "suite_sha256": None, "tasks_sha256": None}
     if not isinstance(distribution, Split):
         return unknown

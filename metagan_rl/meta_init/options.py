@@ -1,4 +1,4 @@
-"""What goes on beside meta-training, and what it tells of each meta-step."""
+"""Options that accompany meta-training, and the report of each meta-step."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -12,17 +12,17 @@ from metagan_rl.tasks import Task
 
 @dataclass(frozen=True)
 class MetaStep:
-    """What a meta-step did.
+    """The report of one meta-step.
 
     Attributes:
         step: its number, from 1; 0 for the state before the first.
-        skipped: something diverged or was not finite, and the meta-weights stayed where they were.
-        total_skipped: so far.
-        gan_updates: so far, skipped steps included.
-        generator_move, discriminator_move: how far the meta-weights went, relative to their norm.
-        before, after: geometric mean of the distances on validation tasks at the meta-weights and after adaptation;
-            ``None`` where nothing was validated.
-        meta: the meta-weights after it.
+        skipped: something diverged or was not finite, so the meta-weights did not move.
+        total_skipped: steps skipped so far.
+        gan_updates: GAN updates so far, including those of skipped steps.
+        generator_move, discriminator_move: how far the meta-weights moved, relative to their norm.
+        before, after: geometric mean of the distances on the validation tasks, at the meta-weights and after
+            adaptation; ``None`` if nothing was validated.
+        meta: the meta-weights after the step.
     """
 
     step: int
@@ -38,18 +38,20 @@ class MetaStep:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What goes on beside meta-training; none of it changes the weights.
+    """Options that accompany meta-training. None of them changes the weights.
 
     Attributes:
-        on_step: gets a :class:`MetaStep` after each, and one before the first where there are validation tasks.
-        checkpoint: file to go on from; written every ``checkpoint_every`` meta-steps, at the end, and on errors.
-        checkpoint_every: meta-steps.
-        resume: go on from the checkpoint; settings have to be the same, but for ``outer_steps``.
-        validation: tasks to see the quality on; a few are enough.
-        validate_every: meta-steps between two looks at it; the first is before the first step.
-        adaptation_updates: that a validation GAN is trained for with its task's own settings, a multiple of 12.
+        on_step: called with a :class:`MetaStep` after each step, and once before the first if there are validation
+            tasks.
+        checkpoint: file to continue from. It is written every ``checkpoint_every`` meta-steps, at the end, and on
+            errors.
+        checkpoint_every: meta-steps between two checkpoints.
+        resume: whether to continue from the checkpoint. All settings except ``outer_steps`` must be the same.
+        validation: tasks that show the quality; a few are enough.
+        validate_every: meta-steps between two validations; the first is before the first step.
+        adaptation_updates: updates of a validation GAN with its task's own settings, a multiple of 12.
         tensorboard: folder for TensorBoard events.
-        progress: show a bar; by default on a terminal.
+        progress: whether to show a progress bar; by default only on a terminal.
 
     Raises:
         InvalidValueError: a value is out of range.

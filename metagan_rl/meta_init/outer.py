@@ -1,4 +1,4 @@
-"""The outer optimiser: steps the meta-weights of both networks, and is kept with them in checkpoints."""
+"""The outer optimiser: steps the meta-weights of both networks. Checkpoints keep its state with the weights."""
 
 from collections.abc import Mapping
 
@@ -15,11 +15,11 @@ PARTS = ("generator", "discriminator")
 
 
 class OuterOptimizer:
-    """Adam, or plain gradient descent, on the meta-weights; each network has its own moments.
+    """Adam or plain gradient descent on the meta-weights. Each network has its own moments.
 
     Args:
-        settings: name the optimiser and its learning rate.
-        meta: the weights; replaced by new ones with every step, never changed in place.
+        settings: they name the optimiser and its learning rate.
+        meta: the weights. Every step replaces them with new ones; they are never changed in place.
     """
 
     def __init__(self, settings: MetaSettings, meta: MetaInit) -> None:
@@ -50,10 +50,10 @@ class OuterOptimizer:
         return {**{name: row.clone() for name, row in self._moments.items()}, "steps": torch.tensor(self.steps)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Puts back what :meth:`state` gave.
+        """Restores what :meth:`state` returned.
 
         Raises:
-            FileFormatError: it is of other networks, or not whole.
+            FileFormatError: it belongs to other networks, or is incomplete.
         """
         for name, own in self._moments.items():
             if name not in state or state[name].shape != own.shape:

@@ -13,13 +13,13 @@ from metagan_rl.tasks.task import Task
 
 
 class Reptile(Method):
-    """Towards where training on each task leads.
+    """Moves the meta-weights towards where training on each task leads.
 
     For each task i, the population trains both networks from φ for ``inner_steps`` steps, to φ_i. Then
 
         g = φ - mean_i φ_i,     φ <- φ - outer_lr g  =  φ + outer_lr mean_i(φ_i - φ)
 
-    for G's φ and for D's. With outer Adam, g is what Adam takes for the gradient (FIGR, Clouâtre and Demers 2019,
+    for G's φ and for D's. With outer Adam, g takes the place of the gradient (FIGR, Clouâtre and Demers 2019,
     arXiv:1901.02199).
     """
 
@@ -49,21 +49,22 @@ def train_reptile_gan(
 
     Args:
         meta_generator: G's starting weights, which are not changed.
-        meta_discriminator: D's.
+        meta_discriminator: D's starting weights, which are not changed.
         task_distribution: a split of a suite, or any object with ``sample(rng) -> Task``.
         inner_steps: steps of each task between two meta-steps.
         outer_steps: meta-steps.
         inner_lr: learning rate on each task.
-        outer_lr: how far the meta-weights go towards the tasks' weights; with ``"adam"`` its learning rate.
-        outer_optimizer: ``"sgd"``, or ``"adam"``.
-        run: progress, checkpoints, validation and the like.
-        **settings: others of :class:`MetaSettings`, such as ``meta_batch`` or ``inner_optimizer``.
+        outer_lr: share of the way that the meta-weights go towards the tasks' weights; with ``"adam"`` its learning
+            rate.
+        outer_optimizer: ``"sgd"`` or ``"adam"``.
+        run: options for progress, checkpoints, validation and the like.
+        **settings: other settings of :class:`MetaSettings`, for example ``meta_batch`` or ``inner_optimizer``.
 
     Returns:
         The meta-initialisation; its metadata tell how it was made.
 
     Raises:
-        InvalidValueError: a setting is out of range, or the task distribution runs dry or gives tasks that do not fit.
+        InvalidValueError: a setting is out of range, or the task distribution runs dry or returns unfit tasks.
         DataError: a task's data are not finite.
     """
     chosen = MetaSettings.of(

@@ -1,4 +1,4 @@
-"""What a meta-training run depends on, in one frozen dataclass that is written into its files."""
+"""All settings of a meta-training run, in one frozen dataclass that is written into its files."""
 
 import math
 from dataclasses import dataclass, fields, replace
@@ -15,7 +15,7 @@ OPTIMIZERS = ("sgd", "adam")
 
 @dataclass(frozen=True)
 class MetaSettings:
-    """Everything a meta-training run depends on but its tasks and its start.
+    """All that a meta-training run depends on besides its tasks and its starting weights.
 
     Attributes:
         method: ``"reptile"``, ``"maml"`` (second order), ``"fomaml"`` (first order) or ``"joint"``.
@@ -25,18 +25,18 @@ class MetaSettings:
         inner_lr: learning rate of both networks in the inner loop.
         outer_lr: learning rate of the meta-weights.
         meta_batch: tasks in a meta-step, at least 1.
-        ratio: D updates and then G updates of one inner step.
-        simultaneous: D and G step from the same point instead of D first; only with ratio 1:1.
-        inner_optimizer: ``"sgd"`` or ``"adam"``; MAML differentiates its inner loop, which has to be ``"sgd"``.
+        ratio: D updates and then G updates in one inner step.
+        simultaneous: whether D and G step from the same point (only with ratio 1:1); otherwise D steps first.
+        inner_optimizer: ``"sgd"`` or ``"adam"``. MAML differentiates its inner loop and needs ``"sgd"``.
         outer_optimizer: ``"adam"`` or ``"sgd"``.
-        loss: name of the GAN loss; ``None``: that of each task.
-        penalty_weight: of the loss's gradient penalty in the discriminators' losses; ``None``: that of each task.
-        batch_size: samples in an update; ``None``: that of the tasks, which then have to agree.
-        seed: fixes which tasks are drawn, noise and data order.
+        loss: name of the GAN loss; ``None``: each task's own.
+        penalty_weight: weight of the loss's gradient penalty in the discriminators' losses; ``None``: each task's own.
+        batch_size: samples in an update; ``None``: the tasks' own, which must then agree.
+        seed: fixes which tasks are drawn, the noise and the order of the data.
 
     Raises:
         InvalidValueError: a value is out of range.
-        UnknownNameError: a name is of nothing there is.
+        UnknownNameError: a name does not exist.
     """
 
     method: str
@@ -85,7 +85,7 @@ class MetaSettings:
 
     @classmethod
     def of(cls, method: str, **values: Any) -> "MetaSettings":
-        """From keywords; of a misspelt one the nearest names are told."""
+        """Makes settings from keywords. For a misspelt one, the error offers the nearest names."""
         names = [each.name for each in fields(cls)]
         for name in values:
             if name not in names:
@@ -99,14 +99,14 @@ class MetaSettings:
 
     @property
     def updates_per_step(self) -> int:
-        """GAN updates of one meta-step: gradient steps of a network of a task, and outer gradients."""
+        """GAN updates of one meta-step. Each network step on a task counts, and each outer gradient."""
         updates = self.inner_updates
         if self.method in ("maml", "fomaml"):
-            updates += self.inner_steps * RATIOS[self.ratio][0] + 2  # the query D's steps, and one outer gradient each
+            updates += self.inner_steps * RATIOS[self.ratio][0] + 2  # the query D's steps, and two outer gradients
         return self.meta_batch * updates
 
     def _base(self) -> dict[str, Any]:
-        """What tasks' own settings are replaced by."""
+        """The values that replace those of the tasks."""
         chosen = {name: getattr(self, name) for name in ("loss", "penalty_weight", "batch_size")}
         return {
             **{name: value for name, value in chosen.items() if value is not None},
@@ -118,5 +118,5 @@ class MetaSettings:
         }
 
     def applied(self, base: Base) -> Base:
-        """A task's base settings as they are in the inner loop."""
+        """A task's base settings, changed for the inner loop."""
         return replace(base, **self._base())

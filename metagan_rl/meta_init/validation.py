@@ -1,4 +1,4 @@
-"""How good GANs are at a meta-initialisation, and after a little training from it."""
+"""Measures how good GANs are at a meta-initialisation, and after a little training from it."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ from metagan_rl.tasks.task import Task
 def adaptation(initial: MetaInit | None, tasks: Sequence[Task], updates: int, *, seed: int = 0) -> tuple[float, float]:
     """Geometric means of the tasks' distances before and after training with each task's own base settings.
 
-    The last generators are measured: averaged ones would still be near the start.
+    The current generators are measured, as averaged ones would still be near the start.
 
     Args:
-        initial: where all start; ``None``: each from fresh weights.
-        tasks: of any shapes that fit.
-        updates: to train for, a multiple of 12.
-        seed: of noise, data order and fresh weights.
+        initial: the weights that all GANs start from; ``None``: fresh weights for each.
+        tasks: tasks of any shapes that fit.
+        updates: updates of the training, a multiple of 12.
+        seed: seed of noise, data order and fresh weights.
 
     Returns:
-        At the start, and after the updates. Diverged GANs count with the worst distance.
+        The means at the start and after the updates. Diverged GANs count with the worst distance.
     """
     tasks = [task.with_base(ema_decay=0.0) for task in tasks]
     population = MixedPopulation(tasks, [seed + place for place in range(len(tasks))], initial_weights=initial)

@@ -1,4 +1,4 @@
-"""Starting weights of the two networks, checked against tasks, and the files they are kept in."""
+"""Starting weights of the two networks: checks that they fit tasks, and reads and writes their files."""
 
 import hashlib
 import json
@@ -26,12 +26,12 @@ class MetaNetwork:
     Args:
         networks: the pair it belongs to.
         dim: columns of the data.
-        seed: fixes fresh weights: those a population's member of that seed starts from.
-        weights: the weights themselves, ``[P]``, in the order of :func:`metagan_rl.networks.base.split`; then the seed
-            is of no account.
+        seed: fixes fresh weights. They equal those of a population's member with that seed.
+        weights: the weights themselves, ``[P]``, in the order of :func:`metagan_rl.networks.base.split`. The seed is
+            then ignored.
 
     Raises:
-        InvalidValueError: the weights are not P finite numbers, or there are no such networks for such data.
+        InvalidValueError: the weights are not P finite numbers, or such networks do not exist for such data.
     """
 
     part: ClassVar[str]
@@ -54,18 +54,18 @@ class MetaNetwork:
 
     @classmethod
     def of(cls, task: Task, *, seed: int = 0) -> Self:
-        """Fresh weights of the networks a task has."""
+        """Fresh weights for a task's networks."""
         return cls(task.networks, task.dim, seed=seed)
 
     def expand(self, members: int) -> Tensor:
-        """The weights for B members, ``[B, P]``, each a row of its own."""
+        """A copy of the weights for each of B members, ``[B, P]``."""
         return self.weights.expand(members, -1).clone()
 
     def check(self, task: Task) -> None:
-        """Makes sure that a task can start from these weights.
+        """Checks that a task can start from these weights.
 
         Raises:
-            InvalidValueError: a weight has another shape, which is named, or the networks differ otherwise.
+            InvalidValueError: a weight has another shape (the message names it), or the networks differ otherwise.
         """
         if (self.networks, self.dim) == (task.networks, task.dim):
             return
@@ -94,7 +94,7 @@ class MetaNetwork:
             and torch.equal(self.weights, other.weights)
         )
 
-    __hash__ = None  # type: ignore[assignment]  # compared by weights, which may be changed
+    __hash__ = None  # type: ignore[assignment]  # compared by weights, which may change
 
 
 class MetaGenerator(MetaNetwork):
@@ -113,14 +113,14 @@ class MetaDiscriminator(MetaNetwork):
 
 @dataclass
 class MetaInit:
-    """A meta-initialisation: where GANs of a shape start, and where that comes from.
+    """A meta-initialisation: the starting weights of GANs of one shape, and how they were made.
 
     Attributes:
         generator, discriminator: the weights.
         metadata: how they were made; JSON-able.
 
     Raises:
-        InvalidValueError: the two are not of one pair of networks.
+        InvalidValueError: the two do not belong to one pair of networks.
     """
 
     generator: MetaGenerator
@@ -136,10 +136,10 @@ class MetaInit:
             )
 
     def check(self, task: Task) -> None:
-        """Makes sure that a task can start from these weights.
+        """Checks that a task can start from these weights.
 
         Raises:
-            InvalidValueError: it cannot; the first weight that does not fit is named.
+            InvalidValueError: it cannot; the message names the first weight that does not fit.
         """
         self.generator.check(task)
         self.discriminator.check(task)
@@ -151,11 +151,11 @@ def save_meta_init(
     discriminator: MetaDiscriminator,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a meta-initialisation whole: safetensors weights with JSON metadata.
+    """Writes a meta-initialisation whole or not at all: safetensors weights with JSON metadata.
 
     Raises:
-        InvalidValueError: the two are not of one pair of networks.
-        OutputError: it cannot be written.
+        InvalidValueError: the two do not belong to one pair of networks.
+        OutputError: the file cannot be written.
     """
     pair = MetaInit(generator, discriminator, dict(metadata or {}))
     record = {"networks": asdict(generator.networks), "dim": generator.dim, "metadata": pair.metadata}
@@ -163,10 +163,10 @@ def save_meta_init(
 
 
 def load_meta_init(path: str | os.PathLike[str]) -> MetaInit:
-    """Reads a meta-initialisation; no code of the file is run.
+    """Reads a meta-initialisation without running any code from the file.
 
     Raises:
-        FileFormatError: the file is missing, truncated, changed, of another kind or version, or does not fit together.
+        FileFormatError: the file is missing, truncated, changed, of another kind or version, or inconsistent.
     """
     record, tensors = read_tensors(path, FORMAT)
     try:
@@ -181,10 +181,10 @@ def load_meta_init(path: str | os.PathLike[str]) -> MetaInit:
 
 
 def find_initial_weights(initial_weights: "MetaInit | str | os.PathLike[str] | None") -> MetaInit | None:
-    """What keywords ``initial_weights`` take, as a meta-initialisation: a file is read, ``None`` stays.
+    """The value of a keyword ``initial_weights`` as a meta-initialisation. A file is read; ``None`` stays ``None``.
 
     Raises:
-        FileFormatError: the file is not whole.
+        FileFormatError: the file is damaged.
         InvalidValueError: it is none of the three.
     """
     if initial_weights is None or isinstance(initial_weights, MetaInit):
@@ -199,8 +199,8 @@ def find_initial_weights(initial_weights: "MetaInit | str | os.PathLike[str] | N
 def write_tensors(
     path: str | os.PathLike[str], kind: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Writes tensors with a JSON record, and a digest of both that tells a changed file."""
-    import safetensors.torch  # here, because populations import this file, and need torch and NumPy alone
+    """Writes tensors with a JSON record, and a digest of both that reveals a changed file."""
+    import safetensors.torch  # imported here: populations import this file and need only torch and NumPy
 
     head = {"format": kind, "version": VERSION, "record": dict(record), "sha256": _digest(record, tensors)}
     ready = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
@@ -208,7 +208,7 @@ def write_tensors(
 
 
 def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The record and the tensors of a file that :func:`write_tensors` wrote.
+    """Reads the record and the tensors of a file that :func:`write_tensors` wrote.
 
     Raises:
         FileFormatError: the file is missing, truncated, changed, or of another kind or version.
@@ -243,8 +243,8 @@ def _digest(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
 
 
 def _fresh(networks: Networks, dim: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Weights of both networks as a population's member of that seed has them."""
-    from metagan_rl.populations.drawing import stream  # populations import this module
+    """Weights of both networks, equal to those of a population's member with that seed."""
+    from metagan_rl.populations.drawing import stream  # imported here, as populations import this module
 
     generator, discriminator = build_networks(networks, dim)
     rng = stream(seed, 0)

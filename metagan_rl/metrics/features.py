@@ -1,10 +1,9 @@
-"""Features of 28x28 images: 64 units of a small classifier that comes with the package, one for each data set.
+"""Features of 28x28 images: 64 units of a small classifier, one for each data set, that comes with the package.
 
-Precision (P) and coverage (C) of pixels prefer blurred images, and averages of two, to real ones; those of features do
-not. Features are blind to other things, which the sliced Wasserstein distance (SW) of pixels sees. Means of 6 draws of
-512 images of MNIST, spoilt and held against 512 others (deviation of real ones: 0.01 in every column, Fréchet 0.4):
-
-| images | P, C of pixels | P, C of features | SW of pixels | SW of features | Fréchet, features |
+Precision (P) and coverage (C) of pixels rate blurred images, and averages of two, above real ones. P and C of features
+do not. Features are blind to other faults, which the sliced Wasserstein distance (SW) of pixels sees. The table shows
+means of 6 draws of 512 images of MNIST, spoilt and compared with 512 others. Among draws of real images the deviation
+is 0.01 in every column, and 0.4 for Fréchet:
 |---|---|---|---|---|---|
 | real | 0.95, 0.97 | 0.95, 0.96 | 0.10 | 0.11 | 1.7 |
 | a class dropped | 0.95, 0.93 | 0.95, 0.89 | 0.10 | 0.17 | 3.6 |
@@ -15,11 +14,11 @@ not. Features are blind to other things, which the sliced Wasserstein distance (
 | black made blacker by 50 | 0.08, 0.07 | 0.95, 0.97 | 0.57 | 0.11 | 1.7 |
 | uniform noise | 0.00, 0.00 | 0.86, 0.03 | 1.31 | 1.01 | 72 |
 
-P alone says little here: noise lies within the wide radius of some odd image, and only C tells.
+P alone says little here: noise lies within the wide radius of some odd image, and only C notices it.
 
-The weights are a few files of safetensors, and ``experiments/studies/train_features.py`` makes them again. No figure
-measured on them is an FID, which is measured on Inception's features (Heusel et al. 2017, arXiv:1706.08500): they
-compare with each other only.
+The weights are a few safetensors files; ``experiments/studies/train_features.py`` makes them again. No figure measured
+on them is an FID, which uses Inception's features (Heusel et al. 2017, arXiv:1706.08500). Compare such figures only
+with each other.
 """
 
 import json
@@ -44,7 +43,7 @@ SIDE = 28
 WHITE = 255.0
 SHIPPED = Path(__file__).with_name("features")
 AT_ONCE = 512
-"""Images that go through the network together, to bound memory."""
+"""Images that go through the network together, to limit memory."""
 
 
 class Classifier(nn.Module):
@@ -62,7 +61,7 @@ class Classifier(nn.Module):
         values = pixels.view(-1, 1, SIDE, SIDE) / WHITE
         values = functional.leaky_relu(self.first(values), 0.1)
         values = functional.leaky_relu(self.second(values), 0.1)
-        # No unit can die: every one of the 64 varies, and they are closer to a Gaussian than a ReLU's.
+        # With a slope below 0 no unit can die: all 64 vary, and they are closer to a Gaussian than a ReLU's.
         return functional.leaky_relu(self.third(values.flatten(1)), 0.1)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -75,7 +74,7 @@ class Features:
     """A fixed map from images to 64 numbers, each of mean 0 and deviation 1 over the classifier's training images.
 
     Attributes:
-        classifier: whose features they are.
+        classifier: the classifier that computes the features.
         mean, scale: ``[64]``.
         metadata: ``data``, ``data_sha256``, ``accuracy`` on held-out images, ``seed`` and more.
     """
@@ -86,7 +85,7 @@ class Features:
     metadata: Mapping[str, Any]
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Features ``[N, 64]`` of images ``[N, 784]``; grey values are clipped to 0 to 255, as a saved image's are."""
+        """Features ``[N, 64]`` of images ``[N, 784]``. Grey values are clipped to 0 to 255, as in saved images."""
         with torch.no_grad():
             parts = [self.classifier.features(part.clamp(0.0, WHITE)) for part in pixels.float().split(AT_ONCE)]
             return (torch.cat(parts) - self.mean) / self.scale
@@ -97,8 +96,8 @@ class TaskFeatures:
     """Features of a task's standardised points.
 
     Attributes:
-        features: of the images in their own grey values.
-        mean, scale: ``[D]``; ``x * scale + mean`` gives the grey values back.
+        features: features of the images in their own grey values.
+        mean, scale: ``[D]``; ``x * scale + mean`` restores the grey values.
     """
 
     features: Features
@@ -111,7 +110,7 @@ class TaskFeatures:
 
     @classmethod
     def of(cls, task: Task) -> "TaskFeatures | None":
-        """The features that the task's family names; ``None`` where it names none.
+        """The features that the task's family names; ``None`` if it names none.
 
         Raises:
             UnknownNameError: there are no such features.
@@ -135,7 +134,7 @@ def load_features(name: str) -> Features:
     """The features of that name, read once.
 
     Raises:
-        UnknownNameError: there are none; the nearest names are offered.
+        UnknownNameError: there are none; the message offers the nearest names.
         FileFormatError: their file is damaged.
     """
     if name not in feature_names():
@@ -144,12 +143,12 @@ def load_features(name: str) -> Features:
 
 
 def read_features(path: str | Path) -> Features:
-    """Reads a features file; no code of the file is run.
+    """Reads a features file without running any code from it.
 
     Raises:
         FileFormatError: the file is missing, truncated, of another kind or version, or its weights do not fit.
     """
-    import safetensors  # here, because a user's own loop needs these modules, but no files of features
+    import safetensors  # imported here: a user's own loop needs this module, but no files of features
 
     path = Path(path)
     remedy = "restore it, or make it again with python -m metagan_rl.experiments.studies.train_features from a checkout"

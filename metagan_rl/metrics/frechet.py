@@ -4,8 +4,8 @@ Dowson and Landau 1982, doi:10.1016/0047-259X(82)90077-X:
 
     d^2 = |m_1 - m_2|^2 + tr(C_1 + C_2 - 2 (C_1^{1/2} C_2 C_1^{1/2})^{1/2})
 
-Only means and covariances count, and too few points make it larger: it compares at equal numbers of points only. On the
-features of this package it is no FID (see ``metagan_rl.metrics.features``).
+Only means and covariances count. With few points the distance grows, so compare only at equal numbers of points. On
+this package's features it is not an FID (see ``metagan_rl.metrics.features``).
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Gaussian:
 
     @classmethod
     def of(cls, points: Tensor) -> "Gaussian":
-        """Fitted to points ``[..., N, D]`` by maximum likelihood (divided by N)."""
+        """Fits a Gaussian to points ``[..., N, D]`` by maximum likelihood (divided by N)."""
         values = points.double()
         mean = values.mean(dim=-2, keepdim=True)
         centred = values - mean
@@ -31,10 +31,10 @@ class Gaussian:
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> Tensor:
-    """Squared Fréchet distance ``[...]``, 0 or more; squared, as the literature reports it.
+    """Squared Fréchet distance ``[...]``, 0 or more. It is squared, as the literature reports it.
 
-    The product whose root is taken is symmetric, so that its eigenvalues are real and none is below 0 but by rounding;
-    those are cut off.
+    The root is taken of a symmetric product, so its eigenvalues are real. Only rounding can make one negative, and such
+    values are set to 0.
     """
     root = _root(first.covariance)
     product = root @ second.covariance @ root

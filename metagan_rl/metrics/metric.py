@@ -1,8 +1,8 @@
-"""Metrics by name: each is declared once, and every row, table and report has it from then on.
+"""Metrics by name. Each is declared once, and then appears in every row, table and report.
 
-A metric looks at one GAN at the end of its budget (:class:`Samples`) and says a number, or ``None`` where it cannot be
-known for that task. It also declares the number that a diverged run gets, so that no report can take a diverged GAN
-for a perfect one.
+A metric looks at one GAN at the end of its budget (:class:`Samples`). It returns a number, or ``None`` if the task does
+not allow one. It also declares the number that a diverged run gets, so that no report can mistake a diverged GAN for a
+perfect one.
 """
 
 import math
@@ -23,13 +23,13 @@ from metagan_rl.tasks.task import Task
 
 @dataclass(frozen=True)
 class MemberQuality:
-    """What is measured of one GAN at every interval already, so that no metric has to measure it again.
+    """What is measured of a GAN at every interval anyway, so that no metric has to measure it again.
 
     Attributes:
         distance: see :mod:`metagan_rl.metrics.quality`; in [1e-12, 20].
         sliced_wasserstein: in deviations of the data, in [0, 20].
         precision, coverage: in [0, 1].
-        frechet: squared Fréchet distance on the task's features, in [0, 1e3]; ``None`` where there are none.
+        frechet: squared Fréchet distance on the task's features, in [0, 1e3]; ``None`` if it has none.
     """
 
     distance: float
@@ -44,9 +44,9 @@ class Samples:
     """One GAN at the end of its budget, as a metric sees it.
 
     Attributes:
-        points: generated, ``[M, D]``, in deviations of the data; of a diverged GAN they may be anything.
-        reference: real points ``[M, D]`` that rewards never saw, and what was worked out of them.
-        task: what the GAN was trained on.
+        points: generated points ``[M, D]``, in deviations of the data. A diverged GAN's may hold any values.
+        reference: real points ``[M, D]`` that rewards never saw, with what was computed from them.
+        task: the task that the GAN was trained on.
         quality: what was measured already.
     """
 
@@ -57,7 +57,7 @@ class Samples:
 
     @cached_property
     def modes(self) -> ModeStatistics | None:
-        """How the points sit on the modes of the data; ``None`` where the data are no known mixture."""
+        """How the points lie on the modes of the data; ``None`` if the data are not a known mixture."""
         known = self.task.data().modes if find_networks(self.task.networks.kind).judge is None else None
         return None if known is None else mode_statistics(self.points.double().numpy(force=True), known)
 
@@ -71,15 +71,15 @@ class Metric:
 
     Attributes:
         name: lower-case words joined by underscores; the column of ``rows.jsonl`` and ``summary.csv``.
-        label: what people read.
-        unit: of the number; empty where it has none.
-        better: which way is better; ``None`` where neither is.
-        worst: what a diverged run gets, and a run whose value is no finite number; finite. No run gets anything worse,
-            so a diverged one is never rated above another.
-        measure: the number; ``None`` where it cannot be known for the task.
+        label: name for readers.
+        unit: unit of the number; empty if it has none.
+        better: which direction is better; ``None`` if neither is.
+        worst: finite value for a diverged run, and for a run whose value is not finite. No run gets a worse value, so a
+            diverged run never ranks above another.
+        measure: computes the number; ``None`` if the task does not allow one.
 
     Raises:
-        InvalidValueError: ``worst`` is not finite, or ``better`` is no direction.
+        InvalidValueError: ``worst`` is not finite, or ``better`` is not a direction.
     """
 
     name: str
@@ -100,7 +100,7 @@ class Metric:
             )
 
     def of(self, samples: Samples, *, diverged: bool = False) -> float | None:
-        """The number for one GAN: ``worst`` if it diverged or the number is not finite, ``None`` if it is unknown.
+        """The number of one GAN: ``worst`` if it diverged or the number is not finite, ``None`` if it is unknown.
 
         Raises:
             InvalidValueError: ``measure`` failed on a GAN that did not diverge.
@@ -108,7 +108,7 @@ class Metric:
         try:
             value = self.measure(samples)
             number = math.nan if value is None else float(value)
-        except Exception as error:  # a user's own measure may raise anything
+        except Exception as error:  # a user's measure may raise anything
             if diverged:
                 return self.worst
             what = f"{type(error).__name__}: {error}"
@@ -136,17 +136,17 @@ def register_metric(
     worst: float,
     unit: str = "",
 ) -> Callable[[Measure], Measure]:
-    """Decorator: from now on every benchmark measures this, and every table and report shows it.
+    """Decorator: every benchmark then measures this metric, and every table and report shows it.
 
     Args:
-        name: lower-case words joined by underscores, such as ``"energy_distance"``.
-        label: what people read.
-        better: which way is better.
-        worst: what a diverged run gets, and the worst that any run can get.
-        unit: of the number.
+        name: lower-case words joined by underscores, for example ``"energy_distance"``.
+        label: name for readers.
+        better: which direction is better.
+        worst: the value of a diverged run, and the worst that any run can get.
+        unit: unit of the number.
 
     Raises:
-        InvalidValueError: the name is taken or of another form, ``worst`` is not finite, or ``better`` no direction.
+        InvalidValueError: the name is taken or malformed, ``worst`` is not finite, or ``better`` is not a direction.
     """
 
     def register(measure: Measure) -> Measure:

@@ -1,4 +1,4 @@
-"""Modes found and high-quality share, where the mixture is known (Srivastava et al. 2017, arXiv:1705.07761)."""
+"""Modes found and high-quality share, for known mixtures (Srivastava et al. 2017, arXiv:1705.07761)."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,15 @@ HIGH_QUALITY_DEVIATIONS = 3.0
 
 @dataclass(frozen=True)
 class ModeStatistics:
-    """How well samples sit on known modes.
+    """How well samples match known modes.
 
     Attributes:
-        found: components that are nearest to at least one high-quality sample.
+        found: number of components that are nearest to at least one high-quality sample.
         share: the same as a share of all components, 0 to 1.
         high_quality: share of samples within 3 deviations (Mahalanobis) of their nearest component; 0.989 for the true
             distribution in 2-D.
-        reverse_kl: KL of the histogram of high-quality samples over components against the true weights, in nats;
-            infinite where no sample is of high quality.
+        reverse_kl: KL divergence in nats from the histogram of high-quality samples over components to the true
+            weights; infinite if no sample is of high quality.
     """
 
     found: float
@@ -29,10 +29,10 @@ class ModeStatistics:
 
 
 def mode_statistics(points: np.ndarray, modes: Modes) -> ModeStatistics:
-    """Holds samples against known modes.
+    """Compares samples with known modes.
 
     Args:
-        points: ``[N, D]``; 2,500 in the literature.
+        points: ``[N, D]``; the literature uses 2,500.
         modes: the components, in the same units.
     """
     centred = points[:, None, :] - modes.centres[None]  # [N, K, D]

@@ -1,4 +1,4 @@
-"""Precision and coverage: sample quality by nearest neighbours, which see blur and dropped modes.
+"""Precision and coverage: sample quality by nearest neighbours, which notices blur and dropped modes.
 
 Precision: Kynkäänniemi et al. 2019, arXiv:1904.06991. Coverage: Naeem et al. 2020, arXiv:2002.09797.
 """
@@ -12,7 +12,8 @@ NEIGHBOURS = 5
 def squared_distances(points: Tensor, reference: Tensor) -> Tensor:
     """Squared Euclidean distances ``[..., N, M]``.
 
-    In few dimensions column by column: the faster product form loses the small distances of sharp modes to rounding.
+    In few dimensions it goes column by column. The faster product form loses the small distances of sharp modes to
+    rounding.
     """
     if points.shape[-1] <= 3:
         total: Tensor | None = None
@@ -26,29 +27,29 @@ def squared_distances(points: Tensor, reference: Tensor) -> Tensor:
 
 
 def neighbour_radii(reference: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
-    """Distance of every reference point to its k-th nearest other, ``[..., N]`` from ``[..., N, D]``."""
+    """Distance of every reference point to its k-th nearest neighbour, ``[..., N]`` from ``[..., N, D]``."""
     count = min(neighbours, reference.shape[-2] - 1)
     squared = squared_distances(reference, reference)
-    return squared.kthvalue(count + 1, dim=-1).values.sqrt()  # the nearest is the point itself
+    return squared.kthvalue(count + 1, dim=-1).values.sqrt()  # + 1, as the nearest is the point itself
 
 
 def precision_and_coverage(points: Tensor, reference: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
     """Precision and coverage, each ``[...]`` in [0, 1].
 
     Args:
-        points: generated, ``[..., N, D]``.
-        reference: real, ``[..., M, D]``.
+        points: generated points, ``[..., N, D]``.
+        reference: real points, ``[..., M, D]``.
         radii: :func:`neighbour_radii` of the reference, ``[..., M]``.
 
     Returns:
         The share of generated points within the radius of some real point, and the share of real points that have a
         generated point within their radius.
     """
-    if points.dim() > 2 and points.device.type == "cpu":  # one after the other: one table of distances fits the cache
+    if points.dim() > 2 and points.device.type == "cpu":  # one by one, as one table of distances fits into the cache
         parts = [precision_and_coverage(*member) for member in zip(points, reference, radii, strict=True)]
         precisions, coverages = zip(*parts, strict=True)
         return torch.stack(precisions), torch.stack(coverages)
-    # Repeated rows lie at distance 0 of each other, within a radius of 0: rounding must not part them.
+    # Repeated rows lie at distance 0 from each other, within a radius of 0. Rounding must not separate them.
     slack = 0.0 if points.shape[-1] <= 3 else 1e-6 * points.shape[-1]
     excess = squared_distances(points, reference).sub_((radii.square() * (1 + 1e-5) + slack).unsqueeze(-2))
     return (excess.amin(dim=-1) <= 0).float().mean(dim=-1), (excess.amin(dim=-2) <= 0).float().mean(dim=-1)

@@ -1,15 +1,15 @@
-"""The quality distance: one number, 0 for perfect, that sees both misplaced mass and blur.
+"""The quality distance: one number, 0 for perfect, that notices both misplaced mass and blur.
 
     distance = SW + (1 - F),   F = 2 P C / (P + C)
 
-SW is the sliced Wasserstein-2 distance in deviations of the data, P precision, C coverage. SW sees mass in the wrong
-place but hardly blur (clouds five times too wide change it by half its own noise); P sees blur but not a dropped mode;
-C sees a dropped mode. All three are biased with the number of points, so distances compare only at equal numbers, and
-every task has a floor: the distance of real points to real points.
+SW is the sliced Wasserstein-2 distance in deviations of the data, P precision, C coverage. SW notices mass in the wrong
+place but hardly any blur: clouds five times too wide change it by half its own noise. P notices blur but not a dropped
+mode. C notices a dropped mode. All three are biased by the number of points, so compare distances only at equal
+numbers. Every task has a floor: the distance of real points to other real points.
 
-Where a task's family names features (28x28 images), P and C are measured on these, and a Fréchet distance is reported
-besides; it is no part of the distance. SW stays on the columns: features are blind to grey values beyond black and
-white, and the sum of both sees what either misses (a table is in ``metagan_rl.metrics.features``).
+If a task's family names features (28x28 images), P and C are measured on these. A Fréchet distance is then reported
+too, but it is not part of the distance. SW stays on the columns. Features are blind to grey values beyond black and
+white, and the sum of both notices what either misses (see the table in ``metagan_rl.metrics.features``).
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,23 @@ from metagan_rl.metrics.sliced_wasserstein import projections, sliced_wasserstei
 from metagan_rl.tasks.task import Task
 
 WORST_DISTANCE = 20.0
-"""What a diverged GAN gets, and the most any GAN can get."""
+"""The distance of a diverged GAN, and the largest that any GAN can get."""
 
 
 BEST_DISTANCE = 1e-6
-"""The least any GAN can get, so that logarithms exist."""
+"""The smallest distance that any GAN can get, so that logarithms exist."""
 WORST_FRECHET = 1e3
-"""The squared Fréchet distance that a diverged GAN gets, and the most any GAN can get; noise gets 40 to 80."""
+"""The squared Fréchet distance of a diverged GAN, and the largest that any GAN can get. Noise gets 40 to 80."""
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Real points as a task's features see them.
+    """Real points after mapping to a task's features.
 
     Attributes:
-        features: map standardised points to features.
+        features: maps standardised points to features.
         points: features of the reference, ``[M, F]``.
-        gaussian: fitted to these.
+        gaussian: Gaussian fitted to these.
     """
 
     features: TaskFeatures
@@ -52,14 +52,14 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Reference:
-    """Real points that generated ones are held against, with what can be worked out beforehand.
+    """Real points that generated ones are compared with, and what can be computed from them beforehand.
 
     Attributes:
         points: ``[M, D]``.
-        radii: ``[M]``, see :func:`neighbour_radii`; among the features where there are some.
+        radii: ``[M]``, see :func:`neighbour_radii`; measured on the features if there are some.
         sorted_projections: ``[directions, M]``, see :func:`sorted_projections`.
-        noise: latent inputs ``[M, Z]``, the same for every evaluation of the task.
-        embedded: the points' features; ``None`` where the task's family names none.
+        noise: latent inputs ``[M, Z]``, the same in every evaluation of the task.
+        embedded: the points' features; ``None`` if the task's family names none.
     """
 
     points: Tensor
@@ -70,7 +70,7 @@ class Reference:
 
     @classmethod
     def of(cls, task: Task, *, report: bool = False) -> "Reference":
-        """The task's reference for rewards (512 points at most) or for reports (2,048 at most)."""
+        """The task's reference for rewards (at most 512 points) or for reports (at most 2,048)."""
         key = _reference(task, report)
         rng = torch.Generator().manual_seed(0x5EED + report)
         noise = torch.randn(len(key.points), task.networks.latent_dim, generator=rng)
@@ -83,11 +83,11 @@ class Reference:
 
 
 class _ById:
-    """Hashes points by identity: the task's own cache keeps them alive and the same."""
+    """Hashes points by identity. The task's own cache keeps them alive and the same."""
 
     def __init__(self, points: Tensor, features: TaskFeatures | None = None) -> None:
         self.points = points
-        self.features = features  # go with the points
+        self.features = features  # not part of the hash, as they belong to the points
 
     def __hash__(self) -> int:
         return id(self.points)
@@ -115,7 +115,7 @@ def _prepared(key: _ById) -> tuple[Tensor, Tensor, Embedded | None]:
 def _floor(train: _ById, reference: _ById) -> float:
     count = len(reference.points)
     pieces = [piece for piece in train.points.split(count) if len(piece) == count][:4]
-    if not pieces:  # fewer training rows than the reference has: draw with replacement
+    if not pieces:  # fewer training rows than reference rows: draw with replacement
         rows = torch.randint(len(train.points), (count,), generator=torch.Generator().manual_seed(0))
         pieces = [train.points[rows]]
     against = Reference._with(reference, noise=reference.points[:, :0])
@@ -124,13 +124,13 @@ def _floor(train: _ById, reference: _ById) -> float:
 
 @dataclass(frozen=True)
 class Quality:
-    """Sample quality of B members; every field is ``[B]``.
+    """Sample quality of B members. Every field is ``[B]``.
 
     Attributes:
         distance: see the module; in [1e-6, 20].
         sliced_wasserstein: in deviations of the data.
-        precision, coverage: in [0, 1]; on the features of the task where there are some.
-        frechet: squared Fréchet distance on the features, in [0, 1e3]; ``None`` where there are none.
+        precision, coverage: in [0, 1]; on the task's features if it has some.
+        frechet: squared Fréchet distance on the features, in [0, 1e3]; ``None`` if there are none.
     """
 
     distance: Tensor
@@ -143,8 +143,8 @@ class Quality:
     def measure(cls, points: Tensor, references: Sequence[Reference]) -> "Quality":
         """Quality of points ``[B, M, D]`` against one reference of M points for each member.
 
-        Points that are not finite get the worst value. Either all references have features or none has; these are on
-        the CPU, everything else is measured where the points are.
+        Points that are not finite get the worst value. Either all references have features or none has. Features are
+        computed on the CPU, everything else where the points are.
         """
         embedded = [reference.embedded for reference in references if reference.embedded is not None]
         points = points.cpu() if embedded else points
@@ -179,5 +179,5 @@ def combined_distance(wasserstein: Tensor, precision: Tensor, coverage: Tensor) 
 
 
 def real_floor(task: Task, *, report: bool = False) -> float:
-    """Distance of the task's own training data to the reference: what a perfect generator would score."""
+    """Distance of the task's training data to the reference, which is what a perfect generator would score."""
     return _floor(_ById(task.data().train), _reference(task, report))

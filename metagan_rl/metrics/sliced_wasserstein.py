@@ -10,7 +10,7 @@ DIRECTIONS = 24
 
 
 def projections(dim: int, count: int = DIRECTIONS) -> Tensor:
-    """Unit directions ``[D, count]``, always the same: evenly spread in the plane, seeded at random beyond."""
+    """Unit directions ``[D, count]``, always the same: evenly spread in two dimensions, drawn from a seed in more."""
     if dim == 1:
         return torch.ones(1, 1)
     if dim == 2:
@@ -21,9 +21,9 @@ def projections(dim: int, count: int = DIRECTIONS) -> Tensor:
 
 
 def sorted_projections(points: Tensor, directions: Tensor) -> Tensor:
-    """Each direction's coordinates in order, ``[..., count, N]``, from points ``[..., N, D]``."""
+    """Sorted coordinates along each direction, ``[..., count, N]``, from points ``[..., N, D]``."""
     coordinates = (points @ directions).transpose(-1, -2)
-    if coordinates.device.type == "cpu":  # NumPy sorts several times faster than torch, which also keeps the order
+    if coordinates.device.type == "cpu":  # NumPy sorts several times faster: torch also keeps the indices
         return torch.from_numpy(np.sort(coordinates.numpy(), axis=-1))
     return coordinates.sort(dim=-1).values
 
@@ -32,8 +32,8 @@ def sliced_wasserstein(points: Tensor, reference: Tensor, directions: Tensor) ->
     """Root of the mean over directions of the squared 1-D Wasserstein-2 distances, in units of the data.
 
     Args:
-        points: generated, ``[..., N, D]``.
-        reference: real, equally many.
+        points: generated points, ``[..., N, D]``.
+        reference: equally many real points.
         directions: ``[D, count]``.
 
     Returns:
@@ -43,6 +43,6 @@ def sliced_wasserstein(points: Tensor, reference: Tensor, directions: Tensor) ->
 
 
 def sliced_wasserstein_to(points: Tensor, sorted_reference: Tensor, directions: Tensor) -> Tensor:
-    """The same against a reference whose :func:`sorted_projections` are at hand."""
+    """The same distance, to a reference whose :func:`sorted_projections` are known."""
     gap = sorted_projections(points, directions) - sorted_reference
     return gap.square().mean(dim=(-1, -2)).sqrt()

@@ -1,4 +1,4 @@
-"""What a population asks of a network, and the pair of networks a task names."""
+"""What a population expects of a network, and how a task's pair of networks is found."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from metagan_rl.tasks.task import Networks
 
 
 class StackedNetwork(Protocol):
-    """A network without weights of its own; its members' weights are the rows of one matrix.
+    """A network without weights of its own. Its members' weights are the rows of one matrix.
 
     Attributes:
-        shapes: shape of each weight of one member; a row holds them one after the other, P numbers in all.
-        has_backward: gradients can be had in closed form, by ``forward`` and ``backward`` as ``StackedMLP`` has them;
-            otherwise automatic differentiation is used.
-        has_penalty_backward: so can those of gradient penalties.
+        shapes: shape of each weight of one member. A row holds the weights one after the other, P numbers in all.
+        has_backward: whether gradients are available in closed form, by ``forward`` and ``backward`` as in
+            ``StackedMLP``; otherwise automatic differentiation is used.
+        has_penalty_backward: the same for gradients of gradient penalties.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -43,16 +43,16 @@ class StackedNetwork(Protocol):
 
 
 class ClosedForm(StackedNetwork, Protocol):
-    """A network with gradients written out; see ``StackedMLP`` for what the methods do."""
+    """A network with closed-form gradients; see ``StackedMLP`` for what the methods do."""
 
     def forward(self, weights: list[Tensor], inputs: Tensor) -> list[Tensor]:
-        """Inputs of every layer, and the output."""
+        """The inputs of every layer, and the output."""
         ...
 
     def backward(
         self, weights: list[Tensor], values: list[Tensor], gradient: Tensor, *, by_weights: bool, by_inputs: bool
     ) -> tuple[list[Tensor], Tensor]:
-        """Gradients by weights and inputs."""
+        """Gradients by the weights and by the inputs."""
         ...
 
     def input_gradient(self, weights: list[Tensor], values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -67,12 +67,12 @@ class ClosedForm(StackedNetwork, Protocol):
 
 
 def size(network: StackedNetwork) -> int:
-    """P, the numbers of one member's weights."""
+    """P, the number of weights of one member."""
     return sum(torch.Size(shape).numel() for shape in network.shapes)
 
 
 def split(network: StackedNetwork, rows: Tensor) -> list[Tensor]:
-    """Views ``[B, *shape]`` into rows ``[B, P]``, one for each weight."""
+    """Splits rows ``[B, P]`` into views ``[B, *shape]``, one for each weight."""
     views, start = [], 0
     for shape in network.shapes:
         stop = start + torch.Size(shape).numel()
@@ -82,16 +82,16 @@ def split(network: StackedNetwork, rows: Tensor) -> list[Tensor]:
 
 
 Builder = Callable[[Networks, int], tuple[StackedNetwork, StackedNetwork]]
-"""From what a task says of its networks, and the columns of its data, to generator and discriminator."""
+"""Makes the generator and the discriminator from a task's networks and the number of columns of its data."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Quality of networks whose game is solved by hand, told by their weights.
+    """Tells quality from the weights, for networks whose game can be solved by hand.
 
     Attributes:
-        measure: from weights of G and of D, ``[B, P]`` each, to distance, sliced Wasserstein distance, precision and
-            coverage, ``[B]`` each.
+        measure: from the weights of G and D, ``[B, P]`` each, computes distance, sliced Wasserstein distance, precision
+            and coverage, ``[B]`` each.
         floor: the distance of a perfect generator.
     """
 
@@ -105,11 +105,11 @@ class NetworkKind:
 
     Attributes:
         build: makes the pair.
-        double: members are trained in double precision.
-        columns_at_once: a CPU trains whole chunks of members on data of up to so many columns, and fewer members at a
-            time on wider data, whose activations would fill the cache; ``None``: always whole chunks.
-        start: starting weights of G and of D ``[P]`` that a task's parameters name; ``None`` where they name none.
-        judge: tells quality from the weights, where the game is solved by hand; ``None``: samples tell it.
+        double: whether members are trained in double precision.
+        columns_at_once: columns up to which a CPU trains whole chunks of members. On wider data it trains fewer members
+            at a time, because their activations would fill the cache. ``None``: always whole chunks.
+        start: gives the starting weights of G and D ``[P]`` that a task's parameters name; ``None`` if they name none.
+        judge: tells quality from the weights if the game is solved by hand; ``None``: samples tell it.
     """
 
     build: Builder
@@ -123,7 +123,7 @@ NETWORKS: Registry[NetworkKind] = Registry("kind of networks", importable=True)
 
 
 def register_networks(name: str, kind: NetworkKind | Builder) -> NetworkKind:
-    """Adds a kind of networks under a name; tasks then name it by ``Networks(kind=name)``.
+    """Adds a kind of networks under a name. Tasks then name it by ``Networks(kind=name)``.
 
     Args:
         name: lower-case words joined by hyphens.
@@ -139,7 +139,7 @@ def find_networks(name: str) -> NetworkKind:
     """The kind of networks of that name.
 
     Raises:
-        UnknownNameError: there is none; the nearest names are offered.
+        UnknownNameError: there is none; the message offers the nearest names.
     """
     found = NETWORKS[name]
     return found if isinstance(found, NetworkKind) else NetworkKind(found)
@@ -150,6 +150,6 @@ def build_networks(networks: Networks, dim: int) -> tuple[StackedNetwork, Stacke
 
     Raises:
         UnknownNameError: there is no such kind of networks.
-        InvalidValueError: it cannot be of this depth or serve such data.
+        InvalidValueError: this kind does not allow this depth or such data.
     """
     return find_networks(networks.kind).build(networks, dim)

@@ -1,8 +1,8 @@
 """Convolutional networks, stacked: a small DCGAN (Radford et al. 2016, arXiv:1511.06434) for square grey images.
 
 D halves the image twice with kernels of 4x4, stride 2 and padding 1; G doubles it twice with their transposes. Unlike
-DCGAN's they have no batch normalisation: gradient penalties need a D that acts on each sample alone. Channels double
-where the side halves, images are rows of pixels, and hidden values are rows ``(row, column, channel)``.
+DCGAN they have no batch normalisation, because gradient penalties need a D that treats each sample independently.
+Channels double where the side halves. Images are rows of pixels, hidden values are rows ``(row, column, channel)``.
 """
 
 import math
@@ -20,12 +20,12 @@ from metagan_rl.tasks.task import Networks
 
 
 class Layer(Protocol):
-    """A linear map of one layer, with weights ``[B, *shape]``; biases are added apart from it.
+    """The linear map of one layer, with weights ``[B, *shape]``. Biases are added separately.
 
     Attributes:
-        shape: of one member's weights.
-        channels: outputs that have a bias of their own; each serves all places of the image.
-        fan_in: what torch takes for the number of inputs of one output when it draws fresh weights.
+        shape: shape of one member's weights.
+        channels: number of outputs with a bias of their own; each bias serves all places of the image.
+        fan_in: the inputs of one output as torch counts them when it draws fresh weights.
     """
 
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ class Layer(Protocol):
 
 
 class Linear:
-    """All inputs to all outputs."""
+    """Connects all inputs to all outputs."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         self.shape: tuple[int, ...] = (inputs, outputs)
@@ -98,10 +98,10 @@ class Down:
 
 
 class Up:
-    """A transposed convolution to ``side``: as fast as the convolution, whose kernel form it shares.
+    """A transposed convolution to ``side``. It is as fast as the convolution, whose kernel form it shares.
 
-    Nearest-neighbour upsampling before such a convolution costs four times the operations; as the stride divides the
-    kernel's side, every pixel is reached by equally many weights.
+    Nearest-neighbour upsampling before such a convolution would cost four times the operations. The stride divides the
+    kernel's side, so equally many weights reach every pixel.
     """
 
     def __init__(self, side: int, fine: int, coarse: int) -> None:
@@ -127,10 +127,10 @@ class Up:
 
 
 class StackedConv:
-    """Layers with one activation between them and none at the end; ``StackedMLP`` tells what the methods do.
+    """Layers with one activation between them and none at the end; ``StackedMLP`` explains the methods.
 
     Args:
-        layers: from input to output.
+        layers: the layers, from input to output.
         activation: name in ``ACTIVATIONS``.
 
     Raises:
@@ -139,7 +139,7 @@ class StackedConv:
 
     def __init__(self, layers: Sequence[Layer], activation: str = "leaky-relu") -> None:
         self.layers = tuple(layers)
-        self._activation = activation  # by name, so that networks can be pickled
+        self._activation = activation  # kept by name, so that networks can be pickled
         ACTIVATIONS[activation]
         self.shapes: tuple[tuple[int, ...], ...] = tuple(s for each in layers for s in (each.shape, (1, each.channels)))
 
@@ -159,10 +159,10 @@ class StackedConv:
         return self.has_backward and self.activation.piecewise_linear
 
     def initial(self, rng: torch.Generator) -> Tensor:
-        """Weights ``[P]`` uniform in +-1/sqrt(fan in), biases too.
+        """Weights and biases ``[P]``, uniform in +-1/sqrt(fan in).
 
-        The defaults of ``torch.nn.Conv2d``, ``ConvTranspose2d`` (which takes its outputs for the fan in) and
-        ``Linear``. DCGAN's normal(0, 0.02) counts on batch normalisation: without it the signal is lost on its way.
+        These are the defaults of ``torch.nn.Conv2d``, ``ConvTranspose2d`` (whose fan in counts its outputs) and
+        ``Linear``. DCGAN's normal(0, 0.02) relies on batch normalisation; without it the signal fades on its way.
         """
         parts = []
         for layer in self.layers:
@@ -171,7 +171,7 @@ class StackedConv:
         return torch.cat(parts)
 
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
-        """Maps ``[B, N, D_in]`` to ``[B, N, D_out]``, differentiable as often as needed."""
+        """Maps ``[B, N, D_in]`` to ``[B, N, D_out]``; can be differentiated any number of times."""
         values = inputs
         for place, layer in enumerate(self.layers):
             if place:
@@ -181,7 +181,7 @@ class StackedConv:
         return values
 
     def forward(self, weights: list[Tensor], inputs: Tensor) -> list[Tensor]:
-        """The inputs of every layer and, last, the output; what :meth:`backward` needs. Records no gradients."""
+        """The inputs of every layer and then the output, for :meth:`backward`. Records no gradients."""
         assert self.activation.in_place is not None
         values = [inputs]
         for place, layer in enumerate(self.layers):
@@ -193,14 +193,14 @@ class StackedConv:
     def backward(
         self, weights: list[Tensor], values: list[Tensor], gradient: Tensor, *, by_weights: bool, by_inputs: bool
     ) -> tuple[list[Tensor], Tensor]:
-        """Gradients by the weights (none unless ``by_weights``) and, if ``by_inputs``, by the inputs ``[B, N, D_in]``.
+        """Gradients by the weights (empty unless ``by_weights``), and by the inputs ``[B, N, D_in]`` if ``by_inputs``.
 
         Args:
-            weights: as ever.
-            values: from :meth:`forward`.
-            gradient: by the output, ``[B, N, D_out]``.
-            by_weights: give the former.
-            by_inputs: give the latter.
+            weights: the weights.
+            values: result of :meth:`forward`.
+            gradient: gradient by the output, ``[B, N, D_out]``.
+            by_weights: whether to compute gradients by the weights.
+            by_inputs: whether to compute the gradient by the inputs.
         """
         assert self.activation.backward is not None
         reversed_gradients: list[Tensor] = []
@@ -215,7 +215,7 @@ class StackedConv:
         return reversed_gradients[::-1], gradient
 
     def input_gradient(self, weights: list[Tensor], values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Gradient ``[B, N, D_in]`` of each sample's (one) output by its input, and what its backward pass needs."""
+        """Gradient ``[B, N, D_in]`` of each sample's one output by its input, and what its backward pass needs."""
         assert self.activation.backward is not None
         chain = []  # gradients by the outputs of the layers, from the last hidden one to the first
         gradient = weights[-2].transpose(1, 2).expand(*values[0].shape[:2], -1).contiguous()
@@ -228,7 +228,7 @@ class StackedConv:
     def penalty_backward(
         self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
     ) -> list[Tensor | None]:
-        """Gradients by the weights of a function of the input gradient, given its derivative ``[B, N, D_in]`` by it."""
+        """Gradients by the weights of a function of the input gradient, from its derivative ``[B, N, D_in]`` by it."""
         assert self.activation.backward is not None
         gradients: list[Tensor | None] = []
         for place, (layer, by_output) in enumerate(zip(self.layers[:-1], reversed(chain), strict=True)):
@@ -243,17 +243,17 @@ def conv_networks(
 ) -> tuple[StackedConv, StackedConv]:
     """The generator and the discriminator for square grey images.
 
-    D: s x s x 1 -> s/2 x s/2 x width -> s/4 x s/4 x 2 width -> one logit; G the same backwards, from the noise.
+    D: s x s x 1 -> s/2 x s/2 x width -> s/4 x s/4 x 2 width -> one logit. G is the reverse, starting from the noise.
 
     Args:
-        dim: pixels of an image, s * s with s a multiple of 4 and at least 8: 64, 784, ...
+        dim: pixels of an image, s * s, with s a multiple of 4 and at least 8: 64, 784, ...
         latent_dim: size of the noise.
-        width: channels next to the image; twice as many at the quarter side.
+        width: channels next to the image; there are twice as many at a quarter of the side.
         depth: hidden layers, 2.
         activation: name in ``ACTIVATIONS``.
 
     Raises:
-        InvalidValueError: the images are not square, or not of such a side; or the depth is not 2.
+        InvalidValueError: the images are not square or do not have such a side, or the depth is not 2.
         UnknownNameError: no such activation.
     """
     side = math.isqrt(dim)

@@ -1,10 +1,11 @@
-"""One convolution for B members at once, in the form that is fastest for its size; see :mod:`.conv` for their use.
+"""One convolution for B members at once, in the form that is fastest for its size; :mod:`.conv` uses it.
 
-What is fastest on a CPU depends on the size, and on the whole grouped convolutions never are. Images of 8x8 are so
-small that kernels written out as matrices cost little more operations than convolutions, and batched products of these
-make better use of the processor than B small convolutions do. At 28x28 they would cost many times the operations, and
-torch's convolutions are near the peak of the processor: members take turns. Next to the image one channel is too few
-for torch's transposed convolutions, and products with patches are three times faster.
+The fastest form on a CPU depends on the size. Grouped convolutions are never the fastest overall.
+
+On 8x8 images, kernels written out as matrices cost little more operations than convolutions, and batched products use
+the processor better than B small convolutions. At 28x28 they would cost many times the operations. There torch's
+convolutions run near the processor's peak, so members take turns. Next to the image, torch's transposed convolutions
+are slow because there is only one channel: products with patches are three times faster.
 """
 
 from typing import Any, Protocol
@@ -15,24 +16,24 @@ from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
 KERNEL = 4
-"""Side of every kernel; stride 2 and padding 1 go with it."""
+"""Side of every kernel; stride is 2 and padding is 1."""
 SMALL_IMAGE, SMALL_FEATURES = 8, 4
-"""Largest sides at which the matrix of a convolution is written out: of an image, and of several channels."""
+"""Largest sides at which the convolution's matrix is written out: for one channel, and for several."""
 
 
 class Convolution(Protocol):
     """B convolutions that halve a side, their transposes, and their gradients: one form, linear in each argument.
 
-    All take kernels ``[B, 4, 4, a, b]`` for a channels at the fine side s and b at the coarse side s/2, fine values
-    ``[B, N, s * s * a]`` and coarse ones ``[B, N, s/2 * s/2 * b]``.
+    All take kernels ``[B, 4, 4, a, b]``, for a channels at the fine side s and b channels at the coarse side s/2. Fine
+    values are ``[B, N, s * s * a]``, coarse values ``[B, N, s/2 * s/2 * b]``.
     """
 
     def down(self, kernel: Tensor, fine: Tensor) -> Tensor:
-        """The convolution: coarse values."""
+        """The convolution; returns coarse values."""
         ...
 
     def up(self, kernel: Tensor, coarse: Tensor) -> Tensor:
-        """The transposed convolution: fine values."""
+        """The transposed convolution; returns fine values."""
         ...
 
     def by_kernel(self, fine: Tensor, coarse: Tensor) -> Tensor:
@@ -44,9 +45,9 @@ class _Sides:
     """Sides and channels of one convolution.
 
     Args:
-        side: the fine one, even.
-        fine: channels there.
-        coarse: channels at half the side.
+        side: the fine side, even.
+        fine: channels at the fine side.
+        coarse: channels at the coarse side, half as long.
     """
 
     def __init__(self, side: int, fine: int, coarse: int) -> None:
@@ -54,18 +55,18 @@ class _Sides:
 
 
 class Unrolled(_Sides):
-    """Batched products with the kernels written out as a matrix, whose columns are the upper half of the coarse side.
+    """Batched products with kernels written out as a matrix, whose columns are the upper half of the coarse side.
 
-    Its rows are the s/2 + 2 rows of the fine side that the upper half sees, the first of them padding. The lower half
-    sees as many, the last of them padding, through the same matrix. The sides must be multiples of 4.
+    The matrix's rows are the s/2 + 2 rows of the fine side that the upper half sees; the first is padding. The lower
+    half uses the same matrix; there the last row is padding. The sides must be multiples of 4.
     """
 
     def __init__(self, side: int, fine: int, coarse: int) -> None:
         super().__init__(side, fine, coarse)
         self._parts = self.half + 2, side, fine, self.half // 2, self.half, coarse
-        self._seen = (self.half + 1) * side * fine  # by each half, without the padding
+        self._seen = (self.half + 1) * side * fine  # values that each half sees, without the padding
         self._made = self.half // 2 * self.half * coarse
-        self._windows = []  # for each place of the upper half: where its window lies in the matrix, and in the kernel
+        self._windows = []  # for each place of the upper half: its window's place in the matrix and in the kernel
         for i in range(self.half // 2):
             for j in range(self.half):
                 first, last = max(2 * j - 1, 0), min(2 * j + 3, side)
@@ -109,10 +110,10 @@ class Unrolled(_Sides):
 
 
 class Patches(_Sides):
-    """Products with patches of the fine side, member by member so that they stay in the cache; for one channel."""
+    """Products with patches of the fine side, for one channel. They go member by member, to stay in the cache."""
 
     def _patches(self, fine: Tensor) -> Tensor:
-        """Those of one member's values ``[N, s * s * a]``: ``[N * s/2 * s/2, 4 * 4 * a]``."""
+        """Patches of one member's values ``[N, s * s * a]``: ``[N * s/2 * s/2, 4 * 4 * a]``."""
         image = functional.pad(fine.reshape(-1, self.side, self.side, self.fine), (0, 0, 1, 1, 1, 1))
         return image.unfold(1, KERNEL, 2).unfold(2, KERNEL, 2).movedim(3, -1).reshape(-1, KERNEL**2 * self.fine)
 
@@ -129,7 +130,7 @@ class Patches(_Sides):
         fine = coarse.new_empty(*coarse.shape[:2], self.side**2 * self.fine)
         for one, inputs, out in zip(kernel, coarse, fine, strict=True):
             patches = inputs.reshape(-1, self.coarse) @ one.reshape(-1, self.coarse).T
-            quarters = patches.view(-1, half, half, 2, 2, 2, 2, self.fine)  # of 2x2 pixels, each in up to four patches
+            quarters = patches.view(-1, half, half, 2, 2, 2, 2, self.fine)  # 2x2 pixels, each in up to four patches
             image = inputs.new_zeros(len(inputs), half + 1, 2, half + 1, 2, self.fine)
             for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 image[:, i : i + half, :, j : j + half] += quarters[:, :, :, i, :, j].transpose(2, 3)
@@ -144,7 +145,7 @@ class Patches(_Sides):
 
 
 class InTurns(_Sides):
-    """Torch's convolutions, one member after the other, with the channels last as hidden values have them."""
+    """Torch's convolutions, one member after the other, with the channels last, as in hidden values."""
 
     def _fine(self, values: Tensor) -> Tensor:
         return values.view(-1, self.side, self.side, self.fine).permute(0, 3, 1, 2)
@@ -184,9 +185,9 @@ def convolution(side: int, fine: int, coarse: int) -> Convolution:
 
 
 class _Derivative(torch.autograd.Function):
-    """Of the form's three arguments one is left out: its derivative by that one.
+    """Applies a form with one of its three arguments left out: the result is the derivative by that argument.
 
-    The derivatives of a derivative are of the same kind, so automatic differentiation may go on for ever.
+    The derivatives of such a derivative are of the same kind, so automatic differentiation can go on without end.
     """
 
     @staticmethod
@@ -214,6 +215,6 @@ class _Derivative(torch.autograd.Function):
 
 
 def derivative(form: Convolution, *arguments: Tensor | None) -> Tensor:
-    """What a form makes of two of its arguments (kernel, fine, coarse; the third is ``None``), recording gradients."""
+    """The form's result for two of its arguments, recording gradients (kernel, fine, coarse; one is ``None``)."""
     apply: Any = _Derivative.apply
     return apply(form, *arguments)

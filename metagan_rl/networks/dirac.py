@@ -1,6 +1,7 @@
 """The Dirac-GAN of Mescheder et al. 2018 (arXiv:1801.04406): G(z) = theta, D(x) = psi x.
 
-Two numbers, solvable by hand, and every instability of GAN training: the exact test of losses, penalties and updates.
+Two numbers show every instability of GAN training and can be solved by hand: an exact test of losses, penalties and
+updates.
 """
 
 from collections.abc import Mapping
@@ -12,19 +13,19 @@ from torch import Tensor
 from metagan_rl.networks.base import Judge, NetworkKind, register_networks
 
 FLOOR = 1e-12
-"""Distances are cut off here, so that their logarithm exists."""
+"""Smallest distance, so that logarithms exist."""
 TOLERANCE = 0.1
 
 
 class DiracGenerator:
-    """Puts all its mass at theta, whatever the noise."""
+    """Puts all its mass at theta, for any noise."""
 
     shapes: tuple[tuple[int, ...], ...] = ((1, 1),)
     has_backward = False
     has_penalty_backward = False
 
     def initial(self, rng: torch.Generator) -> Tensor:
-        """A start ``[1]`` uniform in +-1."""
+        """A start ``[1]``, uniform in +-1."""
         return torch.rand(1, generator=rng, dtype=torch.float64) * 2 - 1
 
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
@@ -40,7 +41,7 @@ class DiracDiscriminator:
     has_penalty_backward = False
 
     def initial(self, rng: torch.Generator) -> Tensor:
-        """A start ``[1]`` uniform in +-1."""
+        """A start ``[1]``, uniform in +-1."""
         return torch.rand(1, generator=rng, dtype=torch.float64) * 2 - 1
 
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
@@ -56,7 +57,7 @@ def _start(parameters: Mapping[str, Any]) -> tuple[Tensor, Tensor] | None:
 
 
 def _measure(generator: Tensor, discriminator: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Distance to the equilibrium (0, 0); precision and coverage within 0.1 of the data."""
+    """Distance to the equilibrium (0, 0). Precision and coverage count points within 0.1 of the data."""
     theta, psi = generator[:, 0], discriminator[:, 0]
     near = (theta.abs() <= TOLERANCE).double()
     return torch.hypot(theta, psi).clamp_min(FLOOR), theta.abs(), near, near

@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons, stacked: B networks of the same shape evaluated by one batched matrix product a layer."""
+"""Stacked multi-layer perceptrons: each layer of B equal networks is one batched matrix product."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,11 +18,11 @@ class Activation:
     """An element-wise non-linearity.
 
     Attributes:
-        function: maps values to values, and may be called on tensors that record gradients.
-        in_place: the same, overwriting its argument.
-        backward: ``(gradient, output) -> None``, multiplies the gradient by the derivative in place, knowing only the
-            output; ``None`` where the output does not tell it, and automatic differentiation is used instead.
-        piecewise_linear: the second derivative is 0 (almost) everywhere.
+        function: maps values to values; tensors may record gradients.
+        in_place: the same, but overwrites its argument.
+        backward: ``(gradient, output) -> None``: multiplies the gradient by the derivative in place, knowing only the
+            output. ``None`` if the output is not enough; then automatic differentiation is used.
+        piecewise_linear: whether the second derivative is 0 (almost) everywhere.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -68,7 +68,7 @@ ACTIVATIONS.register("softplus", Activation(functional.softplus))
 def product(left: Tensor, right: Tensor) -> Tensor:
     """``left @ right`` for ``[B, M, K]`` and ``[B, K, N]``.
 
-    Where N is not a multiple of 16 the transposed product is computed: MKL takes up to ten times longer for a narrow
+    If N is not a multiple of 16, the transposed product is computed: MKL takes up to ten times longer for a narrow
     right factor than for a flat left one.
     """
     if right.shape[2] % 16 == 0:
@@ -77,7 +77,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def affine(inputs: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
-    """``inputs @ weights + bias`` for ``[B, M, K]``, ``[B, K, N]`` and ``[B, 1, N]``, in one product as above."""
+    """``inputs @ weights + bias`` for ``[B, M, K]``, ``[B, K, N]``, ``[B, 1, N]``, in one product like the above."""
     if weights.shape[2] % 16 == 0:
         return torch.baddbmm(bias, inputs, weights)
     flipped = torch.baddbmm(bias.transpose(1, 2), weights.transpose(1, 2), inputs.transpose(1, 2))
@@ -97,7 +97,7 @@ class StackedMLP:
 
     def __init__(self, sizes: Sequence[int], activation: str = "leaky-relu") -> None:
         self.sizes = tuple(sizes)
-        self._activation = activation  # by name, so that networks can be pickled
+        self._activation = activation  # kept by name, so that networks can be pickled
         ACTIVATIONS[activation]
         pairs = zip(self.sizes[:-1], self.sizes[1:], strict=True)
         self.shapes: tuple[tuple[int, ...], ...] = tuple(s for i, o in pairs for s in ((i, o), (1, o)))
@@ -118,7 +118,7 @@ class StackedMLP:
         return self.has_backward and self.activation.piecewise_linear
 
     def initial(self, rng: torch.Generator) -> Tensor:
-        """Weights ``[P]`` uniform in +-1/sqrt(inputs), biases too: the defaults of ``torch.nn.Linear``."""
+        """Weights and biases ``[P]``, uniform in +-1/sqrt(inputs), as by default in ``torch.nn.Linear``."""
         parts = []
         for inputs, outputs in zip(self.sizes[:-1], self.sizes[1:], strict=True):
             bound = 1 / math.sqrt(inputs)
@@ -126,7 +126,7 @@ class StackedMLP:
         return torch.cat(parts)
 
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
-        """Maps ``[B, N, sizes[0]]`` to ``[B, N, sizes[-1]]``, differentiable as often as needed."""
+        """Maps ``[B, N, sizes[0]]`` to ``[B, N, sizes[-1]]``; can be differentiated any number of times."""
         values = inputs
         for layer in range(0, len(weights), 2):
             if layer:
@@ -135,7 +135,7 @@ class StackedMLP:
         return values
 
     def forward(self, weights: list[Tensor], inputs: Tensor) -> list[Tensor]:
-        """The inputs of every layer and, last, the output; what :meth:`backward` needs. Records no gradients."""
+        """The inputs of every layer and then the output, for :meth:`backward`. Records no gradients."""
         assert self.activation.in_place is not None
         values = [inputs]
         for layer in range(0, len(weights), 2):
@@ -146,10 +146,10 @@ class StackedMLP:
     def backward(
         self, weights: list[Tensor], values: list[Tensor], gradient: Tensor, *, by_weights: bool, by_inputs: bool
     ) -> tuple[list[Tensor], Tensor]:
-        """Gradients from the gradient ``[B, N, sizes[-1]]`` by the output, in closed form.
+        """Gradients in closed form, from the gradient ``[B, N, sizes[-1]]`` by the output.
 
-        Written out because half the memory traffic of automatic differentiation is saved, which is what bounds small
-        networks.
+        Written out because this saves half the memory traffic of automatic differentiation, which limits the speed of
+        small networks.
 
         Returns:
             Gradients by the weights, in their order (empty unless ``by_weights``), and by the inputs if ``by_inputs``.
@@ -168,11 +168,11 @@ class StackedMLP:
         return reversed_gradients[::-1], gradient
 
     def input_gradient(self, weights: list[Tensor], values: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Gradient ``[B, N, sizes[0]]`` of each sample's (one) output by its input, and what its backward pass needs.
+        """Gradient ``[B, N, sizes[0]]`` of each sample's one output by its input, and what its backward pass needs.
 
         Args:
-            weights: as ever.
-            values: of :meth:`forward` at the samples.
+            weights: the weights.
+            values: result of :meth:`forward` at the samples.
         """
         assert self.activation.backward is not None
         shape = values[0].shape[:2]
@@ -187,16 +187,17 @@ class StackedMLP:
     def penalty_backward(
         self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
     ) -> list[Tensor | None]:
-        """Gradients by the weights of a function of the input gradient, given its derivative by that gradient.
+        """Gradients by the weights of a function of the input gradient, from its derivative by that gradient.
 
-        The input gradient is W1 (m1 . W2 (m2 . ... w)) with the activations' slopes m; where these are piecewise
-        constant it is linear in every weight, and its backward pass is once more a forward pass. Biases do not matter.
+        The input gradient is W1 (m1 . W2 (m2 . ... w)), where m are the activations' slopes. If the slopes are
+        piecewise constant, it is linear in every weight, and its backward pass is again a forward pass. Biases do not
+        matter.
 
         Args:
-            weights: as ever.
-            values: as for :meth:`input_gradient`.
-            chain: from there.
-            cotangent: ``[B, N, sizes[0]]``.
+            weights: the weights.
+            values: as in :meth:`input_gradient`.
+            chain: result of :meth:`input_gradient`.
+            cotangent: the derivative, ``[B, N, sizes[0]]``.
         """
         assert self.activation.backward is not None
         gradients: list[Tensor | None] = []

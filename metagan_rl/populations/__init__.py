@@ -7,7 +7,7 @@ from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
 from metagan_rl.populations.state import PopulationState
 
 ENGINE = "torch"
-"""What trains populations; rows, ``info`` and policy files tell it."""
+"""The engine that trains populations. Result rows, ``info`` and policy files name it."""
 
 __all__ = [
     "CYCLE",

@@ -1,8 +1,9 @@
-"""All that is random in an interval of a chunk of members: noise, rows of the data, places between real and generated.
+"""Draws all that is random in an interval for a chunk of members: noise, rows of the data, mixing shares.
 
-Either stream is fixed by a member's seed and the number of its interval alone. ``"host"``: one of torch's generators a
-member, on the CPU, the numbers this library has always drawn. ``"device"``: counters (:mod:`.philox`), for the whole
-chunk at once where it is trained; a GPU would otherwise wait for the CPU to draw for thousands of members in turn.
+There are two streams. Each depends only on a member's seed and the number of its interval. ``"host"`` uses one torch
+generator for each member on the CPU, and gives the numbers that this library has always drawn. ``"device"`` uses
+counters (:mod:`.philox`) and draws for the whole chunk at once, where it is trained. Otherwise a GPU would wait while
+the CPU draws for thousands of members in turn.
 """
 
 from collections.abc import Sequence
@@ -20,16 +21,16 @@ from metagan_rl.populations.philox import Words, as_index, as_normal, as_uniform
 
 Noise = Literal["host", "device"]
 AT_ONCE = 1 << 22
-"""Counters that are turned into numbers at a time, to bound the memory of what lies between (about 0.5 GB)."""
+"""Counters turned into numbers at a time. It bounds the memory of intermediate results (about 0.5 GB)."""
 NOISE, ROWS, MIX = 0, 1, 2
-"""What numbers are for, as the counter tells it."""
+"""Purposes of the numbers, as the counter holds them."""
 
 
 def find_noise(noise: str | None, device: torch.device) -> Noise:
-    """The stream of that name; for ``None`` the one that suits the device.
+    """The stream of that name; ``None`` gives the one that suits the device.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: there is no such stream.
     """
     if noise is None:
         return "host" if device.type == "cpu" else "device"
@@ -41,14 +42,14 @@ def find_noise(noise: str | None, device: torch.device) -> Noise:
 
 @dataclass(frozen=True)
 class Drawn:
-    """How much is random in an interval.
+    """How much must be drawn for an interval.
 
     Attributes:
         updates: U.
         batch: N.
         latent: Z.
-        dtype: of noise and mix.
-        mix: whether penalties need one; otherwise it is 0.
+        dtype: type of noise and mix.
+        mix: whether penalties need a mix; otherwise it is 0.
     """
 
     updates: int
@@ -59,15 +60,15 @@ class Drawn:
 
 
 class Pool:
-    """The training data of all members, the same data only once.
+    """The training data of all members. Data that members share are stored once.
 
     Args:
-        data: of each member, ``[N, D]``.
-        device, dtype: of the population.
+        data: data ``[N, D]`` of each member.
+        device, dtype: those of the population.
 
     Attributes:
-        points: ``[R, D]``.
-        first, count: int64 ``[B]``, first row and number of rows of each member's data.
+        points: all rows, ``[R, D]``.
+        first, count: first row and number of rows of each member's data, int64 ``[B]``.
     """
 
     def __init__(self, data: Sequence[Tensor], device: torch.device, dtype: torch.dtype) -> None:
@@ -83,10 +84,10 @@ def draw_on_host(pool: Pool, members: Tensor, seeds: Tensor, intervals: Tensor, 
 
     Args:
         pool: the data.
-        members: which of the pool's members, int64 ``[B]``.
-        seeds: of theirs, int64 ``[B]``.
-        intervals: that they have trained before, int64 ``[B]``.
-        drawn: how much.
+        members: indices into the pool's members, int64 ``[B]``.
+        seeds: their seeds, int64 ``[B]``.
+        intervals: intervals that they have trained so far, int64 ``[B]``.
+        drawn: how much to draw.
     """
     batches = len(members), drawn.updates, drawn.batch
     noise = torch.empty(*batches, drawn.latent, dtype=drawn.dtype)
@@ -97,7 +98,7 @@ def draw_on_host(pool: Pool, members: Tensor, seeds: Tensor, intervals: Tensor, 
         rng = stream(seed, 1 + interval)
         torch.randn(noise.shape[1:], generator=rng, out=noise[place])
         torch.randint(count, rows.shape[1:], generator=rng, out=rows[place])
-        if drawn.mix:  # drawn last, so that the rest does not depend on the penalty
+        if drawn.mix:  # drawn last, so that all other numbers do not depend on the penalty
             torch.rand(mix.shape[1:], generator=rng, out=mix[place])
         rows[place] += first
     noise, rows, mix = (each.to(seeds.device, non_blocking=True) for each in (noise, rows, mix))
@@ -105,7 +106,7 @@ def draw_on_host(pool: Pool, members: Tensor, seeds: Tensor, intervals: Tensor, 
 
 
 def draw_on_device(pool: Pool, members: Tensor, seeds: Tensor, intervals: Tensor, drawn: Drawn) -> IntervalInputs:
-    """Draws for all members at once, without waiting for the device; arguments as :func:`draw_on_host`."""
+    """Draws for all members at once, without waiting for the device. Arguments as in :func:`draw_on_host`."""
     first, count = pool.first[members, None, None], pool.count[members, None, None]
     shape = len(members), drawn.updates, drawn.batch
     noise = torch.empty(*shape, drawn.latent, dtype=drawn.dtype, device=seeds.device)
@@ -126,18 +127,18 @@ def draw_on_device(pool: Pool, members: Tensor, seeds: Tensor, intervals: Tensor
 
 
 def _words(seeds: Tensor, intervals: Tensor, updates: range, purpose: int, count: int) -> Words:
-    """Four words ``[B, U, count / 4]``, rounded up, for each of a few updates."""
+    """Four words for each counter, ``[B, U, count / 4]`` (rounded up), for a range of U updates."""
     place = torch.arange(-(-count // 4), device=seeds.device)
     update = torch.arange(updates.start, updates.stop, device=seeds.device)[:, None]
     return philox(seeds[:, None, None], (place, update, intervals[:, None, None], torch.full_like(place, purpose)))
 
 
 def _row(parts: Sequence[Tensor], count: int) -> Tensor:
-    """Four tensors ``[B, U, M]`` as one, ``[B, U, count]``."""
+    """Joins four tensors ``[B, U, M]`` into one, ``[B, U, count]``."""
     return torch.cat(tuple(parts), dim=-1)[..., :count]
 
 
 def stream(seed: int, interval: int) -> torch.Generator:
-    """The host's random stream of one member in one interval (0: its starting weights)."""
+    """The host's random stream of one member in one interval. Interval 0 is for its starting weights."""
     mixed = np.random.SeedSequence([seed, interval]).generate_state(1)[0]
     return torch.Generator().manual_seed(int(mixed))

@@ -1,7 +1,7 @@
-"""The inner loop: one interval of adversarial training for a chunk of members, whatever their step ratios.
+"""The inner loop: one interval of adversarial training for a chunk of members with any step ratios.
 
-Members depend on each other in nothing, so D's of some and G's of others may step between each other's updates: at the
-n-th update of the interval, all members whose cycle says D take their D step together, then all others their G step.
+Members do not depend on each other. So one member's D and another's G may step at the same update. At the n-th update
+of the interval, all members whose cycle says D take their D step together. Then all others take their G step.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,13 +20,13 @@ from metagan_rl.populations.settings import CYCLE
 from metagan_rl.populations.state import PopulationState, pick
 
 WEIGHT_LIMIT = 1e4
-"""A weight beyond this counts as exploded: no healthy network on standardised data comes near."""
+"""A member with a larger weight has exploded. Healthy networks on standardised data stay far below this."""
 SAMPLE_LIMIT = 100.0
-"""Generated points whose root mean square lies beyond this, in deviations of the data, have exploded too: Adam bounds
-how fast weights grow, but not what three layers of them make of the noise."""
+"""A member whose generated points have a larger root mean square, in deviations of the data, has exploded too. Adam
+bounds how fast weights grow, but three layers can still blow up the noise."""
 
 Run = tuple[str, int, int]
-"""A name, and the first and the last + 1 of the members it is for."""
+"""A name, with the first and the last + 1 of the members that it applies to."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class IntervalPlan:
     """What a chunk of B members does for one interval of U updates.
 
     Attributes:
-        updates: U, a whole number of everyone's cycles.
-        cycles: D updates and G updates in each cycle, for every member.
+        updates: U; every member's cycle fits into it a whole number of times.
+        cycles: D updates and G updates in each member's cycle.
         losses: runs that cover the chunk in order.
-        penalties: runs of members that have a gradient penalty, in order.
+        penalties: runs of the members that have a gradient penalty, in order.
         penalty_weight, generator_lr, discriminator_lr, beta1, beta2, ema_decay: ``[B, 1]``.
         optimizer: ``"adam"`` or ``"sgd"``.
-        simultaneous: step both networks from the same point (only where all cycles are 1:1).
+        simultaneous: both networks step from the same point (only if all cycles are 1:1).
     """
 
     updates: int
@@ -57,7 +57,7 @@ class IntervalPlan:
     simultaneous: bool
 
     def discriminates(self) -> Tensor:
-        """Whether each member's n-th update is D's: bool ``[12, B]``; after 12 updates all cycles begin anew."""
+        """Whether each member's n-th update is D's, bool ``[12, B]``. All cycles start again after 12 updates."""
         number = torch.arange(CYCLE)[:, None]
         cycles = torch.tensor(self.cycles)
         return number % cycles.sum(dim=1) < cycles[:, 0]
@@ -65,13 +65,13 @@ class IntervalPlan:
 
 @dataclass(frozen=True)
 class IntervalInputs:
-    """All that is random in an interval, drawn beforehand; U updates.
+    """All that is random in an interval of U updates, drawn beforehand.
 
     Attributes:
         noise: ``[B, U, N, Z]``.
-        points: rows of the chunk's members' training data, one after the other, ``[R, D]``.
-        rows: which of them each update sees, ``[B, U, N]``.
-        mix: ``[B, U, N, 1]`` in [0, 1] for penalties between real and generated data.
+        points: training data of the chunk's members, one member after the other, ``[R, D]``.
+        rows: rows of ``points`` that each update sees, ``[B, U, N]``.
+        mix: shares in [0, 1] for penalties at points between real and generated data, ``[B, U, N, 1]``.
     """
 
     noise: Tensor
@@ -83,14 +83,13 @@ class IntervalInputs:
 class Turn:
     """The b members of a chunk that step the same network at the same update.
 
-    Args:
-        plan: of the chunk.
-        steps: bool ``[B]``: who they are.
+        plan: plan of the chunk.
+        steps: which members step, bool ``[B]``.
 
     Attributes:
-        members: their places in the chunk, ``[b]``; ``None`` if they are all of it, and nothing has to be gathered.
-        losses, penalties: runs of theirs.
-        penalty_weight, ema_decay: of theirs, ``[b, 1]``.
+        members: their indices in the chunk, ``[b]``; ``None`` if all members step, so that nothing is gathered.
+        losses, penalties: their runs.
+        penalty_weight, ema_decay: their values, ``[b, 1]``.
     """
 
     def __init__(self, plan: IntervalPlan, steps: Tensor) -> None:
@@ -102,11 +101,11 @@ class Turn:
         self.relative = any(LOSSES[name].relative for name, _, _ in self.losses)
 
     def of(self, rows: Tensor) -> Tensor:
-        """The members' rows: the tensor itself, or a copy of some of it."""
+        """The rows of these members: the tensor itself if all step, else a copy."""
         return pick(rows, self.members)
 
     def put(self, rows: Tensor, changed: Tensor) -> None:
-        """Writes back what :meth:`of` gave and was changed since."""
+        """Writes back what :meth:`of` returned, after it was changed."""
         if self.members is not None:
             rows.index_copy_(0, self.members, changed)
 
@@ -131,20 +130,20 @@ class IntervalTrainer:
         """Prepares one interval.
 
         Args:
-            generator: latent to data.
-            discriminator: data to one logit.
-            state: of the chunk's members; changed in place.
+            generator: from latent noise to data.
+            discriminator: from data to one logit.
+            state: state of the chunk's members; changed in place.
             plan: what they do.
             inputs: all that is random.
-            closed_form: take gradients in closed form where the networks have one; else by automatic differentiation.
+            closed_form: use closed-form gradients if the networks have them, else automatic differentiation.
         """
-        # The closed forms of networks that have none are never called.
+        # Networks without closed forms are cast too, but theirs are never called.
         self.generator, self.discriminator = cast(ClosedForm, generator), cast(ClosedForm, discriminator)
         self.state, self.plan, self.inputs = state, plan, inputs
         self.closed_form = closed_form and generator.has_backward and discriminator.has_backward
         device = plan.generator_lr.device
         discriminates = plan.discriminates()
-        # Before the first update, because on a GPU the host would wait for everything queued before
+        # Worked out before the first update. Later, on a GPU, the host would wait for all that is queued.
         self.turns = [(_turn(plan, steps), _turn(plan, ~steps)) for steps in discriminates]
         self.turn_of_discriminator = discriminates[torch.arange(plan.updates) % CYCLE].to(device)  # [U, B]
         rates = (plan.generator_lr, plan.discriminator_lr)
@@ -165,7 +164,7 @@ class IntervalTrainer:
         self.recorder = Recorder(boundary, self.turn_of_discriminator, inputs.rows.shape[-1])
 
     def run(self) -> Measurements:
-        """Trains the interval; members that blew up are flagged and put back to where they began it."""
+        """Trains the interval. Members that blew up are flagged and put back to their state at its start."""
         start = self.state.clone()
         if self.plan.simultaneous:
             self._run_simultaneously()
@@ -198,7 +197,7 @@ class IntervalTrainer:
         with torch.no_grad():
             points = self.generator(split(self.generator, state.generator), self.inputs.noise[:, -1])
         spread = points.double().square().mean(dim=(1, 2)).sqrt()
-        diverged = ~((largest < WEIGHT_LIMIT) & (spread < SAMPLE_LIMIT))  # NaN is not below the limits either
+        diverged = ~((largest < WEIGHT_LIMIT) & (spread < SAMPLE_LIMIT))  # NaN counts as diverged
         measured = self.recorder.measurements(
             per_member_norm(state.generator - start.generator) / per_member_norm(start.generator).clamp_min(1e-12),
             per_member_norm(state.discriminator - start.discriminator)
@@ -217,7 +216,7 @@ class IntervalTrainer:
         return self.inputs.points.index_select(0, rows.reshape(-1)).view(*rows.shape, -1)
 
     def _weights(self, network: StackedNetwork, turn: Turn, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The members' weights, flat ``[b, P]`` and one by one."""
+        """The members' weights: flat ``[b, P]``, and as separate tensors."""
         flat = turn.of(rows)
         if not self.closed_form:
             flat = flat.detach().requires_grad_()
@@ -327,7 +326,7 @@ class IntervalTrainer:
     def _step(
         self, optimizer: Optimizer, turn: Turn, update: int, gradient: Tensor, rows: tuple[Tensor, Tensor, Tensor]
     ) -> Tensor:
-        """Steps weights and moments in place; the new weights ``[b, P]``."""
+        """Steps weights and moments in place. Returns the new weights ``[b, P]``."""
         weights, first, second = (turn.of(each) for each in rows)
         optimizer.step(update, weights, gradient, first, second, turn.members)
         for each, changed in zip(rows, (weights, first, second), strict=True):
@@ -338,7 +337,7 @@ class IntervalTrainer:
 def evaluate_by_run(
     formulas: Sequence[LogitLoss], runs: Sequence[Run], real_logits: Tensor, fake_logits: Tensor
 ) -> Tensor:
-    """Losses ``[b]`` of members from their logits ``[b, N]``, by one formula for each run of them."""
+    """Losses ``[b]`` of members from their logits ``[b, N]``, with one formula for each run of members."""
     return torch.cat(
         [formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in zip(formulas, runs, strict=True)]
     )
@@ -350,7 +349,7 @@ def _with_slopes(
     real_logits: Tensor,
     fake_logits: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Losses ``[b]``, and their derivatives by logits as networks give them, ``[b, N or 2N, 1]``."""
+    """Losses ``[b]``, and their derivatives by the logits in the networks' shape, ``[b, N or 2N, 1]``."""
     pairs = [formula(real_logits[a:b], fake_logits[a:b]) for formula, (_, a, b) in zip(formulas, runs, strict=True)]
     losses, slopes = zip(*pairs, strict=True)
     return torch.cat(losses), torch.cat(slopes).unsqueeze(-1)

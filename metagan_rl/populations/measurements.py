@@ -1,4 +1,4 @@
-"""What one interval of training tells about each member, before anything is made of it."""
+"""Raw measurements of each member in one interval of training."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,17 +10,17 @@ from torch import Tensor
 
 @dataclass
 class Measurements:
-    """Averages over the updates of one interval; every field is float64 ``[B]``, NaN where nothing was measured.
+    """Averages over the updates of one interval. Every field is float64 ``[B]``, NaN where nothing was measured.
 
     Attributes:
-        discriminator_loss, generator_loss: without penalty.
+        discriminator_loss, generator_loss: without the penalty.
         real_logit, fake_logit: means over D's batches.
         logit_deviation: pooled standard deviation of the logits within real and within generated batches.
         real_accuracy, fake_accuracy: share of logits on the right side of the loss's boundary.
-        pair_accuracy: share of real and generated pairs that D orders rightly.
+        pair_accuracy: share of pairs of a real and a generated sample that D orders correctly.
         generator_gradient, discriminator_gradient: gradient norms.
-        generator_move, discriminator_move: how far the weights went in the interval, relative to their norm.
-        diverged: 1 where this interval blew the member up, else 0.
+        generator_move, discriminator_move: how far the weights moved in the interval, relative to their norm.
+        diverged: 1 if the member blew up in this interval, else 0.
     """
 
     discriminator_loss: np.ndarray
@@ -39,22 +39,23 @@ class Measurements:
 
     @classmethod
     def empty(cls, members: int) -> "Measurements":
-        """All NaN, and nobody diverged."""
+        """Measurements that are all NaN, with nobody diverged."""
         values = {field.name: np.full(members, np.nan) for field in fields(cls)}
         return cls(**{**values, "diverged": np.zeros(members)})
 
     def put(self, members: Any, other: "Measurements", which: Any = slice(None)) -> None:
-        """Writes (some of) another's members into places of this one."""
+        """Writes members of another object (all or those of ``which``) into places of this one."""
         for field in fields(self):
             getattr(self, field.name)[members] = getattr(other, field.name)[which]
 
 
 class Recorder:
-    """Collects what the U updates of one interval produce, and reduces it once at the end.
+    """Collects the results of the U updates of one interval, and averages them once at the end.
 
     Args:
-        boundary: ``[B, 1]`` logit at which each member's discriminator is undecided; what is collected has its type.
-        discriminates: ``[U, B]``: whose updates are D's.
+        boundary: logit at which each member's discriminator is undecided, ``[B, 1]``. It also gives the dtype of all
+            collected values.
+        discriminates: whether each update is D's, ``[U, B]``.
         batch: N, samples per update.
     """
 
@@ -68,7 +69,7 @@ class Recorder:
     def discriminator(
         self, update: int, members: Tensor | None, real: Tensor, fake: Tensor, loss: Tensor, gradient: Tensor
     ) -> None:
-        """Notes a D update of some members (``None``: all): logits ``[b, N]``, loss ``[b]``, gradient ``[b, P]``."""
+        """Records a D update of some members (``None``: all): logits ``[b, N]``, loss ``[b]``, gradient ``[b, P]``."""
         where = slice(None) if members is None else members
         self._real[update, where] = real
         self._fake[update, where] = fake
@@ -76,7 +77,7 @@ class Recorder:
 
     @torch.no_grad()
     def generator(self, update: int, members: Tensor | None, loss: Tensor, gradient: Tensor) -> None:
-        """Notes a G update of some members (``None``: all): loss ``[b]``, gradient ``[b, P]``."""
+        """Records a G update of some members (``None``: all): loss ``[b]``, gradient ``[b, P]``."""
         self._note(update, slice(None) if members is None else members, loss, gradient)
 
     def _note(self, update: int, where: Any, loss: Tensor, gradient: Tensor) -> None:
@@ -85,7 +86,7 @@ class Recorder:
 
     def measurements(self, generator_move: Tensor, discriminator_move: Tensor, diverged: Tensor) -> Measurements:
         """The averages of the interval."""
-        # In double precision, because the squares of an exploding critic's logits overflow single.
+        # In double precision: the squares of an exploding critic's logits overflow single precision.
         real, fake, boundary = self._real.double(), self._fake.double(), self.boundary  # [U, B, N]
         variance = (real.var(dim=-1) + fake.var(dim=-1)) / 2
 
@@ -93,7 +94,7 @@ class Recorder:
             return values.double().numpy(force=True)
 
         def average(values: Tensor, which: Tensor = self.discriminates) -> np.ndarray:
-            """Mean over the updates that are D's (or G's): ``[U, B]`` to ``[B]``."""
+            """Mean over the updates that are D's (or those of ``which``): ``[U, B]`` to ``[B]``."""
             return ready(torch.where(which, values.double(), 0.0).sum(dim=0) / which.sum(dim=0))
 
         def share(condition: Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Members of different shapes behind one face: one population for each shape, the order of members kept."""
+"""A population whose members may differ in shape. It holds one population for each shape and keeps members in order."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -18,12 +18,13 @@ from metagan_rl.tasks.task import Task
 
 
 class MixedPopulation:
-    """B members, each of any shape, restarted one by one and trained together.
+    """B members of any shapes. They are restarted one by one and trained together.
 
     Args:
         tasks: one for each member.
         seeds: one for each member, as in :class:`Population`.
-        options: where and from where they train.
+        options: where they train and what they start from.
+        **given: the options as keywords instead.
     """
 
     def __init__(
@@ -45,12 +46,12 @@ class MixedPopulation:
         return len(self.tasks)
 
     def groups(self) -> Iterator[tuple[Population, np.ndarray]]:
-        """Each population with the members ``[b]`` that its rows are."""
+        """Each population with the members ``[b]`` that its rows hold."""
         for shape, population in self._populations.items():
             yield population, np.array(self._members[shape])
 
     def weights(self, member: int) -> tuple[Tensor, Tensor]:
-        """Weights of one member's generator and discriminator, ``[1, P]`` each, as they are now."""
+        """Current weights of one member's generator and discriminator, ``[1, P]`` each."""
         for population, members in self.groups():
             for row in np.flatnonzero(members == member):
                 return population.state.generator[row : row + 1], population.state.discriminator[row : row + 1]
@@ -58,16 +59,16 @@ class MixedPopulation:
 
     @property
     def diverged(self) -> np.ndarray:
-        """Bool ``[B]``: members that blew up and are frozen."""
+        """Which members blew up and are frozen, bool ``[B]``."""
         return self._gather(lambda population: population.state.diverged.numpy(force=True), bool)
 
     @property
     def trained_intervals(self) -> np.ndarray:
-        """Int ``[B]``: intervals each member has trained; a diverged one stopped with the interval that blew it up."""
+        """Intervals trained by each member, int ``[B]``. A diverged member stopped with the one that blew it up."""
         return self._gather(lambda population: population.state.intervals.numpy(force=True), int)
 
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
-        """Puts new tasks, untrained and of any shape, into some places."""
+        """Puts new, untrained tasks of any shape into some places."""
         moved = []
         for member, task, seed in zip(members, tasks, seeds, strict=True):
             shape = Shape.of(self.tasks[member])
@@ -81,7 +82,7 @@ class MixedPopulation:
             self._add(*zip(*moved, strict=True))
 
     def keep(self, members: Sequence[int] | np.ndarray) -> None:
-        """Drops all members but these, which are distinct, and puts them into this order."""
+        """Keeps only these members, in this order; each may be named once."""
         places = {int(member): place for place, member in enumerate(members)}
         for shape in list(self._populations):
             self._keep_rows(shape, [row for row, member in enumerate(self._members[shape]) if member in places])
@@ -89,7 +90,7 @@ class MixedPopulation:
         self.tasks = [self.tasks[member] for member in places]
 
     def copy(self, sources: Sequence[int] | np.ndarray) -> None:
-        """Each member goes on from where its source is; see :meth:`Population.copy`.
+        """Makes each member continue from its source; see :meth:`Population.copy`.
 
         Raises:
             InvalidValueError: a source has another shape.
@@ -118,7 +119,7 @@ class MixedPopulation:
         return measured
 
     def sample(self, noise: Sequence[Tensor], members: Sequence[int], *, average: bool = True) -> list[Tensor]:
-        """Generated points ``[N, D]`` of some members, from noise ``[N, Z]`` for each."""
+        """Generated points ``[N, D]`` for each of some members, from noise ``[N, Z]`` for each."""
         wanted = {int(member): place for place, member in enumerate(members)}
         points: list[Tensor] = [None] * len(wanted)  # type: ignore[list-item]  # every place is filled below
         for population, group in self.groups():

@@ -1,4 +1,4 @@
-"""Optimisers over stacked weights: one row a member, every member with its own rates and step count."""
+"""Optimisers over stacked weights: one row for each member, with its own rates and step count."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ ADAM_EPSILON = 1e-8
 
 
 class Optimizer(Protocol):
-    """Steps one network of some of the B members of a chunk, update by update of an interval."""
+    """Steps one network for some of the B members of a chunk, at one update of an interval."""
 
     def step(
         self,
@@ -26,11 +26,11 @@ class Optimizer(Protocol):
 
         Args:
             update: number of the update in the interval.
-            weights: of the members that step, ``[b, P]``; changed.
-            gradient: of theirs, ``[b, P]``.
-            first: mean of the gradients (Adam's m), ``[b, P]``; changed.
-            second: mean of their squares (Adam's v), ``[b, P]``; changed.
-            members: which of the B they are, ``[b]``; ``None``: all.
+            weights: weights of the members that step, ``[b, P]``; changed.
+            gradient: their gradient, ``[b, P]``.
+            first: mean of their gradients (Adam's m), ``[b, P]``; changed.
+            second: mean of their squared gradients (Adam's v), ``[b, P]``; changed.
+            members: their indices among the B members, ``[b]``; ``None``: all.
         """
         ...
 
@@ -39,15 +39,15 @@ class Adam:
     """Adam (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1).
 
     Args:
-        numbers: how many steps each member will have made after each update of the interval, ``[U, B]``; all bias
-            corrections are worked out at once.
+        numbers: how many steps each member will have made after each update of the interval, ``[U, B]``. All bias
+            corrections are computed from it at once.
         lr, beta1, beta2: ``[B, 1]``.
     """
 
     def __init__(self, numbers: Tensor, lr: Tensor, beta1: Tensor, beta2: Tensor) -> None:
-        number = numbers.to(lr.dtype).unsqueeze(-1).clamp_min(1)  # before the first step nothing is stepped
+        number = numbers.to(lr.dtype).unsqueeze(-1).clamp_min(1)  # entries before the first step are never used
         second_correction = (1 - beta2**number).sqrt()
-        # w -= lr m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps), with the square root of the correction taken out of the root
+        # w -= lr m/(1-b1^t) / (sqrt(v/(1-b2^t)) + eps), with the correction moved out of the square root
         self._sizes = (-lr * second_correction / (1 - beta1**number)).unbind()
         self._epsilons = (ADAM_EPSILON * second_correction).unbind()
         self._first_weight, self._second_weight = 1 - beta1, 1 - beta2

@@ -1,4 +1,4 @@
-"""How populations are trained, apart from what they train on: one object that is passed whole."""
+"""Options of how populations are trained: one object that is passed on whole."""
 
 from dataclasses import dataclass, fields
 from os import PathLike
@@ -13,15 +13,15 @@ from metagan_rl.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationOptions:
-    """Where and from where the members of a population train.
+    """Where the members of a population train, and what they start from.
 
     Attributes:
-        device: ``"cpu"`` or ``"cuda"``: where the members' state lives and is trained.
-        noise: ``"host"`` or ``"device"``: where noise and data order are drawn, by two streams of different numbers
-            (see :mod:`.drawing`); both may be used on any device, and either is the same on all. By default that of
-            the device: ``"host"`` on a CPU.
-        initial_weights: a meta-initialisation, or its file: all members start from it, and their seeds then fix only
-            noise and data order. By default each starts from fresh weights of its seed.
+        device: where the members' state lives and is trained, ``"cpu"`` or ``"cuda"``.
+        noise: where noise and data order are drawn, ``"host"`` or ``"device"``. The two streams hold different numbers
+            (see :mod:`.drawing`). Both work on any device, and each gives the same numbers on all devices. The default
+            depends on the device: ``"host"`` on a CPU.
+        initial_weights: a meta-initialisation, or its file. All members then start from it, and their seeds fix only
+            noise and data order. By default each starts from fresh weights drawn from its seed.
 
     Raises:
         InvalidValueError: there is no such device.
@@ -38,12 +38,12 @@ class PopulationOptions:
 
     @classmethod
     def of(cls, given: Any) -> Self:
-        """These options out of an object that has them among others."""
+        """Takes these options from an object that has them among others."""
         return cls(**{field.name: getattr(given, field.name) for field in fields(cls)})
 
     @classmethod
     def named(cls, **given: Any) -> Self:
-        """From keywords; of a misspelt one the nearest names are told."""
+        """Makes options from keywords. For a misspelt one, the error offers the nearest names."""
         names = [field.name for field in fields(cls)]
         for name in given:
             if name not in names:
@@ -51,7 +51,7 @@ class PopulationOptions:
         return cls(**given)
 
     def check(self, task: Task) -> None:
-        """Makes sure that a task can start from the initial weights.
+        """Checks that a task can start from the initial weights.
 
         Raises:
             InvalidValueError: it cannot.
@@ -61,5 +61,5 @@ class PopulationOptions:
             initial.check(task)
 
     def weights(self) -> MetaInit | None:
-        """Where all members start; a file is read."""
+        """The weights that all members start from. If they are in a file, it is read."""
         return find_initial_weights(self.initial_weights)

@@ -24,22 +24,22 @@ from metagan_rl.runtime import available_memory, find_device
 from metagan_rl.tasks.task import Networks, Task
 
 CHUNK_MEMBERS = {"cpu": 32, "cuda": 4096}
-"""Members trained at a time: on a CPU enough for D's and G's of different ratios to fill a product, few enough for the
-cache; on a GPU as many as bound the memory of noise and activations."""
+"""Members trained at a time. On a CPU they are enough that D's and G's of different ratios fill a matrix product, and
+few enough for the cache. On a GPU the limit bounds the memory of noise and activations."""
 STATE_COPIES = 2
-"""Memory of a population: its state, and as much again for the chunk in training, the references and the rest."""
+"""Memory of a population, in states: its own, and as much again for the chunk in training, references and the rest."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What members of one population have in common.
+    """What all members of one population have in common.
 
     Attributes:
         dim: columns of the data.
         networks: the two networks.
         batch_size: samples per update.
         optimizer: ``"adam"`` or ``"sgd"``.
-        simultaneous: how D and G take turns at ratio 1:1.
+        simultaneous: at ratio 1:1, whether both networks step from the same point.
     """
 
     dim: int
@@ -50,7 +50,7 @@ class Shape:
 
     @classmethod
     def of(cls, task: Task) -> "Shape":
-        """The shape a task needs."""
+        """The shape that a task needs."""
         return cls(task.dim, task.networks, task.base.batch_size, task.base.optimizer, task.base.simultaneous)
 
 
@@ -59,9 +59,10 @@ class Population:
 
     Args:
         tasks: one for each member, all of one shape.
-        seeds: one whole number for each member, fixing its starting weights, noise and data order. A member's
-            randomness does not depend on who else is in the population nor on its controls.
-        options: where and from where they train; or as keywords.
+        seeds: one whole number for each member; it fixes the starting weights, the noise and the order of the data. A
+            member's randomness does not depend on its controls or on the other members.
+        options: where they train and what they start from.
+        **given: the options as keywords instead.
 
     Raises:
         InvalidValueError: the tasks differ in shape, there is not one seed for each, there is no such device, the
@@ -71,7 +72,7 @@ class Population:
     """
 
     trainer: type[IntervalTrainer] = IntervalTrainer
-    """Trains a chunk for one interval."""
+    """The class that trains a chunk for one interval."""
 
     def __init__(
         self, tasks: Sequence[Task], seeds: Sequence[int], options: PopulationOptions | None = None, **given: Any
@@ -102,25 +103,25 @@ class Population:
         return len(self.tasks)
 
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
-        """Puts new tasks of the same shape, untrained, into some places."""
+        """Puts new, untrained tasks of the same shape into some places."""
         self.state.put(self._places(members), self._fresh(tasks, seeds))
         for member, task in zip(members, tasks, strict=True):
             self.tasks[member] = task
         self._pool = None
 
     def keep(self, members: Sequence[int]) -> None:
-        """Drops all members but these."""
+        """Keeps only these members."""
         self.state = self.state[self._places(members)]
         self.tasks = [self.tasks[member] for member in members]
         self._pool = None
 
     def copy(self, sources: Sequence[int] | np.ndarray) -> None:
-        """Each member goes on from where its source is: weights, moments, average, counts and whether it diverged.
+        """Makes each member continue from its source: weights, moments, average, counts and whether it diverged.
 
-        It keeps its own task and its own seed, so that the two part again with the next update.
+        Each member keeps its own task and seed, so the two differ again from the next update on.
 
         Args:
-            sources: a member for each of the B members, ``[B]``.
+            sources: for each of the B members the index of its source, ``[B]``.
         """
         self.state = replace(self.state[self._places(sources)], seed=self.state.seed)
 
@@ -128,7 +129,7 @@ class Population:
         """Adds untrained members at the end.
 
         Raises:
-            InvalidValueError: they do not fit the free memory.
+            InvalidValueError: they do not fit into the free memory.
         """
         self._check_memory(len(tasks))
         self.state = self.state.join(self._fresh(tasks, seeds))
@@ -136,18 +137,18 @@ class Population:
         self._pool = None
 
     def train(self, settings: Settings, updates: int) -> Measurements:
-        """Trains every sound member for one interval.
+        """Trains every member that has not diverged for one interval.
 
         Args:
-            settings: of the B members.
-            updates: gradient steps of each member, D and G together; a whole number of every member's cycle, as any
-                multiple of 12 is.
+            settings: settings of the B members.
+            updates: gradient steps of each member, D and G together. Every member's cycle must fit into it a whole
+                number of times; any multiple of 12 works.
 
         Returns:
-            What was measured; NaN for members that had diverged before.
+            The measurements; NaN for members that had diverged before.
 
         Raises:
-            InvalidValueError: the settings are not of B members, or the interval does not fit all ratios.
+            InvalidValueError: the settings are not those of B members, or the interval does not fit all ratios.
         """
         if len(settings) != len(self):
             raise InvalidValueError(f"settings of {len(settings)} members, but the population has {len(self)}")
@@ -160,7 +161,7 @@ class Population:
         return self._train(settings, updates)
 
     def _train(self, settings: Settings, updates: int) -> Measurements:
-        torch.set_flush_denormal(True)  # dead GANs fill with denormal numbers, which are 80 times slower
+        torch.set_flush_denormal(True)  # dead GANs fill up with denormal numbers, which are 80 times slower
         measured = Measurements.empty(len(self))
         for members in self._chunks(settings):
             places = self._places(members)
@@ -174,7 +175,7 @@ class Population:
         return measured
 
     def sample(self, noise: Tensor, *, members: Sequence[int] | None = None, average: bool = True) -> Tensor:
-        """Generated points ``[B, N, D]`` for noise ``[B, N, Z]``, from the averaged generator or the last one."""
+        """Generated points ``[B, N, D]`` from noise ``[B, N, Z]``, by the averaged or the current generator."""
         rows = self.state.average if average else self.state.generator
         if members is not None:
             rows = rows[self._places(members)]
@@ -182,7 +183,7 @@ class Population:
             return self.generator(split(self.generator, rows), noise.to(self.device, self.dtype))
 
     def bytes_per_member(self) -> int:
-        """Memory of one member's state, without activations."""
+        """Memory of one member's state in bytes, without activations."""
         numbers = 4 * size(self.generator) + 3 * size(self.discriminator)
         return numbers * (8 if self.dtype == torch.float64 else 4)
 
@@ -218,14 +219,14 @@ class Population:
         return torch.as_tensor(np.asarray(members), dtype=torch.long, device=self.device)
 
     def _chunks(self, settings: Settings) -> Iterator[np.ndarray]:
-        """Sound members that train together: of nearby ratios, in runs of the same penalty and the same loss."""
+        """Chunks of sound members that train together: with similar ratios, in runs of equal penalty and loss."""
         sound = np.flatnonzero(~self.state.diverged.numpy(force=True))
         losses = LOSSES.values()
         penalised = [list(PENALTIES).index(losses[loss].penalty) for loss in settings.loss]
         penalty = np.where(settings.penalty_weight > 0, penalised, -1)
         ordered = sound[np.lexsort((sound, settings.loss[sound], penalty[sound], settings.ratio[sound]))]
         parts = [ordered]
-        if self.shape.simultaneous:  # only members at 1:1 step both networks from the same point
+        if self.shape.simultaneous:  # only members at ratio 1:1 step both networks from the same point
             together = settings.ratio[ordered] == RATIOS.index("1:1")
             parts = [ordered[together], ordered[~together]]
         for part in parts:
@@ -239,7 +240,7 @@ class Population:
         return members
 
     def _plan(self, settings: Settings, updates: int) -> IntervalPlan:
-        """What a chunk of members with these settings does."""
+        """The plan for a chunk of members with these settings."""
         cycles = [RATIOS.values()[ratio] for ratio in settings.ratio]
         losses = [list(LOSSES)[loss] for loss in settings.loss]
         penalties = [
@@ -274,7 +275,7 @@ class Population:
 
 
 def _runs(names: Sequence[str | None]) -> list[Run]:
-    """Stretches of the same name in the order they come, without those of ``None``."""
+    """Runs of equal names, in order, without those of ``None``."""
     runs, first = [], 0
     for name, same in groupby(names):
         last = first + len(list(same))

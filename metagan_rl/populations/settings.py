@@ -1,4 +1,4 @@
-"""Settings: what the members of a population train with in the next interval, in absolute numbers."""
+"""Settings: the absolute numbers that members of a population train with in the next interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,16 +12,16 @@ from metagan_rl.registry import Registry
 from metagan_rl.tasks.task import Base
 
 RATIOS: Registry[tuple[int, int]] = Registry("ratio")
-"""Updates of D and of G in one cycle, by name "D:G"."""
+"""D updates and G updates in one cycle, by name "D:G"."""
 for _discriminator, _generator in ((1, 3), (1, 2), (1, 1), (2, 1), (3, 1), (5, 1)):
     RATIOS.register(f"{_discriminator}:{_generator}", (_discriminator, _generator))
 CYCLE = 12
-"""An interval must be a multiple of this many updates, so that every ratio fits into it a whole number of times."""
+"""An interval must be a multiple of this many updates. Then every ratio fits into it a whole number of times."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What B members train with; every field is an array ``[B]``.
+    """What B members train with. Every field is an array ``[B]``.
 
     Attributes:
         generator_lr, discriminator_lr: learning rates.
@@ -53,7 +53,7 @@ class Settings:
         return len(self.ratio)
 
     def __getitem__(self, members: Any) -> "Settings":
-        """The settings of some members (an index array, a mask or a slice)."""
+        """The settings of some members, chosen by an index array, a mask or a slice."""
         return Settings(**{field.name: getattr(self, field.name)[members] for field in fields(self)})
 
     def replace(self, **changes: np.ndarray) -> "Settings":
@@ -62,7 +62,7 @@ class Settings:
 
     @classmethod
     def of(cls, bases: Sequence[Base]) -> "Settings":
-        """What unscheduled runs train with.
+        """The settings of unscheduled runs.
 
         Raises:
             UnknownNameError: a base names a ratio or loss that does not exist.

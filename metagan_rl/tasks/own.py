@@ -1,7 +1,8 @@
-"""Suites of one's own data: an array, a CSV or NumPy file, a folder of images, each in one call.
+"""Makes suites from your own data in one call: from an array, a CSV or NumPy file, or a folder of images.
 
-A suite made here has ``tasks`` tasks in each split. All are of the same rows; they differ in which half of them trains,
-in the base learning rates, and in the split's other half of the data: rows of ``test`` are never seen in ``train``.
+A suite made here has ``tasks`` tasks in each split. Each split has its own rows, so no row of ``test`` is ever seen in
+``train``. All tasks of a split use the same rows. They differ in which half of them trains, and in the base learning
+rates.
 """
 
 import csv
@@ -19,13 +20,13 @@ from metagan_rl.tasks.suites import READERS, SPLITS, SUITES, Suite, register_sui
 from metagan_rl.tasks.task import FAMILIES, Base, Networks, Task
 
 SPREAD = 10.0
-"""Base learning rates of the tasks are off the given ones by up to this factor, as a user's are who has not tuned."""
+"""The tasks' base learning rates are off the given ones by up to this factor, as if the user had not tuned them."""
 SHARES = {"train": 0.5, "val": 0.2, "test": 0.3}
-"""Of the rows, by split."""
+"""Share of the rows in each split."""
 SIDES = tuple(range(8, 65, 4))
-"""Sides of images that the convolutional networks take."""
+"""Sides of images, in pixels, that the convolutional networks accept."""
 LARGEST_FLAT = 64
-"""Images with more pixels are trained by convolutional networks."""
+"""Images with more pixels than this are trained by convolutional networks."""
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
@@ -40,20 +41,21 @@ def suite_from_array(
     images: bool = False,
     register: bool = True,
 ) -> Suite:
-    """A suite of a user's own rows, ready to train on and to benchmark.
+    """Makes a suite from your own rows, ready to train on and to benchmark.
 
     Args:
-        name: of the suite, lower-case words joined by hyphens.
-        rows: numbers ``[N, D]``, one row per sample, at least 80; or grey images ``[N, side, side]``. Copied.
-        tasks: in each split.
-        networks: of every task; by default the usual ones, convolutions for images of more than 8x8 pixels.
-        base: what an unscheduled run uses; learning rates of tasks are off its by up to 10 times either way.
+        name: name of the suite, lower-case words joined by hyphens.
+        rows: numbers ``[N, D]``, one row per sample, at least 80 rows; or grey images ``[N, side, side]``. Copied.
+        tasks: number of tasks in each split.
+        networks: networks of every task; by default the usual ones, or convolutions for images larger than 8x8 pixels.
+        base: what an unscheduled run uses. The tasks' learning rates are up to 10 times higher or lower.
         budget: updates of a run.
-        images: rows are square images, which are standardised as a whole.
-        register: make it known by its name.
+        images: whether rows are square images, which are standardised as a whole.
+        register: whether to register the suite under its name.
 
     Raises:
-        DataError: the rows are no table of numbers, are too few, hold NaN or infinite values, or a column is constant.
+        DataError: the rows are not a table of numbers, too few, not all finite, or a column is constant.
+        InvalidValueError: the name is malformed or taken, or an argument is out of range.
         InvalidValueError: the name is malformed or taken, or an argument is out of range.
     """
     if tasks < 1:
@@ -83,7 +85,7 @@ def suite_from_array(
     )
     splits: dict[str, tuple[Task, ...]] = {}
     for split, places in zip(SPLITS, parts, strict=True):
-        family_name = f"{name}-{split}-{digest}"  # so that two tables of one name do not take each other's place
+        family_name = f"{name}-{split}-{digest}"  # the digest keeps apart two tables of one name
         if family_name not in FAMILIES:
             family = ArrayTable(table[np.sort(places)])
             family.standardise = "whole" if images else "columns"
@@ -99,12 +101,12 @@ def suite_from_array(
 
 
 def suite_from_npy(path: str | os.PathLike[str], name: str | None = None, **options: Any) -> Suite:
-    """A suite of a NumPy file: ``[N, D]``, or grey images ``[N, side, side]``.
+    """Makes a suite from a NumPy file: rows ``[N, D]``, or grey images ``[N, side, side]``.
 
     Args:
-        path: of the file; it is read without pickle.
-        name: of the suite; by default the file's.
-        **options: of :func:`suite_from_array`; by default the suite is not registered.
+        path: the file; it is read without pickle.
+        name: name of the suite; by default the file's.
+        **options: options of :func:`suite_from_array`; by default the suite is not registered.
 
     Raises:
         DataError: the file is damaged, or its data cannot be trained on.
@@ -119,15 +121,16 @@ def suite_from_npy(path: str | os.PathLike[str], name: str | None = None, **opti
 
 
 def suite_from_csv(path: str | os.PathLike[str], name: str | None = None, **options: Any) -> Suite:
-    """A suite of a CSV file: one row per sample, numbers alone, with or without a line of column names.
+    """Makes a suite from a CSV file: one row per sample, only numbers, with or without a line of column names.
 
     Args:
-        path: of the file, UTF-8.
-        name: of the suite; by default the file's.
-        **options: of :func:`suite_from_array`; by default the suite is not registered.
+        path: the file, in UTF-8.
+        name: name of the suite; by default the file's.
+        **options: options of :func:`suite_from_array`; by default the suite is not registered.
 
     Raises:
-        DataError: the file cannot be read, a cell is no number (line and column are named), or lines differ in length.
+        DataError: the file cannot be read, a cell is not a number (the message gives line and column), or lines differ
+            in length.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -155,12 +158,12 @@ def suite_from_csv(path: str | os.PathLike[str], name: str | None = None, **opti
 
 
 def suite_from_images(folder: str | os.PathLike[str], name: str | None = None, **options: Any) -> Suite:
-    """A suite of a folder of images, all square and of one size; they are read as grey values.
+    """Makes a suite from a folder of square images of one size. They are read as grey values.
 
     Args:
-        folder: with the images, in folders of its own too.
-        name: of the suite; by default the folder's.
-        **options: of :func:`suite_from_array`; by default the suite is not registered.
+        folder: the folder; images in folders inside it count too.
+        name: name of the suite; by default the folder's.
+        **options: options of :func:`suite_from_array`; by default the suite is not registered.
 
     Raises:
         DataError: there are no images, one cannot be read, or they differ in size.
@@ -197,7 +200,7 @@ def _task(
 
 
 def _check_sides(what: str, height: float, width: float, networks: Networks | None, side: float | None = None) -> None:
-    """Whether images are square, of the side that the first one has, and there are networks for them."""
+    """Checks that images are square, have the first one's side, and that there are networks for them."""
     flat = height**2 <= LARGEST_FLAT if networks is None else networks.kind != "conv"
     if height != width or height != (side or height) or not (flat or height in SIDES):
         raise DataError(

@@ -1,7 +1,7 @@
-"""Two-dimensional families: what they share, the true Gaussian mixtures among them, and the field's classics.
+"""Two-dimensional families: their common base, the true Gaussian mixtures, and the field's classics.
 
-The curved families (moons, spirals, …) are in ``planar_curves``. No family has a size or a centre of its own: data
-are standardised per column, so only widths relative to the shape, rotations and stretches make a difference.
+The curved families (moons, spirals, …) are in ``planar_curves``. No family has a size or a centre of its own, because
+data are standardised per column. Only widths relative to the shape, rotations and stretches make a difference.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from metagan_rl.tasks.task import Family, Modes, register_family
 TRAIN_FAMILIES = ("ring", "grid", "gaussian-mixture", "moons", "circles", "segments")
 """Planar families a scheduler may be trained on."""
 HELD_OUT_FAMILIES = ("spiral", "pinwheel", "checkerboard", "swiss-roll", "rose")
-"""Planar families kept for testing; no built-in train or val split holds one of them."""
+"""Planar families kept for testing. No built-in train or val split holds any of them."""
 
 
 def significant(value: float, digits: int = 4) -> float:
-    """The value rounded to some significant digits: short in a manifest, and the same on every machine."""
+    """The value rounded to some significant digits, so that it is short in a manifest and equal on every machine."""
     return float(f"{value:.{digits}g}")
 
 
@@ -45,9 +45,9 @@ def draw_weights(rng: np.random.Generator, count: int) -> list[float]:
 
 
 def draw_spread_out(rng: np.random.Generator, count: int, candidates: int = 16) -> np.ndarray:
-    """Places ``[count, 2]`` in the square [-1, 1]², each the farthest from the others of some candidates.
+    """Draws places ``[count, 2]`` in the square [-1, 1]². Each is the candidate that lies farthest from the others.
 
-    Mitchell's best-candidate sampling: random, yet hardly ever two places on top of each other.
+    This is Mitchell's best-candidate sampling: random, yet two places hardly ever coincide.
     """
     places = rng.uniform(-1.0, 1.0, (1, 2))
     while len(places) < count:
@@ -64,7 +64,7 @@ def choose_parts(weights: Any, count: int, rng: np.random.Generator) -> np.ndarr
 
 
 def frame(parameters: Mapping[str, Any]) -> np.ndarray:
-    """The matrix ``[2, 2]`` that stretches the first axis by ``stretch``, then turns by ``rotation`` radians."""
+    """The matrix ``[2, 2]`` that stretches the first axis by ``stretch`` and then turns by ``rotation`` radians."""
     angle, stretch = parameters.get("rotation", 0.0), parameters.get("stretch", 1.0)
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([stretch, 1.0])
@@ -73,7 +73,7 @@ def frame(parameters: Mapping[str, Any]) -> np.ndarray:
 class PlanarFamily(Family):
     """A shape in the plane, stretched and turned at random.
 
-    Subclasses write ``shape_parameters`` and ``shape_points``, in the shape's own axes.
+    Subclasses write ``shape_parameters`` and ``shape_points``, both in the shape's own axes.
     """
 
     dim = 2
@@ -98,10 +98,10 @@ class PlanarFamily(Family):
 
 
 class PlanarMixture(PlanarFamily):
-    """A true Gaussian mixture; subclasses write ``shape_parameters`` and ``shape_modes``."""
+    """A true Gaussian mixture. Subclasses write ``shape_parameters`` and ``shape_modes``."""
 
     def shape_modes(self, parameters: Mapping[str, Any]) -> Modes:
-        """The components before they are stretched and turned; weights may be relative."""
+        """The components before they are stretched and turned. Weights may be relative."""
         raise NotImplementedError(f"{type(self).__name__} must define shape_modes(parameters)")
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
@@ -124,7 +124,7 @@ class PlanarMixture(PlanarFamily):
 
 
 def round_modes(centres: np.ndarray, sigma: float, weights: Any) -> Modes:
-    """Components at ``[K, 2]`` centres, all round and of one deviation."""
+    """Round components at centres ``[K, 2]``, all of the same deviation."""
     covariances = np.broadcast_to(sigma**2 * np.eye(2), (len(centres), 2, 2)).copy()
     return Modes(centres, covariances, np.asarray(weights, dtype=np.float64))
 
@@ -136,7 +136,7 @@ def circle(count: int) -> np.ndarray:
 
 
 def lattice(rows: int, columns: int) -> np.ndarray:
-    """Places ``[rows * columns, 2]`` at spacing 1, centred on the origin."""
+    """Places ``[rows * columns, 2]`` on a lattice of spacing 1, centred on the origin."""
     x, y = np.meshgrid(np.arange(columns) - (columns - 1) / 2, np.arange(rows) - (rows - 1) / 2)
     return np.stack([x.ravel(), y.ravel()], axis=1)
 
@@ -187,7 +187,7 @@ class GaussianMixture(PlanarMixture):
         width = nearest * log_uniform(rng, 0.06, 0.15)
         return {
             "centres": [[significant(x), significant(y)] for x, y in places],
-            # One axis up to 3 times the other; the area up to 3 times that of another mode.
+            # One axis is up to 3 times the other; the area is up to 3 times that of another mode.
             "axes": [[significant(width * log_uniform(rng, 1.0, 2.0)), significant(width / log_uniform(rng, 1.0, 1.5))]
                      for _ in range(modes)],
             "angles": [uniform(rng, 0.0, np.pi) for _ in range(modes)],
@@ -231,7 +231,7 @@ class Grid25(PlanarMixture):
 
 @register_family("dirac")
 class Dirac(Family):
-    """The Dirac-GAN of Mescheder et al. 2018: all data at 0, in one dimension, and where (θ, ψ) start."""
+    """The Dirac-GAN of Mescheder et al. 2018: one-dimensional data, all at 0, and the start of (θ, ψ)."""
 
     dim = 1
     standardise = "none"

@@ -1,4 +1,4 @@
-"""Two-dimensional families that are no Gaussian mixtures: three to train on, five held out."""
+"""Two-dimensional families that are not Gaussian mixtures: three to train on, five held out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +50,7 @@ class Moons(PlanarFamily):
 
 @register_family("circles")
 class Circles(PlanarFamily):
-    """Two to four concentric circles, the outermost of radius 1."""
+    """Two to four concentric circles; the outermost has radius 1."""
 
     def shape_parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """``circles``, ``inner`` (smallest radius), relative ``weights`` per circle, and ``sigma``."""
@@ -64,7 +64,7 @@ class Circles(PlanarFamily):
         }
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, 2]``, even along each circle."""
+        """``[count, 2]``, evenly spread along each circle."""
         radii = np.linspace(parameters["inner"], 1.0, parameters["circles"])
         radius = radii[choose_parts(parameters["weights"] * radii, count, rng)]  # longer circles hold more points
         return blurred(polar(radius, rng.uniform(0.0, 2 * np.pi, count)), parameters["sigma"], rng)
@@ -87,7 +87,7 @@ class Segments(PlanarFamily):
         }
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, 2]``, even along each stroke."""
+        """``[count, 2]``, evenly spread along each stroke."""
         stroke = np.asarray(parameters["ends"])[choose_parts(parameters["weights"], count, rng)]
         along = rng.uniform(size=(count, 1))
         return blurred((1.0 - along) * stroke[:, 0] + along * stroke[:, 1], parameters["sigma"], rng)
@@ -104,7 +104,7 @@ class Spiral(PlanarFamily):
         return {"arms": arms, "turns": turns, "sigma": significant(gap * log_uniform(rng, 0.03, 0.12))}
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, 2]``, about even along each arm."""
+        """``[count, 2]``, about evenly spread along each arm."""
         radius = np.sqrt(rng.uniform(0.01, 1.0, count))  # an arm's length grows with the square of its radius
         arm = rng.integers(parameters["arms"], size=count) / parameters["arms"]
         return blurred(polar(radius, 2 * np.pi * (parameters["turns"] * radius + arm)), parameters["sigma"], rng)
@@ -112,7 +112,7 @@ class Spiral(PlanarFamily):
 
 @register_family("pinwheel")
 class Pinwheel(PlanarFamily):
-    """Three to seven Gaussian blades, bent the more the farther out (after Johnson et al. 2016)."""
+    """Three to seven Gaussian blades, which bend more the farther out they are (after Johnson et al. 2016)."""
 
     def shape_parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """``blades``, ``radial`` and ``tangential`` deviations (blade centres at radius 1), and ``bend`` in radians."""
@@ -125,7 +125,7 @@ class Pinwheel(PlanarFamily):
         }
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, 2]``, equally many on each blade."""
+        """``[count, 2]``, equally many points on each blade."""
         along, across = rng.standard_normal((2, count))
         radius = 1.0 + parameters["radial"] * along
         blade = 2 * np.pi * rng.integers(parameters["blades"], size=count) / parameters["blades"]
@@ -152,10 +152,10 @@ class Checkerboard(PlanarFamily):
 
 @register_family("swiss-roll")
 class SwissRoll(PlanarFamily):
-    """One strip rolled up loosely around an empty middle: the well-known roll, cut across."""
+    """One strip rolled up loosely around an empty middle: a cross-section of the well-known roll."""
 
     def shape_parameters(self, rng: np.random.Generator) -> dict[str, Any]:
-        """``start`` (how far the strip is wound where it begins) and ``turns``, both in turns, and ``sigma``."""
+        """``start`` (how far the strip is wound at its beginning) and ``turns``, both in turns, and ``sigma``."""
         return {
             "start": uniform(rng, 0.5, 1.0),
             "turns": uniform(rng, 1.2, 2.2),
@@ -163,7 +163,7 @@ class SwissRoll(PlanarFamily):
         }
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, 2]``, even in angle; one turn further is 1 further out."""
+        """``[count, 2]``, evenly spread in angle; each turn lies 1 farther out."""
         wound = parameters["start"] + parameters["turns"] * rng.uniform(size=count)
         return blurred(polar(wound, 2 * np.pi * wound), parameters["sigma"], rng)
 
@@ -173,11 +173,11 @@ class Rose(PlanarFamily):
     """A closed curve of three to seven petals, from a soft star to petals that meet in the middle."""
 
     def shape_parameters(self, rng: np.random.Generator) -> dict[str, Any]:
-        """``petals``, ``depth`` (1: they meet in the middle) and ``sigma`` (outer radius 1)."""
+        """``petals``, ``depth`` (1: petals meet in the middle) and ``sigma`` (outer radius 1)."""
         return {"petals": whole(rng, 3, 7), "depth": uniform(rng, 0.5, 1.0), "sigma": log_uniform(rng, 0.01, 0.04)}
 
     def shape_points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
-        """``[count, 2]``, even along the curve ``r = 1 - depth (1 - cos(petals a)) / 2``."""
+        """``[count, 2]``, evenly spread along the curve ``r = 1 - depth (1 - cos(petals a)) / 2``."""
         angle = np.linspace(0.0, 2 * np.pi, 4097)
         curve = polar(1.0 - parameters["depth"] * (1.0 - np.cos(parameters["petals"] * angle)) / 2, angle)
         steps = np.linalg.norm(np.diff(curve, axis=0), axis=1)

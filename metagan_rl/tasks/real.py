@@ -11,10 +11,10 @@ from metagan_rl.errors import DataError, InvalidValueError, MissingDependencyErr
 from metagan_rl.tasks.task import Family, register_family
 
 TABLES = {"wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4}
-"""The tables of the family ``table`` and how many columns each has."""
+"""The tables of the family ``table`` and their numbers of columns."""
 CLASSES = 10
 MIN_ROWS = 8
-"""Fewest rows of a table: half of them train the GAN, the other half measures it."""
+"""Fewest rows of a table. Half of them train the GAN, the other half measures it."""
 
 
 @cache
@@ -32,7 +32,7 @@ def _load(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @register_family("table")
 class Table(Family):
-    """One of scikit-learn's tables, without its target column; the task's seed decides which half trains."""
+    """One of scikit-learn's tables without its target column. The task's seed decides which half trains."""
 
     def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """``name`` of the table."""
@@ -60,12 +60,12 @@ class Table(Family):
 
 
 class LabelledImages(Family):
-    """Grey images of ten classes, of which a task has all or some; subclasses write ``dim`` and ``images``."""
+    """Grey images of ten classes; a task has all classes or some. Subclasses write ``dim`` and ``images``."""
 
-    # One mean and one deviation for the whole image: many border pixels are constant.
+    # One mean and one deviation for the whole image, as many border pixels are constant.
     standardise = "whole"
     white: float = 255.0
-    """The brightest grey value there is; the darkest is 0."""
+    """The brightest possible grey value; the darkest is 0."""
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """All images ``[N, D]`` and their classes ``[N]``, from 0 to 9."""
@@ -80,7 +80,7 @@ class LabelledImages(Family):
         """All images ``[N, D]`` of the chosen classes, in their own grey values.
 
         Raises:
-            InvalidValueError: the classes are none, repeated, or not digits.
+            InvalidValueError: no class is given, one is repeated, or one is not a digit.
             MissingDependencyError: the images are not installed.
         """
         classes = list(parameters["classes"])
@@ -92,18 +92,18 @@ class LabelledImages(Family):
 
 @register_family("digits")
 class Digits(LabelledImages):
-    """Handwritten digits, 8x8 grey values from 0 to 16, about 180 of each class; all ten classes or some of them."""
+    """Handwritten digits, 8x8 grey values from 0 to 16, about 180 of each class; tasks have all ten classes or some."""
 
     dim = 64
     white = 16.0
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """The 1,797 images ``[N, 64]`` of scikit-learn, and their digits."""
+        """The 1,797 images ``[N, 64]`` from scikit-learn, and their digits."""
         return _load("digits")
 
 
 class ArrayTable(Family):
-    """A user's own rows; made by ``table_from_array``."""
+    """A user's own rows, made by ``table_from_array``."""
 
     def __init__(self, rows: np.ndarray) -> None:
         """Args: rows: checked data ``[N, D]``."""
@@ -120,18 +120,18 @@ class ArrayTable(Family):
 
 
 def table_from_array(name: str, array: Any) -> Family:
-    """Registers a user's own rows as a family, ready for ``sample_task`` and ``register_suite``.
+    """Registers your own rows as a family, ready for ``sample_task`` and ``register_suite``.
 
     Args:
         name: the family's name, lower-case words joined by hyphens.
         array: numbers ``[N, D]`` (anything ``numpy.asarray`` takes), one row per sample, at least 8 rows; copied.
 
     Returns:
-        The registered family; each column is standardised, and a task's seed decides which half trains.
+        The registered family. Each column is standardised, and a task's seed decides which half trains.
 
     Raises:
-        DataError: the array is no ``[N, D]`` table of numbers, is empty, has fewer than 8 rows, holds NaN or infinite
-            values, or has a constant column.
+        DataError: the array is not an ``[N, D]`` table of numbers, is empty, has fewer than 8 rows, holds NaN or
+            infinite values, or has a constant column.
         InvalidValueError: the name is malformed or taken.
     """
     rows = checked_rows(name, array)
@@ -141,12 +141,12 @@ def table_from_array(name: str, array: Any) -> Family:
 
 
 def checked_rows(name: str, array: Any, *, whole: bool = False) -> np.ndarray:
-    """A user's rows as float64 ``[N, D]``, copied and made read-only, if a GAN can be trained on them.
+    """A user's rows as float64 ``[N, D]``, copied and made read-only, after checking that a GAN can train on them.
 
     Args:
-        name: of the table, for messages.
+        name: name of the table, for messages.
         array: anything ``numpy.asarray`` takes.
-        whole: it will be standardised as a whole, so that single columns may be constant.
+        whole: whether it will be standardised as a whole; single columns may then be constant.
 
     Raises:
         DataError: see :func:`table_from_array`.

@@ -18,14 +18,14 @@ from metagan_rl.tasks.task import Task
 
 SPLITS = ("train", "val", "test")
 MANIFESTS = Path(__file__).with_name("manifests")
-"""Where the manifests of the built-in suites are; ``make_manifests`` writes them."""
+"""Folder of the manifests of the built-in suites; ``make_manifests`` writes them."""
 BUILT_IN = (
     "planar", "planar-mixed", "planar-loops", "ring8", "grid25", "dirac", "tabular", "digits", "mnist", "fashion-mnist",
 )  # fmt: skip
 FORMAT = "metagan-rl suite"
 FORMAT_VERSION = 1
 USUAL = {"tag": "known-family"}
-"""What hashes leave out besides values at their default: it was the default when the first suites were made."""
+"""Values that hashes leave out, besides those at their default. The first suites were made with this default."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Split(Sequence[Task]):
     @overload
     def __getitem__(self, key: slice) -> "Split": ...
     def __getitem__(self, key: int | str | slice) -> "Task | Split":
-        """The task at a place or of a name; a slice gives a smaller split.
+        """The task at a place or with a name; a slice gives a smaller split.
 
         Raises:
-            UnknownNameError: no task has that name; the nearest names are offered.
+            UnknownNameError: no task has that name; the message offers the nearest names.
             IndexError: there is no such place.
         """
         if isinstance(key, slice):
@@ -71,7 +71,7 @@ class Split(Sequence[Task]):
         raise UnknownNameError(f"{self.suite}/{self.name} task", key, [task.name for task in self.tasks])
 
     def sample(self, rng: np.random.Generator) -> Task:
-        """One task, all equally likely."""
+        """One task at random, all equally likely."""
         return self.tasks[int(rng.integers(len(self.tasks)))]
 
 
@@ -81,7 +81,7 @@ class Suite:
 
     Attributes:
         name: lower-case words joined by hyphens.
-        version: whole number of at least 1; another one whenever a task changes.
+        version: whole number of at least 1; it changes whenever a task changes.
         description: one sentence for listings.
         splits: tasks by split name; train, val and test, or some of these.
 
@@ -135,7 +135,7 @@ class Suite:
         """One split.
 
         Raises:
-            UnknownNameError: the suite has no such split; the nearest names are offered.
+            UnknownNameError: the suite has no such split; the message offers the nearest names.
         """
         if name not in self.splits:
             raise UnknownNameError(f"{self.name} split", name, self.splits)
@@ -145,13 +145,13 @@ class Suite:
     def sha256(self) -> str:
         """SHA-256 (hexadecimal) of the canonical JSON of all tasks by split.
 
-        Values at their default are left out of it, so that a setting which a later release adds changes no hash.
+        Values at their default are left out, so that a setting added by a later release changes no hash.
         """
         records = {split: [_canonical(task) for task in tasks] for split, tasks in self.splits.items()}
         return hashlib.sha256(_json(records, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the manifest: JSON with one task per line. A file already there is replaced whole or not at all.
+        """Writes the manifest: JSON with one task per line. An existing file is replaced whole or not at all.
 
         Raises:
             OutputError: the file cannot be written.
@@ -214,20 +214,20 @@ class Suite:
 
 
 SUITES: Registry[Callable[[], Suite]] = Registry("suite", importable=True)
-"""Suites by name; an entry is called to get the suite, and loads it once (``get_suite`` does)."""
+"""Suites by name. An entry is a function that makes the suite; ``get_suite`` calls it only once."""
 READERS: dict[str, Callable[[str], Suite]] = {".json": Suite.load}
-"""What makes a suite of a file, by its ending; ``""`` of a folder."""
+"""Functions that make a suite from a file, by its ending; ``""`` stands for a folder."""
 
 
 def get_suite(name: str) -> Suite:
     """The suite of that name.
 
     Args:
-        name: registered; ``module:attribute`` of a suite or of a function that makes one; or a file: a manifest
+        name: a registered name; ``module:attribute`` of a suite or of a function that makes one; or a file: a manifest
             (``.json``), a table (``.csv``, ``.npy``), or a folder of images.
 
     Raises:
-        UnknownNameError: there is none; the nearest names are offered.
+        UnknownNameError: there is none; the message offers the nearest names.
         FileFormatError: its manifest is damaged.
         DataError: its data cannot be trained on.
     """
@@ -238,7 +238,7 @@ def get_suite(name: str) -> Suite:
 
 
 def is_suite(name: str) -> bool:
-    """Whether :func:`get_suite` finds something of that name."""
+    """Whether :func:`get_suite` would find a suite under that name."""
     if name in SUITES:
         return True
     path = Path(name)
@@ -251,16 +251,16 @@ def _from_file(path: str) -> Suite:
 
 
 def register_suite(suite: Suite | Callable[[], Suite], name: str | None = None) -> None:
-    """Registers a suite, or a function without arguments that makes one when it is first asked for.
+    """Registers a suite, or a function without arguments that makes one when it is first needed.
 
     Args:
         suite: the suite, or the function.
-        name: the name to register it under (lower-case words joined by hyphens); needed for a function, and by default
-            a suite's own name. The suite is renamed to it.
+        name: the name to register it under (lower-case words joined by hyphens). A function needs one; by default a
+            suite keeps its own name. The suite is renamed to it.
 
     Raises:
         InvalidValueError: the name is missing, malformed or taken, or ``suite`` is neither of the two. A function's
-            suite is checked when it is first asked for.
+            suite is checked when it is first needed.
     """
     if isinstance(suite, Suite):
         named = suite if name is None else replace(suite, name=name)
@@ -312,7 +312,7 @@ def _data_identity(task: Task) -> str:
 
 
 def _shared(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """What all records agree on, one level down into ``networks`` and ``base``: written once, not on every line."""
+    """Values that all records share, one level down into ``networks`` and ``base``. They are written only once."""
     first, shared = records[0], {}
     for key, value in first.items():
         values = [record[key] for record in records]

@@ -1,4 +1,4 @@
-"""A task: one GAN to train. Its record is a few JSON-able values; its data are drawn from them, always the same."""
+"""A task: one GAN to train. Its record is a few JSON-able values, from which the same data are always drawn."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -12,17 +12,17 @@ from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.registry import Registry
 
 TRAIN_POINTS = 4096
-"""Points a GAN trains on where the family can be sampled without end."""
+"""Points that a GAN trains on if the family can be sampled without end."""
 REWARD_POINTS = 512
-"""Points of the fixed reference that rewards and signals are measured against (at most)."""
+"""Size limit of the fixed reference that rewards and signals are measured against."""
 REPORT_POINTS = 2048
-"""Points of the fresh reference that final figures are measured against (at most)."""
+"""Size limit of the fresh reference that final figures are measured against."""
 LEARNING_RATE_RANGE = (1e-7, 10.0)
 
 
 @dataclass(frozen=True)
 class Modes:
-    """The components of a mixture, where they are known.
+    """The components of a mixture whose components are known.
 
     Attributes:
         centres: ``[K, D]``.
@@ -45,15 +45,16 @@ class Modes:
 
 @dataclass(frozen=True)
 class Networks:
-    """The two networks of a GAN; members of one population share them.
+    """The two networks of a GAN. All members of one population share them.
 
     Attributes:
         latent_dim: size of the generator's noise input, at least 1.
-        width: units of each hidden layer, at least 1; of ``"conv"``: channels next to the image, twice as many deeper.
-        depth: hidden layers of each network, at least 1; of ``"conv"``: 2.
+        width: units of each hidden layer, at least 1. For ``"conv"``: channels next to the image; deeper layers have
+            twice as many.
+        depth: hidden layers of each network, at least 1; 2 for ``"conv"``.
         activation: name of the hidden activation (see ``metagan_rl.networks.ACTIVATIONS``).
         kind: ``"mlp"``; ``"conv"`` for convolutions on square grey images (see ``metagan_rl.networks.conv_networks``);
-            ``"dirac"`` for the analytic pair of Mescheder et al. 2018; or one that was registered
+            ``"dirac"`` for the analytic pair of Mescheder et al. 2018; or a kind that was registered
             (``metagan_rl.networks.register_networks``).
     """
 
@@ -72,19 +73,19 @@ class Networks:
 
 @dataclass(frozen=True)
 class Base:
-    """What a user's own training loop would use when nothing schedules it.
+    """The hyper-parameters that a user's own training loop would use without a scheduler.
 
     Attributes:
         generator_lr: learning rate of the generator, within ``LEARNING_RATE_RANGE``.
         discriminator_lr: learning rate of the discriminator, within ``LEARNING_RATE_RANGE``.
-        ratio: discriminator to generator updates, such as ``"1:1"`` or ``"5:1"``.
+        ratio: discriminator updates to generator updates, for example ``"1:1"`` or ``"5:1"``.
         loss: name of the loss (see ``metagan_rl.losses.LOSSES``).
-        penalty_weight: weight of the loss's gradient penalty; 0 is none.
+        penalty_weight: weight of the loss's gradient penalty; 0 for none.
         beta1, beta2: decay rates of Adam's two moments, in [0, 1).
         ema_decay: decay per generator update of the averaged generator, in [0, 1).
         batch_size: samples per update, at least 2.
         optimizer: ``"adam"`` or ``"sgd"``.
-        simultaneous: at ratio 1:1, D and G step from the same point instead of D first.
+        simultaneous: whether D and G step from the same point at ratio 1:1; otherwise D steps first.
     """
 
     generator_lr: float = 1e-3
@@ -121,18 +122,18 @@ class Task:
     """One GAN to train: a data distribution, the two networks, the budget, the base hyper-parameters, a seed.
 
     Attributes:
-        name: readable id, ``"ring/0007"``.
+        name: readable id, for example ``"ring/0007"``.
         family: name of a registered family.
         dim: columns of the data.
-        parameters: JSON-able parameters of the distribution, as the family drew them.
-        tag: which tier of a comparison it belongs to: ``"known-family"``, ``"held-out-family"``, ``"real"``; a user's
-            own tasks are ``"own"``.
+        parameters: JSON-able parameters of the distribution, as drawn by the family.
+        tag: the tier of a comparison that it belongs to: ``"known-family"``, ``"held-out-family"`` or ``"real"``; a
+            user's own tasks are ``"own"``.
         networks: the two networks.
         base: hyper-parameters of an unscheduled run.
         budget: updates of one run, D and G together.
-        seed: fixes the drawn data, never the training run.
-        shots: rows the GAN trains on, the first of those it would have, at least 1; ``None`` for all. What it is
-            measured against and how data are standardised stay as they are with all rows.
+        seed: fixes the drawn data, but never the training run.
+        shots: number of rows that the GAN trains on, at least 1; ``None`` for all. They are the first of all its rows.
+            The references and the standardisation stay the same as with all rows.
 
     Raises:
         InvalidValueError: ``shots`` is out of range.
@@ -154,23 +155,23 @@ class Task:
             raise InvalidValueError(f"shots is {self.shots!r}; it must be a whole number of at least 1, or None")
 
     def data(self) -> "TaskData":
-        """The data of the task, drawn once and kept.
+        """The data of the task. They are drawn once and kept.
 
         Raises:
-            DataError: the family gives data no GAN can be trained on.
+            DataError: no GAN can be trained on the family's data.
         """
         return _draw(_Key(self))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; ``Task.from_dict`` reads it back."""
         record = asdict(self)
-        if self.shots is None:  # as in manifests, most of which know no shots
+        if self.shots is None:  # most manifests have no shots
             del record["shots"]
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Task":
-        """The task a manifest line describes."""
+        """The task that a line of a manifest describes."""
         nested = {"networks": Networks(**record["networks"]), "base": Base(**record["base"])}
         return cls(**{**record, **nested})
 
@@ -181,15 +182,15 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a GAN trains on and is measured against; all standardised, float32, on the CPU.
+    """What a GAN trains on and is measured against. All is standardised, float32, on the CPU.
 
     Attributes:
-        train: ``[N, D]`` points the GAN sees.
-        reward_reference: ``[R, D]`` points it never sees, for rewards and signals.
-        report_reference: ``[M, D]`` other points it never sees, for final figures (for small tables the same as
-            ``reward_reference``: there are no more rows).
-        modes: mixture components in standardised coordinates, or ``None`` where unknown.
-        mean, scale: ``[D]``; ``x * scale + mean`` gives back the raw units.
+        train: points ``[N, D]`` that the GAN sees.
+        reward_reference: points ``[R, D]`` that it never sees, for rewards and signals.
+        report_reference: other points ``[M, D]`` that it never sees, for final figures. Small tables have no more rows,
+            so theirs are the same as ``reward_reference``.
+        modes: mixture components in standardised coordinates; ``None`` if unknown.
+        mean, scale: ``[D]``; ``x * scale + mean`` restores the raw units.
     """
 
     train: torch.Tensor
@@ -203,17 +204,17 @@ class TaskData:
 class Family:
     """A parametrised kind of data distribution. Subclass it and register it with ``register_family``.
 
-    Write ``parameters`` and ``points``; add ``modes`` where the components are known. A family of real rows writes
+    Write ``parameters`` and ``points``, and also ``modes`` if the components are known. A family of real rows writes
     ``rows`` instead of ``points``.
     """
 
     dim: int = 2
     standardise: str = "columns"
-    """``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation (images).
-    ``"none"``: as it is."""
+    """``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation for all (images).
+    ``"none"``: unchanged."""
     features: str | None = None
     """Name of the features that precision, coverage and the Fréchet distance are measured on (see
-    ``metagan_rl.metrics.features``); ``None``: precision and coverage on the standardised columns."""
+    ``metagan_rl.metrics.features``). ``None``: precision and coverage on the standardised columns."""
 
     def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draws the JSON-able parameters of one distribution."""
@@ -224,11 +225,11 @@ class Family:
         raise NotImplementedError(f"{type(self).__name__} must define points(parameters, count, rng)")
 
     def rows(self, parameters: Mapping[str, Any]) -> np.ndarray | None:
-        """All rows ``[N, D]`` of a finite data set; ``None`` for a family that can be sampled without end."""
+        """All rows ``[N, D]`` of a finite data set; ``None`` if the family can be sampled without end."""
         return None
 
     def modes(self, parameters: Mapping[str, Any]) -> Modes | None:
-        """The mixture components in the units of ``points``; ``None`` where there are none."""
+        """The mixture components in the units of ``points``; ``None`` if there are none."""
         return None
 
     def dimension(self, parameters: Mapping[str, Any]) -> int:
@@ -257,7 +258,7 @@ def register_family(name: str, family: Family | type[Family] | None = None) -> A
 
 
 def sample_task(family: str, rng: np.random.Generator, *, name: str | None = None, **conditions: Any) -> Task:
-    """Draws one task of a family: its parameters and its seed from ``rng``, everything else from ``conditions``."""
+    """Draws a task of a family: parameters and seed come from ``rng``, everything else from ``conditions``."""
     kind = FAMILIES[family]
     parameters = kind.parameters(rng)
     seed = int(rng.integers(2**31))
@@ -272,11 +273,11 @@ def sample_task(family: str, rng: np.random.Generator, *, name: str | None = Non
 
 
 class _Key:
-    """Hashes a task by what its data depend on, so that runs which differ in networks or rates share them."""
+    """Hashes a task by what its data depend on, so that tasks with other networks or rates share the same data."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.family = FAMILIES[task.family]  # kept, so that a family registered anew under a name is another key
+        self.family = FAMILIES[task.family]  # kept, as a family newly registered under the same name is another key
         self.identity = (task.family, id(self.family), repr(sorted(task.parameters.items())), task.seed, task.shots)
 
     def __hash__(self) -> int:

@@ -1,4 +1,4 @@
-"""Conformance checks for people who add their own parts: one call in a test tells all that is wrong."""
+"""Conformance checks for people who add their own parts. One call in a test reports all that is wrong."""
 
 from metagan_rl.testing.errors import ConformanceError
 from metagan_rl.testing.families import check_family

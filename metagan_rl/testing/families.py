@@ -12,28 +12,29 @@ from metagan_rl.errors import InvalidValueError, MetaGANError, MissingDependency
 from metagan_rl.tasks import FAMILIES, Family, Modes, Task, register_family
 from metagan_rl.testing.errors import ConformanceError
 
-# An odd number, so that families which draw two halves and lose a point are found.
+# An odd number, to find families that draw two halves and lose a point.
 _COUNT = 2047
 _MIN_ROWS = 8
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def check_family(name_or_family: str | Family | type[Family], *, draws: int = 8, seed: int = 0) -> None:
-    """Checks that a family gives tasks a GAN can be trained on and measured against.
+    """Checks that a GAN can be trained on a family's tasks, and measured against them.
 
-    Draws some distributions and checks their parameters (JSON-able, the same from the same generator), their points
-    or rows (shape, finite, no constant column, enough rows, the same from the same generator, order without meaning),
-    their modes (a proper mixture that is where the points are) and the standardised data of a task.
+    Draws some distributions and checks four things. Parameters must be JSON-able, and equal from the same generator.
+    Points or rows must have the right shape, be finite, have no constant column, be enough, be equal from the same
+    generator, and come in an order without meaning. Modes must be a proper mixture that lies where the points are.
+    The standardised data of a task must be sound.
 
     Args:
-        name_or_family: a registered name, or a family (registered or not), or its class.
+        name_or_family: a registered name, a family (registered or not), or a family's class.
         draws: distributions to draw, at least 1.
         seed: fixes the draws.
 
     Raises:
-        ConformanceError: there are problems; its message and its ``problems`` list all of them with their remedies.
+        ConformanceError: there are problems. Its message and its ``problems`` list all of them with remedies.
         UnknownNameError: no family of that name is registered.
-        InvalidValueError: the argument is no family, or ``draws`` is less than 1.
+        InvalidValueError: the argument is not a family, or ``draws`` is less than 1.
         MissingDependencyError: the family needs a library that is not installed.
     """
     if draws < 1:
@@ -56,7 +57,7 @@ def check_family(name_or_family: str | Family | type[Family], *, draws: int = 8,
 
 
 class _Problems:
-    """Problems by kind: of one kind the first is told, and in how many draws it came."""
+    """Problems by kind. Of each kind it keeps the first problem, and in how many draws the kind occurred."""
 
     def __init__(self, draws: int) -> None:
         self.draws = draws
@@ -85,7 +86,7 @@ class _Problems:
 
     @contextmanager
     def calling(self, what: str) -> Iterator[None]:
-        """Turns an error of the family's own code into a problem and skips what depends on the call."""
+        """Turns an error in the family's own code into a problem, and skips the checks that depend on the call."""
         try:
             yield
         except (MissingDependencyError, _Stop):
@@ -122,7 +123,7 @@ def _find(name_or_family: Any) -> tuple[Family, str | None]:
 
 @contextmanager
 def _registered(family: Family, name: str | None) -> Iterator[str]:
-    """The family's name; one that has none gets one while it is checked, because tasks find families by name."""
+    """The family's name. A family without one gets one during the check, because tasks find families by name."""
     if name is not None:
         yield name
         return
@@ -259,7 +260,7 @@ def _check_modes(
 
 
 def _check_places(modes: Modes, points: np.ndarray, problems: _Problems) -> None:
-    """Points must be where the modes are, and at every mode there must be points."""
+    """Checks that points lie where the modes are, and that every mode has points."""
     near = _squared_distances(modes, points) <= _limit(points.shape[1])  # [N, K]
     share = near.any(axis=1).mean()
     if share < 0.9:
@@ -269,7 +270,7 @@ def _check_places(modes: Modes, points: np.ndarray, problems: _Problems) -> None
             "rotate, scale and shift modes() as points() are",
         )
     weights = modes.weights / modes.weights.sum()
-    # Only modes that expect 50 points or more: by chance these never get less than half.
+    # Only modes that expect 50 points or more: these never get less than half by chance.
     empty = np.flatnonzero((near.mean(axis=0) < weights / 2) & (weights * len(points) >= 50))
     if share >= 0.9 and len(empty):
         mode = int(empty[0])
@@ -290,7 +291,7 @@ def _squared_distances(modes: Modes, points: np.ndarray) -> np.ndarray:
 
 
 def _limit(dim: int) -> float:
-    """Squared Mahalanobis distance that holds as much of a Gaussian in ``dim`` dimensions as 4 sigma in two.
+    """Squared Mahalanobis distance that holds as much of a ``dim``-dimensional Gaussian as 4 sigma hold in two.
 
     Wilson and Hilferty's approximation of the chi-squared quantile at 0.9997.
     """
@@ -315,7 +316,7 @@ def _check_task(family: Family, task: Task, problems: _Problems) -> None:
             "bring the columns to a sensible size and offset first",
         )
     if family.rows(task.parameters) is not None:
-        return  # the task shuffles rows by itself
+        return  # the task shuffles rows itself
     shift, width = np.abs(reference.mean(axis=axis)).max(), reference.std(axis=axis)
     if shift > 0.5 or np.min(width) < 0.5 or np.max(width) > 2.0:
         problems.add(

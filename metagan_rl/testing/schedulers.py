@@ -20,18 +20,18 @@ SOURCES = "sources"
 
 
 def check_scheduler(name_or_scheduler: str | Scheduler | type[Scheduler], *, seed: int = 0) -> None:
-    """Checks that a scheduler does what environments, benchmark and users' loops rely on.
+    """Checks that a scheduler does what environments, the benchmark and users' loops rely on.
 
-    Drives it for a few intervals over real GAN runs, one and three at once, and checks that it gives ``Controls``
-    within their ranges for every run, gives the same ones when begun anew with the same seed, and leaves what it was
-    shown as it was. One with several members is driven with as many GANs for each run, and may copy only within a run.
+    Drives it for a few intervals over real GAN runs, first one and then three at once. It must return ``Controls``
+    within their ranges for every run. Begun anew with the same seed, it must return the same ones. It must not change
+    what it is shown. A scheduler with several members gets as many GANs for each run, and may copy only within a run.
 
     Args:
-        name_or_scheduler: a registered name, or a scheduler, or its class.
-        seed: of the runs, and of a scheduler that draws at random.
+        name_or_scheduler: a registered name, a scheduler, or a scheduler's class.
+        seed: seed of the runs, and of a scheduler that draws at random.
 
     Raises:
-        ConformanceError: there are problems; its message and its ``problems`` list them.
+        ConformanceError: there are problems. Its message and its ``problems`` list them.
         UnknownNameError: no scheduler of that name is registered.
     """
     subject = name_or_scheduler if isinstance(name_or_scheduler, str) else _name(name_or_scheduler)
@@ -92,7 +92,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
         except MetaGANError as error:
             problems.append(f"in interval {len(trace)} with {count} runs: {error}")
             return
-        except Exception as error:  # whatever a user's code raises is a finding
+        except Exception as error:  # anything that a user's code raises is a finding
             problems.append(f"in interval {len(trace)} with {count} runs it raised {type(error).__name__}: {error}")
             return
         traces.append(trace)
@@ -105,7 +105,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
 
 
 def _watched(ask: Callable[[Situation], Any], runs: Runs, reward: np.ndarray, problems: list[str]) -> Any:
-    """The scheduler's answer to the situation, which it must leave as it was."""
+    """The scheduler's answer to the situation. Records a problem if it changed the situation."""
     situation = situation_of(runs, reward)
     shown = copy.deepcopy(situation)
     answer = ask(situation)
