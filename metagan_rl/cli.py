@@ -73,27 +73,6 @@ class Train:
         _show(f"policy: {policy}\ncurves: tensorboard --logdir {directory}")
 
 
-<<<<<<< HEAD
-=======
-@dataclass(frozen=True, kw_only=True)
-class CommandRunOptions(RunOptions):
-    """The options of runs that a command line can set.
-
-    Attributes:
-        device: "cpu" or "cuda".
-        noise: where noise and data order are drawn: "host" or "device"; by default "host" on a CPU.
-        initial_weights: a file of metagan-rl meta-init; all GANs start from its weights. By default each GAN starts
-            from fresh weights.
-        interval_updates: updates in an interval, a multiple of 12.
-        horizon: intervals in a run; by default each task's budget decides.
-        reward: name of the reward that schedulers see.
-    """
-
-    initial_weights: str | None = None
-    reward: str = "quality"
-
-
->>>>>>> wt-p1
 @dataclass
 class Benchmark:
     """Compare schedulers on one split, at equal updates and with the same GAN seeds."""
@@ -107,11 +86,7 @@ class Benchmark:
     without: str = ""
     """Names to leave out of these, for example pbt, which trains eight GANs for each run."""
     policy: tuple[Path, ...] = ()
-<<<<<<< HEAD
-    """Policies and tuned schedules to compare as well, each under its file's name (policy: its folder's)."""
-=======
-    """Policy files to compare too. Each is named after its file (policy.safetensors: after its folder)."""
->>>>>>> wt-p1
+    """Policies and tuned schedules to compare too, each named after its file (policy.safetensors: its folder)."""
     seeds: int = 4
     """GAN runs for each task and scheduler."""
     tasks: int | None = None
@@ -119,13 +94,8 @@ class Benchmark:
     only: str = ""
     """Use only tasks whose names match this pattern, for example "*/budget-12288/*"."""
     quick: bool = False
-<<<<<<< HEAD
-    """All schedulers, one task of each family and kind, one seed; with suite planar on the other suites of all too."""
-    options: tyro.conf.OmitArgPrefixes[PlainRunOptions] = field(default_factory=PlainRunOptions)
-=======
     """All schedulers, one task of each family and kind, one seed. Suite planar then means all suites of "all"."""
-    options: tyro.conf.OmitArgPrefixes[CommandRunOptions] = field(default_factory=CommandRunOptions)
->>>>>>> wt-p1
+    options: tyro.conf.OmitArgPrefixes[PlainRunOptions] = field(default_factory=PlainRunOptions)
     out: Path = Path("runs/benchmark")
     """Directory for rows and report; existing rows are kept and added to."""
     backend: str = "process"
@@ -387,11 +357,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _policy_names(paths: Sequence[Path]) -> list[str]:
-<<<<<<< HEAD
-    """What files are called in the table: their own name or, where every run writes that name, their run's."""
-=======
-    """Names of policy files in the table: the file's name, or the run's if the file is just called ``policy``."""
->>>>>>> wt-p1
+    """Names of files in the table: the file's own name, or its run's folder where every run writes that name."""
     if len(paths) == 1 and paths[0].stem == "policy":
         return ["learned"]
     usual = ("policy", "tuned-constant", "tuned-decay")

@@ -60,16 +60,16 @@ class RunOptions(PopulationOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PlainRunOptions(RunOptions):
-    """Options of runs as a command line or a JSON file tells them.
+    """The options of runs that a command line or a JSON file can set.
 
     Attributes:
         device: "cpu" or "cuda".
-        noise: "host" or "device": where noise and data order are drawn; by default "host" on a CPU.
-        initial_weights: start all GANs from this meta-initialisation, as metagan-rl meta-init writes it; by default
-            each starts from fresh weights.
+        noise: where noise and data order are drawn: "host" or "device"; by default "host" on a CPU.
+        initial_weights: a file of metagan-rl meta-init; all GANs start from its weights. By default each GAN starts
+            from fresh weights.
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
-        reward: by name; what schedulers that look at it are told.
+        reward: name of the reward that schedulers see.
     """
 
     initial_weights: str | None = None
