@@ -197,8 +197,8 @@ class LossRatio(Scheduler):
     """Gives the losing network more updates: the step ratio D : G follows D's loss over its ideal.
 
     It takes the available ratio nearest to L / L* in logarithm. L is D's mean loss in the last interval, L* the ideal.
-    D wins while its loss is below the ideal, so G's loss is not needed (and is not a signal). A critic's loss has no
-    ideal, so the base's ratio stays.
+    D wins while its loss is below the ideal, so the rule does without G's loss. A critic's loss has no ideal, so the
+    base's ratio stays.
     """
 
     source = "folklore, soumith/ganhacks item 11: train D while its loss is above A, G while its loss is above B"
