@@ -1,4 +1,4 @@
-"""The benchmark: what is compared, who runs it, and the rows, curves and samples that it leaves."""
+"""The benchmark: what it compares, how it runs, and the rows, curves and samples that it writes."""
 
 from metagan_rl.experiments.benchmark.config import TIERS, BenchmarkConfig
 from metagan_rl.experiments.benchmark.records import read_curves, read_rows
