@@ -20,7 +20,7 @@ from metagan_rl.loop.signals import Signal, as_matrix
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """All that a policy needs to run besides its weights. Its file keeps this, with the meaning of every number.
+    """All that a policy needs to run apart from its weights. Its file keeps this, with the meaning of every number.
 
     Attributes:
         knobs: knobs that the policy sets, with their levels.
