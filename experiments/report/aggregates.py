@@ -54,7 +54,7 @@ def interquartile_mean(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def optimality_gap(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The mean of 1 - min(score, 1), with scores of at least ``LOWEST``; 0 means as good as the oracle everywhere."""
+    """The mean of 1 - min(score, 1), with scores raised to ``LOWEST``; 0 means as good as the oracle everywhere."""
     return (drawn @ (TARGET - np.clip(values, LOWEST, TARGET))) / drawn.sum(axis=1)
 
 

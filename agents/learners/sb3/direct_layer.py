@@ -42,7 +42,7 @@ class DirectLayer:
         return self._features
 
     def get_distribution(self, obs: Any, *memory: Any) -> Any:
-        """As in the parent, but calls :meth:`extract_features` first, which the parent does not do here."""
+        """As in the parent, but calls :meth:`extract_features` first, because the parent bypasses it here."""
         self._features = self.extract_features(obs, self.pi_features_extractor)
         parent: Any = super()
         return parent.get_distribution(obs, *memory)
