@@ -1,4 +1,4 @@
-"""Whoever chooses the controls: rules, searches, learners and their policies, and the plug-in for a user's own loop."""
+"""Everything that chooses controls: rules, searches, learners, their policies, and a plug-in for users' own loops."""
 
 from typing import TYPE_CHECKING
 

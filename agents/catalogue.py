@@ -1,4 +1,4 @@
-"""Schedulers by name: those of the package, of installed extensions, and ``module:attribute``."""
+"""Finds schedulers by name: those of the package, those of installed extensions, and ``module:attribute``."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from metagan_rl.loop.scheduler import SCHEDULERS, Scheduler
 
 
 def scheduler_names() -> list[str]:
-    """Names that :func:`make_scheduler` knows."""
+    """The names that :func:`make_scheduler` knows."""
     from metagan_rl.agents.learners import shipped  # noqa: F401  (imported to register their schedulers)
     from metagan_rl.agents.rules import clock, reactive, recipes  # noqa: F401
     from metagan_rl.agents.searches import bandit, population_based, tuned  # noqa: F401
@@ -20,15 +20,15 @@ def scheduler_names() -> list[str]:
 
 
 def make_scheduler(name: str, **options: Any) -> Scheduler:
-    """The scheduler of that name.
+    """Makes the scheduler of that name.
 
     Args:
-        name: registered, or ``module:attribute`` of a scheduler's class or of a function that makes one.
-        **options: of the scheduler.
+        name: a registered name, or ``module:attribute`` of a scheduler class or of a function that makes one.
+        **options: the scheduler's options.
 
     Raises:
-        UnknownNameError: there is none; the nearest names are offered.
-        InvalidValueError: an option is out of range, or the attribute makes no scheduler.
+        UnknownNameError: there is no such scheduler; the message offers the nearest names.
+        InvalidValueError: an option is out of range, or the attribute does not make a scheduler.
     """
     scheduler_names()
     scheduler = SCHEDULERS[name](**options)
@@ -50,11 +50,11 @@ def load_scheduler(path: str | os.PathLike[str]) -> Scheduler:
 
 
 KINDS = {"rules.clock": "fixed", "rules.recipes": "fixed", "rules.reactive": "reactive", "searches": "searching"}
-"""What schedulers of the modules of ``metagan_rl.agents`` are."""
+"""What kind of scheduler each module of ``metagan_rl.agents`` holds."""
 
 
 def kind_of(name: str) -> str:
-    """What sort of scheduler has that name: fixed, reactive, searching, learned, or somebody's own."""
+    """The kind of a scheduler: fixed, reactive, searching, learned, or (by someone else) own."""
     module = getattr(SCHEDULERS[name], "__module__", "")
     if module.startswith("metagan_rl.agents.learners"):
         return "learned"

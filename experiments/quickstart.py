@@ -1,4 +1,4 @@
-"""The main job in one go: train a scheduler, compare it where it never was, write the report."""
+"""The whole job in one go: train a scheduler, compare it on tasks it never saw, and write the report."""
 
 import importlib.util
 from collections.abc import Callable
@@ -18,25 +18,25 @@ SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
 def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str, show: Callable[[str], None]) -> Path:
     """Trains for some minutes and compares on held-out families, real tables and real digits.
 
-    Stopped, and called again with the same directory, it goes on where it was.
+    If it was stopped, call it again with the same directory: it goes on where it stopped.
 
     Args:
-        minutes: of training.
-        out: directory for ``train/`` and ``benchmark/`` and the report.
-        seed: of the agent.
+        minutes: training time.
+        out: directory for ``train/``, ``benchmark/`` and the report.
+        seed: seed of the agent.
         seeds: GAN runs for each planar task and scheduler.
-        command: how it was called, kept with the results.
+        command: the command line, kept with the results.
         show: gets lines of progress.
 
     Returns:
-        The report.
+        The path of the report.
 
     Raises:
-        InvalidValueError: minutes or seeds out of range.
+        InvalidValueError: ``minutes`` or ``seeds`` is out of range.
         MissingDependencyError: a library that the comparison or the report needs is not installed.
     """
     for library, extra in (("sklearn", "data"), ("matplotlib", "report"), ("jinja2", "report")):
-        if importlib.util.find_spec(library) is None:  # now, and not after the training
+        if importlib.util.find_spec(library) is None:  # check now, not after the training
             raise MissingDependencyError(library, extra, "quickstart")
     config = TrainConfig(minutes=minutes, seed=seed, members=32, validate_every=5, validation_tasks=12)
     configs = [

@@ -1,8 +1,8 @@
 """Tunes one schedule for all tasks of a suite: ``metagan-rl tune``.
 
-Optuna proposes schedules, a batch at a time; each is run on the same training tasks with the same GAN seeds, and
-scored by its geometric mean distance. The best few are then run on validation tasks with other seeds, and the best
-there is the result. Test tasks are never touched.
+Optuna proposes schedules, one batch at a time. Each is run on the same training tasks with the same GAN seeds, and
+scored by its geometric mean distance. The best few are then run on validation tasks with other seeds. The best of these
+is the result. Test tasks are never touched.
 """
 
 import json
@@ -29,7 +29,7 @@ from metagan_rl.tasks import Task, get_suite
 RATE_RANGE = (1e-4, 3e-2)
 PENALTY_RANGE = (1e-3, 10.0)
 SELECTION_SEED = 1000
-"""Seeds of the runs that choose begin here, far from those that search."""
+"""The first seed of the runs on validation tasks, far from the seeds of the search."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +39,29 @@ class TuneConfig(PlainRunOptions):
     Raises:
         UnknownNameError: there is no such suite, kind or sampler.
         InvalidValueError: a number is less than 1.
-        FileFormatError: ``start`` is no schedule file.
+        FileFormatError: ``start`` is not a schedule file.
     """
 
     suite: str = "planar"
-    """Suite whose training tasks are searched on."""
+    """Suite whose training tasks the search uses."""
     kind: Literal["constant", "decay"] = "constant"
-    """Constant settings, or rates that decay."""
+    """What to search for: constant settings, or rates that decay."""
     trials: int = 96
-    """Schedules tried."""
+    """Number of schedules to try."""
     tasks: int = 24
-    """Training tasks, and validation tasks, that each is run on."""
+    """Training tasks to run each schedule on; also the number of validation tasks."""
     finalists: int = 6
-    """Schedules that are run on validation tasks, on two seeds each."""
+    """Best schedules to run on validation tasks, with two seeds each."""
     batch: int = 8
-    """Schedules proposed at a time."""
+    """Schedules proposed at once."""
     parts: int = 2
-    """Jobs that these are split into, so workers that have work at a time."""
+    """Jobs that each batch is split into; at most this many workers are busy at once."""
     sampler: Literal["tpe", "random"] = "tpe"
-    """Optuna's tree-structured Parzen estimator, or random search as its check."""
+    """Optuna's tree-structured Parzen estimator, or random search to check it against."""
     start: Path | None = None
-    """A schedule file to begin at: a decay is first tried from a constant that was tuned before, as a user would."""
+    """A schedule file to start from: decays are first tried from a constant that was tuned before, as a user would."""
     seed: int = 0
-    """Of the sampler."""
+    """Seed of the sampler."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +78,7 @@ class TuneConfig(PlainRunOptions):
 
 @dataclass(frozen=True)
 class Part:
-    """Some schedules, to be tried on some tasks and seeds; the first is the ``place``-th of those proposed together."""
+    """Some schedules to try on some tasks and seeds; the first is the ``place``-th of its batch."""
 
     place: int
     schedules: tuple[Schedule, ...]
@@ -91,12 +91,12 @@ class Part:
 
 
 def spread(tasks: Sequence[Task], count: int) -> list[Task]:
-    """So many tasks, evenly over the split."""
+    """``count`` tasks, spread evenly over the split."""
     return [tasks[place * len(tasks) // count] for place in range(min(count, len(tasks)))]
 
 
 def score(part: Part) -> list[float]:
-    """Mean log distance of each schedule at the end of all tasks and seeds, trained side by side; a worker's job."""
+    """The mean final log distance of each schedule over all tasks and seeds: the job of a worker."""
     runs = [(schedule, task, seed) for schedule in part.schedules for seed in part.seeds for task in part.tasks]
     each = len(runs) // len(part.schedules)
     ended, _ = drive(
@@ -110,7 +110,7 @@ def score(part: Part) -> list[float]:
 
 
 def suggest(trial: Any, kind: str) -> Schedule:
-    """A schedule from an Optuna trial."""
+    """Draws a schedule from an Optuna trial."""
 
     def rates(name: str) -> tuple[float, float]:
         start = trial.suggest_float(f"{name}_lr", *RATE_RANGE, log=True)
@@ -130,7 +130,7 @@ def suggest(trial: Any, kind: str) -> Schedule:
 
 
 def neighbours(schedule: Schedule, kind: str) -> list[dict[str, Any]]:
-    """Optuna's parameters of a schedule, and of its decays by 3, 10 and 30 after several shares of the budget."""
+    """Optuna's parameters for a schedule, and for its decays by 3, 10 and 30 after several shares of the budget."""
     parameters = {
         "generator_lr": schedule.generator_lr[0],
         "discriminator_lr": schedule.discriminator_lr[0],
@@ -154,22 +154,22 @@ def tune(
     workers: int | None = None,
     show: Callable[[str], None] = lambda line: None,
 ) -> Tuned:
-    """Searches, chooses, and writes ``trials.jsonl`` and ``tuned-<kind>.json``.
+    """Searches for a schedule, chooses the best, and writes ``trials.jsonl`` and ``tuned-<kind>.json``.
 
     Args:
-        config: what is searched for, and how.
+        config: what to search for, and how.
         out: directory for both files.
-        backend: ``"process"``, or ``"ray"`` for more machines; what is found is the same.
+        backend: ``"process"``, or ``"ray"`` for several machines; the result is the same.
         workers: jobs run at once; by default one for each core; 0 runs everything in this process.
-        show: gets a line now and then.
+        show: gets a line of progress now and then.
 
     Returns:
-        The schedule that was chosen, with how it was found.
+        The chosen schedule, with a record of how it was found.
 
     Raises:
         MissingDependencyError: Optuna is not installed.
         OutputError: the directory cannot be written.
-        UnknownNameError: no such backend.
+        UnknownNameError: there is no such backend.
     """
     study = _study(config)
     out = make_directory(out)
@@ -209,7 +209,7 @@ def tune(
         schedule,
         {
             "metagan_rl": __version__,
-            "search": {name: value for name, value in asdict(config).items() if name != "start"},  # a path is no value
+            "search": {name: value for name, value in asdict(config).items() if name != "start"},  # no paths
             "validation_distance": six_digits(np.exp(best_value)),
             "gan_updates": spent + (0 if before is None else before.cost),
         },

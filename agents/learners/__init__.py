@@ -1,1 +1,1 @@
-"""Learners: what trains a scheduler over many GAN runs, and the policies that come of it."""
+"""Learners, which train a scheduler over many GAN runs, and the policies that they give."""

@@ -1,4 +1,4 @@
-"""Learners by name: those of the package, of installed extensions, and ``module:attribute``."""
+"""Finds learners by name: those of the package, those of installed extensions, and ``module:attribute``."""
 
 from metagan_rl.agents.learners.learner import LEARNERS, Learner
 from metagan_rl.errors import UnknownNameError
@@ -9,7 +9,7 @@ def find_learner(name: str) -> type[Learner]:
     """The learner of that name: one of the package, of an extension, or ``module:attribute``.
 
     Raises:
-        UnknownNameError: there is none; the nearest names are offered.
+        UnknownNameError: there is no such learner; the message offers the nearest names.
     """
     learner_names()
     found = LEARNERS[name]
@@ -19,7 +19,7 @@ def find_learner(name: str) -> type[Learner]:
 
 
 def learner_names() -> list[str]:
-    """Names that :func:`find_learner` knows."""
+    """The names that :func:`find_learner` knows."""
     from metagan_rl.agents.learners.sb3 import dqn, ppo, recurrent_ppo  # noqa: F401  (to register them)
 
     load_entry_points()

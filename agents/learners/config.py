@@ -1,4 +1,4 @@
-"""Everything a training run depends on, in one frozen dataclass; the command line is made from it."""
+"""Everything a training run depends on, in one frozen dataclass from which the command line is made."""
 
 import math
 from collections.abc import Mapping
@@ -17,31 +17,31 @@ class TrainConfig(EnvOptions):
     """Everything a training run depends on; written into its directory.
 
     Attributes:
-        device: ``"cpu"`` or ``"cuda"``: where GANs are trained; the agent itself stays on the CPU.
-        noise: ``"host"`` or ``"device"``: where noise and data order are drawn; by default ``"host"`` on a CPU.
-        initial_weights: meta-initialisation file that all GANs start from; ``None``: each from fresh weights. The run
+        device: where GANs are trained: ``"cpu"`` or ``"cuda"``. The agent itself stays on the CPU.
+        noise: where noise and data order are drawn: ``"host"`` or ``"device"``. The default is ``"host"`` on a CPU.
+        initial_weights: meta-initialisation file that all GANs start from; ``None`` for fresh weights in each. The run
             keeps a copy.
         interval_updates: updates in an interval.
         horizon: intervals in a run; by default the tasks' budget decides.
-        reward: ``"quality"`` gained, or ``"balance"``: FSCO's, which only wants the losses of G and D to be equal.
-        knobs: controls the agent sets, each a name or ``"name=level,level"``; by default those that agents have.
-        control: ``"both"``, or the side (``"generator"``, ``"discriminator"``) whose own knobs alone the agent has.
+        reward: ``"quality"`` rewards better samples; ``"balance"`` rewards equal losses of G and D, as FSCO does.
+        knobs: controls the agent sets, each a name or ``"name=level,level"``; by default the knobs of agents.
+        control: ``"both"``, or ``"generator"`` or ``"discriminator"`` to let the agent set only that network's knobs.
         lr_levels: levels of each learning rate.
-        actions: the algorithm decides.
-        signals: ``"all"``, ``"loop"``, ``"outputs"`` or ``"autoloss"``.
+        actions: kind of actions; set by the algorithm.
+        signals: what the agent sees: ``"all"``, ``"loop"``, ``"outputs"`` or ``"autoloss"``.
         trial_runs: runs in a trial (RL²).
-        algorithm: what learns: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, values of moves of one
-            control by one level; ``autoloss``, a small ``ppo`` that sets the ratio alone; or ``module:attribute``.
-        suite: suite to train on; its validation split is only looked at.
-        env: environment id to train on instead, one of your own too.
-        minutes: time to train for, without validation; how far schedules of the learner are then depends on the
-            machine's speed. 10 if ``updates`` is not given either.
-        updates: GAN updates to train for, instead of minutes; such a run is the same every time.
-        seed: of the agent and of all tasks and GANs.
+        algorithm: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, which moves one control by one level at
+            a time; ``autoloss``, a small ``ppo`` that sets only the step ratio; or ``module:attribute``.
+        suite: suite to train on. Its validation split only measures progress.
+        env: id of an environment to train on instead; it may be your own.
+        minutes: training time, without validation; 10 if ``updates`` is not given either. Results then depend on the
+            machine's speed.
+        updates: GAN updates to train for, instead of minutes. Such a run is the same every time.
+        seed: seed of the agent and of all tasks and GANs.
         members: GANs trained at once.
         shards: worker processes that train them.
         validate_every: iterations between validations; 0 for none.
-        validation_tasks: how many tasks of the validation split.
+        validation_tasks: number of tasks of the validation split to use.
         learner: the algorithm's own options; ``None`` for its defaults.
     """
 
@@ -85,7 +85,7 @@ class TrainConfig(EnvOptions):
 
     @property
     def kind(self) -> type[Learner]:
-        """The class of its learner."""
+        """The learner's class."""
         return find_learner(self.algorithm)
 
     def _require(self, name: str, holds: bool, range_: str) -> None:
@@ -93,13 +93,13 @@ class TrainConfig(EnvOptions):
             raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {range_}")
 
     def settled(self) -> Self:
-        """With the algorithm's own defaults in the place of those that were left as they are."""
+        """This configuration with the algorithm's own defaults wherever a field still has the usual default."""
         ordinary = {each.name: each.default for each in fields(self)}
         own = {"actions": self.kind.actions, **self.kind.defaults}
         return replace(self, **{name: own[name] for name in own if getattr(self, name) == ordinary[name]})
 
     def environment(self) -> tuple[str, dict[str, Any]]:
-        """The id of the environment, and the keywords that it is made with besides the options."""
+        """The environment's id, and the keywords it is made with in addition to the options."""
         from metagan_rl.envs.registration import environment_of, find_environment
 
         return environment_of(self.suite) if self.env is None else find_environment(self.env)
@@ -109,7 +109,7 @@ class TrainConfig(EnvOptions):
 
         Raises:
             UnknownNameError: there is no such environment.
-            InvalidValueError: the environment is not one of GAN training.
+            InvalidValueError: the environment does not train GANs.
         """
         if self.env is None:
             return self.suite
@@ -122,20 +122,20 @@ class TrainConfig(EnvOptions):
         return str(suite)
 
     def env_keywords(self) -> dict[str, Any]:
-        """Keywords of the environment: all options, and a trial's memory where the learner sees one."""
+        """Keywords of the environment: all options, and a trial's memory if the learner sees it."""
         options = EnvOptions.of(self).keywords()
         return {**options, "trial_runs": self.trial_runs if self.kind.trial_memory else None}
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
+        """A form that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
-        """The configuration that :meth:`to_dict` gave.
+        """Reads what :meth:`to_dict` gave.
 
         Raises:
-            UnknownNameError, InvalidValueError: a value is of nothing there is, or out of range.
+            UnknownNameError, InvalidValueError: a name is unknown, or a value is out of range.
         """
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in record.items()
@@ -145,7 +145,7 @@ class TrainConfig(EnvOptions):
 
     @classmethod
     def named(cls, **given: Any) -> Self:
-        """From keywords, those of the learner among them; of a misspelt one the nearest names are told."""
+        """Makes it from keywords, including the learner's; for an unknown one the error offers the nearest names."""
         own = {each.name for each in fields(cls)}
         if "learner" in given or given.keys() <= own:
             return super().named(**given)

@@ -1,6 +1,6 @@
-"""What a learner is to a training run: it learns iteration by iteration, gives a policy, and can be written down.
+"""What a training run needs of a learner: it learns iteration by iteration, gives a policy, and can be saved.
 
-A learner is one file: a frozen dataclass of its options, a class with five methods, and a registration. See
+A learner is one file with a frozen dataclass of its options, a class with five methods, and a registration. See
 ``tests/extending/test_a_learner.py``.
 """
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NoOptions:
-    """Of a learner that has none."""
+    """The options of a learner that has none."""
 
 
 class Learner(ABC):
     """Trains a scheduler, iteration by iteration.
 
-    An iteration must depend on its number, the configuration and :meth:`state` alone: that makes resuming exact.
+    An iteration must depend only on its number, the configuration and :meth:`state`. That makes resuming exact.
 
     Args:
-        config: of the training run; ``config.learner`` holds this learner's own options.
+        config: configuration of the training run; ``config.learner`` holds this learner's own options.
     """
 
     Config: ClassVar[type] = NoOptions
-    """Its options: a frozen dataclass whose fields have defaults. The command line is made from it."""
+    """The learner's options: a frozen dataclass whose fields have defaults. The command line is made from it."""
     actions: ClassVar[str] = "discrete"
-    """Kind of actions that its policy takes."""
+    """The kind of actions its policy takes."""
     trial_memory: ClassVar[bool] = True
     """Whether its policy sees the previous action, the previous reward and the run-boundary flag, as RL² does."""
     defaults: ClassVar[Mapping[str, Any]] = {}
@@ -45,40 +45,40 @@ class Learner(ABC):
     @property
     @abstractmethod
     def updates_per_iteration(self) -> int:
-        """GAN updates that an iteration spends."""
+        """The number of GAN updates in one iteration."""
 
     @property
     def intervals_per_iteration(self) -> int:
-        """How often an iteration calls ``on_interval``."""
+        """The number of times an iteration calls ``on_interval``."""
         return self.updates_per_iteration // (self.config.members * self.config.interval_updates)
 
     @abstractmethod
     def iterate(self, number: int, done: float, on_interval: Callable[[], object]) -> dict[str, float]:
-        """Learns for an iteration.
+        """Learns for one iteration.
 
         Args:
-            number: of the iteration, from 0.
-            done: how much of the run is done before it, in [0, 1].
-            on_interval: to be called after every interval, for a progress bar.
+            number: the iteration's number, from 0.
+            done: share of the run done before this iteration, in [0, 1].
+            on_interval: call this after every interval; it moves a progress bar.
 
         Returns:
-            What to log. A training run shows ``rollout/return``, ``rollout/distance`` and ``rollout/diverged``.
+            Values to log. A training run shows ``rollout/return``, ``rollout/distance`` and ``rollout/diverged``.
         """
 
     @abstractmethod
     def policy(self, metadata: Mapping[str, Any]) -> PolicyScheduler:
-        """The agent as it is, as a scheduler that can be saved."""
+        """The agent as it is now, as a scheduler that can be saved."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All that goes into a checkpoint: tensors, numbers, words, and lists and dicts of them."""
+        """The learner's part of a checkpoint: tensors, numbers, strings, and lists and dicts of these."""
 
     @abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes up what :meth:`state` gave."""
+        """Restores what :meth:`state` gave."""
 
     def close(self) -> None:  # noqa: B027  (most have nothing to end)
-        """Ends worker processes and the like."""
+        """Ends worker processes and similar resources."""
 
 
 LEARNERS: Registry[type[Learner]] = Registry("algorithm", importable=True)
@@ -86,7 +86,7 @@ L = TypeVar("L", bound=type[Learner])
 
 
 def register_learner(name: str) -> Callable[[L], L]:
-    """Registers a learner's class under a name; a decorator.
+    """A decorator that registers a learner's class under a name.
 
     Raises:
         InvalidValueError: the name is malformed or taken.

@@ -1,4 +1,4 @@
-"""Checks of learners' options, so that each says its ranges in one line."""
+"""Checks of learners' options, so that each learner states its ranges in one line."""
 
 import math
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ def require(
     shares: Sequence[str] = (),
     rates: Sequence[str] = (),
 ) -> None:
-    """Checks fields of an options object.
+    """Checks the ranges of an options object's fields.
 
     Args:
         options: the object.
         whole: fields that are whole numbers of at least 1.
-        positive: finite, more than 0.
-        not_negative: finite, at least 0.
-        shares: in [0, 1].
-        rates: learning rates, between 0 and 1.
+        positive: fields that are finite and more than 0.
+        not_negative: fields that are finite and at least 0.
+        shares: fields in [0, 1].
+        rates: fields that are learning rates, between 0 and 1.
 
     Raises:
-        InvalidValueError: one is out of range.
+        InvalidValueError: a field is out of range.
     """
     tests = (
         (whole, lambda value: isinstance(value, int) and value >= 1, "at least 1"),

@@ -1,4 +1,4 @@
-"""Policies: a trained scheduler, run with torch alone."""
+"""Policies: trained schedulers that need only torch and NumPy to run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +20,17 @@ from metagan_rl.loop.signals import Signal, as_matrix
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """All that is needed to run a policy besides its weights; its file keeps it, with the meaning of every number.
+    """All that a policy needs to run apart from its weights. Its file keeps this, with the meaning of every number.
 
     Attributes:
-        knobs: that the policy sets, with their levels.
-        signals: that it sees, in order.
-        trial_memory: it also sees its previous action, the previous reward and a run-boundary flag (RL²).
+        knobs: knobs that the policy sets, with their levels.
+        signals: signals that it sees, in order.
+        trial_memory: whether it also sees its previous action, the previous reward and a run-boundary flag (RL²).
         hidden: units of the LSTM; 0 for a policy without memory.
-        layers: units of each hidden layer after it.
+        layers: units of each hidden layer after the LSTM.
         actions: ``"discrete"`` levels or ``"moves"``.
-        greedy: the network tells values and the best is taken; otherwise logits, by which actions are drawn.
+        greedy: whether the network gives values, of which the best is taken. Otherwise it gives logits, from which
+            actions are drawn.
 
     Raises:
         InvalidValueError: a value is out of range.
@@ -55,17 +56,17 @@ class PolicyConfig:
             raise InvalidValueError(f"trial_memory is {self.trial_memory!r}, greedy {self.greedy!r}; say true or false")
 
     def codec(self) -> ActionCodec:
-        """What its actions mean."""
+        """The codec that translates its actions into controls."""
         return ActionCodec(self.knobs, self.actions)
 
 
 class PolicyNetwork(nn.Module):
-    """Signals to one number for each choice: an optional LSTM, tanh layers, and a linear layer beside them.
+    """Maps signals to one number for each choice: an optional LSTM, tanh layers, and a linear layer beside them.
 
     Args:
         inputs: size of the observation.
-        config: of the policy.
-        choices: how many there are of each thing to choose: levels of each knob, or moves.
+        config: the policy's configuration.
+        choices: number of levels of each knob, or of moves.
     """
 
     def __init__(self, inputs: int, config: PolicyConfig, choices: list[int]) -> None:
@@ -77,7 +78,7 @@ class PolicyNetwork(nn.Module):
         self.direct = nn.Linear(inputs, sum(choices), bias=False)
 
     def forward(self, observation: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """Logits or values ``[B, choices]`` and the new memory, from observations ``[B, O]``."""
+        """Returns logits or values ``[B, choices]`` and the new memory for observations ``[B, O]``."""
         values = observation
         if self.lstm is not None:
             output, state = self.lstm(values[None], state)
@@ -88,16 +89,16 @@ class PolicyNetwork(nn.Module):
 
 
 class PolicyScheduler(Scheduler):
-    """A trained policy as a scheduler; its memory is kept within a run.
+    """A trained policy as a scheduler; it keeps its memory within a run.
 
-    Actions are drawn from the policy's distribution, by a generator of its own: a policy trained to change controls now
-    and then says so by the probability of a change, and the likeliest level alone would never change anything. A greedy
-    policy takes the action of the highest value, the first where several have it.
+    Actions are drawn from the policy's distribution, with a random generator for each run. A policy that should change
+    controls now and then gives each change a small probability. The likeliest level alone would never change anything.
+    A greedy policy takes the action with the highest value, the first of several equal ones.
 
     Args:
-        config: of the policy.
-        weights: of its :class:`PolicyNetwork`.
-        metadata: where it comes from; kept with the file.
+        config: the policy's configuration.
+        weights: weights of its :class:`PolicyNetwork`.
+        metadata: where the policy comes from; kept in its file.
     """
 
     source = "learned over many GAN training runs, by metagan-rl train"
@@ -109,7 +110,7 @@ class PolicyScheduler(Scheduler):
         self.needs = tuple(signal.name for signal in config.signals)
         self.codec = config.codec()
         inputs = len(config.signals) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
-        with torch.device("meta"):  # no memory for weights that may not fit, whatever size a damaged file claims
+        with torch.device("meta"):  # takes no memory, whatever size a damaged file claims
             self.network = PolicyNetwork(inputs, config, self.codec.choices)
         self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
         self.network.requires_grad_(False).eval()
@@ -123,7 +124,7 @@ class PolicyScheduler(Scheduler):
         self._rngs = [np.random.default_rng(seed) for seed in seeds]
 
     def propose(self, situation: Situation) -> Controls:
-        """Controls drawn from the policy's distribution, or those of the highest value."""
+        """Controls drawn from the policy's distribution, or those with the highest value."""
         observation = as_matrix(situation.signals, self.config.signals, len(situation))
         if self._memory is not None:
             if self._actions is not None:
@@ -138,12 +139,12 @@ class PolicyScheduler(Scheduler):
 
 
 def _best(parts: Sequence[Tensor]) -> np.ndarray:
-    """The place of the highest value in each part ``[B, choices]``, the first of equals, ``[B, parts]``."""
+    """The place of the highest value (the first of equals) in each part ``[B, choices]``: ``[B, parts]``."""
     return np.stack([part.numpy().argmax(axis=1) for part in parts], axis=1)
 
 
 def _drawn(parts: Sequence[Tensor], rngs: Sequence[np.random.Generator]) -> np.ndarray:
-    """A place drawn by each part's logits ``[B, choices]``, by each run's generator, ``[B, parts]``."""
+    """A place drawn by the logits of each part ``[B, choices]`` with each run's generator: ``[B, parts]``."""
     drawn = np.array([rng.uniform(size=len(parts)) for rng in rngs])
     below = [part.double().softmax(dim=1).cumsum(dim=1).numpy() for part in parts]
     columns = [(part < drawn[:, [place]]).sum(axis=1) for place, part in enumerate(below)]

@@ -1,8 +1,8 @@
-"""Policy files: safetensors weights with JSON metadata, and the meaning of all that the policy sees and sets.
+"""Policy files: safetensors weights with JSON metadata that says what every knob and signal means.
 
-A file tells its knobs with their levels and scales, and its signals with ranges and the versions of their formulas. So
-it means the same whatever is registered later; a file that means something else than this package would take it for is
-refused, and the difference is named.
+A file lists its knobs with their levels and scales, and its signals with their ranges and formula versions. So its
+meaning stays the same whatever is registered later. If a knob or signal means something else in this package, the file
+is refused, and the error names the difference.
 """
 
 import json
@@ -26,7 +26,7 @@ FIELDS = tuple(field.name for field in fields(PolicyConfig))
 
 
 def describe(config: PolicyConfig) -> dict[str, Any]:
-    """A policy's configuration as JSON has it."""
+    """A policy's configuration as JSON."""
     return {
         "knobs": [knob.to_dict() for knob in config.knobs],
         "signals": [
@@ -41,11 +41,11 @@ def describe(config: PolicyConfig) -> dict[str, Any]:
 
 
 def config_from(record: Mapping[str, Any]) -> PolicyConfig:
-    """The configuration that :func:`describe` wrote.
+    """Reads the configuration that :func:`describe` wrote.
 
     Raises:
         InvalidValueError: a knob or a signal means something else here.
-        UnknownNameError: one, or a field of the record, is not known here.
+        UnknownNameError: a knob, a signal or a field of the record is not known here.
         KeyError, TypeError, ValueError: the record is damaged.
     """
     for name in record.keys() - FIELDS:
@@ -78,12 +78,12 @@ def _compare(what: str, there: dict[str, Any], here: dict[str, Any]) -> None:
 
 
 def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
-    """Writes a policy file whole.
+    """Writes a policy file, completely or not at all.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
-    import safetensors.torch  # here, as in load_policy, because schedulers that are no files need torch and NumPy alone
+    import safetensors.torch  # here, as in load_policy: schedulers that are not files need only torch and NumPy
 
     record = {
         "format": FORMAT,
@@ -96,7 +96,7 @@ def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
 
 
 def load_policy(path: str | Path) -> PolicyScheduler:
-    """Reads a policy file; no code of the file is run.
+    """Reads a policy file without running any code from it.
 
     Raises:
         FileFormatError: the file is missing, truncated, of another kind, version or meaning, or does not fit together.

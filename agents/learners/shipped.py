@@ -1,4 +1,4 @@
-"""Policies that come with the package, as schedulers by name; ``agents/policies/README.md`` tells their origin."""
+"""Policies that come with the package, as schedulers by name. ``agents/policies/README.md`` says how they were made."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ SHIPPED = Path(__file__).parent.parent / "policies"
 
 
 def shipped_policies() -> list[str]:
-    """Names of the policies that come with the package; :func:`shipped_policy` tells where they are."""
+    """Names of the policies that come with the package; :func:`shipped_policy` says where they are."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
@@ -20,7 +20,7 @@ def shipped_policy(name: str = "default") -> Path:
     """The file of a policy that comes with the package.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: there is no policy of that name.
     """
     if name not in shipped_policies():
         raise UnknownNameError("policy", name, shipped_policies())
@@ -28,17 +28,17 @@ def shipped_policy(name: str = "default") -> Path:
 
 
 def default_policy() -> PolicyScheduler:
-    """Recurrent PPO trained over 20 million GAN updates: the learned schedule that comes with the package."""
+    """Recurrent PPO trained with 20 million GAN updates: the learned scheduler that comes with the package."""
     return load_policy(shipped_policy())
 
 
 def loop_policy() -> PolicyScheduler:
-    """Both learning rates, from what any loop tells: losses, D's outputs and how far weights go; no quality metric."""
+    """Sets both learning rates from losses, D's outputs and how far weights move; needs no quality metric."""
     return load_policy(shipped_policy(LOOP))
 
 
 LOOP = "loop"
-"""The shipped policy that is made for loops of others."""
+"""The shipped policy that is made for users' own loops."""
 COMPARED = {
     "recurrent-ppo": "Recurrent PPO (RL\N{SUPERSCRIPT TWO}) trained with no more updates than tuned-constant took.",
     "ppo": "PPO without memory, trained as recurrent-ppo is.",
@@ -46,7 +46,7 @@ COMPARED = {
     "autoloss": "The step ratio alone, learned from AutoLoss's few signals as recurrent-ppo is.",
     "fsco": "Recurrent PPO rewarded as FSCO is: only for losses of D and G that are equal.",
 }
-"""What policies that ship to be compared with are; the model card beside their files tells the sources."""
+"""Policies that ship for comparison, and what each is. The model card beside their files names the sources."""
 
 
 def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:

@@ -1,7 +1,7 @@
-"""Trains a scheduler by one of the algorithms over a population of GANs, resumable at every iteration.
+"""Trains a scheduler over a population of GANs by one of the algorithms; can be resumed after any iteration.
 
-An iteration begins new trials in all members, with seeds that depend on its number alone, so that a run which was
-stopped goes on exactly as if it had not been.
+An iteration begins new trials in all members, with seeds that depend only on its number. So a run that was stopped goes
+on exactly as if it had not been.
 """
 
 import contextlib
@@ -39,19 +39,19 @@ def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: C
     """Trains a scheduler and writes its policy file.
 
     Args:
-        config: of the run; with ``resume`` only its ``minutes`` or ``updates`` count, where they are given: the run
+        config: the run's configuration. With ``resume`` only its ``minutes`` or ``updates`` count, if given: the run
             then goes on to that length.
         out: run directory, for configuration, checkpoint, TensorBoard events, ``progress.jsonl`` and the policy file.
         resume: go on with the run in ``out``.
         show: gets a line for every iteration.
 
     Returns:
-        The policy file; the best on validation tasks, or the last where nothing was validated.
+        The policy file. It holds the policy that was best on validation tasks, or the last one without validation.
 
     Raises:
         OutputError: the directory cannot be written.
-        FileFormatError: ``resume``, but the directory holds no run, or a damaged one.
-        InvalidValueError: a new run, but the directory already holds one.
+        FileFormatError: with ``resume``, the directory holds no run or a damaged one.
+        InvalidValueError: without ``resume``, the directory already holds a run.
     """
     out = Path(out)
     run = _resumed(config, out) if resume else _fresh(config, out)
@@ -68,7 +68,7 @@ class TrainingRun:
         self.learner = config.kind(config)
 
     def go(self, show: Callable[[str], None]) -> Path:
-        """Runs the iterations that are left."""
+        """Runs the remaining iterations."""
         with contextlib.ExitStack() as cleaning:
             cleaning.callback(self.learner.close)
             writer = SummaryWriter(str(self.out))
@@ -97,7 +97,7 @@ class TrainingRun:
         return self.out / POLICY
 
     def _add_cost(self) -> None:
-        """Tells the best policy so far what all of training cost by now, and not only the way to it."""
+        """Writes the cost of all training so far into the best policy's file, not only the cost up to that policy."""
         best = load_policy(self.out / POLICY)
         best.metadata["gan_updates"] = self.iteration * self.learner.updates_per_iteration
         save_policy(self.out / POLICY, best)
@@ -106,11 +106,11 @@ class TrainingRun:
         return self.over() or self.iteration % self.config.validate_every == 0
 
     def over(self) -> bool:
-        """Whether the run is as near to its end as whole iterations allow."""
+        """Whether the run is as close to its end as whole iterations allow."""
         return self.iteration > 0 and 1 - self.done() < 0.5 * self.done() / self.iteration
 
     def done(self) -> float:
-        """How much of the run is done, from 0 to 1."""
+        """The share of the run that is done, from 0 to 1."""
         if self.config.updates is not None:
             return self.iteration / max(1, self.config.updates // self.learner.updates_per_iteration)
         assert self.config.minutes is not None
@@ -124,9 +124,9 @@ class TrainingRun:
         return record
 
     def scheduler(self) -> PolicyScheduler:
-        """The agent as it is, as a scheduler."""
+        """The agent as it is now, as a scheduler."""
         training = self.config.to_dict()
-        if self.config.initial_weights is not None:  # what it is, not where it lay
+        if self.config.initial_weights is not None:  # its content, not its path
             content = Path(self.config.initial_weights).read_bytes()
             training["initial_weights"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
         metadata = {
@@ -158,7 +158,7 @@ class TrainingRun:
         write_whole(self.out / CHECKPOINT, content.getvalue())
 
     def load(self) -> None:
-        """Takes up the checkpoint."""
+        """Restores the checkpoint."""
         path = self.out / CHECKPOINT
         try:
             checkpoint = torch.load(path, weights_only=True)
@@ -166,14 +166,14 @@ class TrainingRun:
             self.iteration = checkpoint["iteration"]
             self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
         except FileNotFoundError:
-            self._forget_progress()  # stopped before the first iteration was through: begin again
+            self._forget_progress()  # stopped before the first iteration ended: begin again
             return
-        except Exception as error:  # torch.load raises whatever the damage leads to
+        except Exception as error:  # a damaged file can make torch.load raise anything
             raise FileFormatError(f"{path} is damaged ({error}); start a new run in another directory") from None
         self._forget_progress()
 
     def _forget_progress(self) -> None:
-        """Drops lines of iterations that the checkpoint does not have, because they will be written again."""
+        """Drops lines of iterations that the checkpoint does not have; they will be written again."""
         progress = self.out / PROGRESS
         lines = progress.read_text(encoding="utf-8").splitlines() if progress.exists() else []
         kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
@@ -208,7 +208,7 @@ def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
         if config.initial_weights is not None:
             write_whole(out / INITIAL, Path(config.initial_weights).read_bytes())
             run.config = config = replace(config, initial_weights=str(out / INITIAL))
-        _write_config(config, out)  # only now: a configuration that cannot be run leaves no run behind
+        _write_config(config, out)  # only now, so that a configuration that cannot run leaves nothing behind
     except BaseException:
         run.learner.close()
         raise

@@ -1,4 +1,4 @@
-"""How the agent does on validation tasks while it trains, next to the untuned base and to random controls."""
+"""Measures the agent on validation tasks during training, next to the untuned base and random controls."""
 
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,10 @@ FIRST_SEED = 1_000_000
 
 
 class Validation:
-    """A fixed set of validation runs; references are measured once.
+    """A fixed set of validation runs; the references are measured once.
 
     Args:
-        config: of the training run.
+        config: configuration of the training run.
     """
 
     def __init__(self, config: "TrainConfig") -> None:
@@ -32,7 +32,7 @@ class Validation:
         self._references: dict[str, float] = {}
 
     def measure(self, scheduler: Scheduler) -> dict[str, float]:
-        """Geometric mean distance at the end, and mean return (log start / end), of the agent and the references."""
+        """Measures final distance (geometric mean) and mean return (log start / end) of agent and references."""
         if not self._references:
             for name, reference in (("constant", Constant()), ("random", Random())):
                 self._references.update(self._measure(reference, f"_{name}"))

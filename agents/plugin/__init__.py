@@ -1,4 +1,4 @@
-"""A scheduler in a user's own PyTorch loop: ``metagan_rl.GANScheduler``."""
+"""Schedulers in a user's own PyTorch loop: ``metagan_rl.GANScheduler``."""
 
 from metagan_rl.agents.plugin.gan_scheduler import GANScheduler
 from metagan_rl.agents.plugin.health import Advice

@@ -1,4 +1,4 @@
-"""Which scheduler a user means, and whether it can work in a loop of one GAN with what is measured there."""
+"""Finds the scheduler a user asks for, and checks that it can work with one GAN and what the loop measures."""
 
 import copy
 import os
@@ -12,14 +12,14 @@ from metagan_rl.loop.scheduler import Scheduler
 
 
 def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, Scheduler]:
-    """A name to show, and the scheduler.
+    """Returns a name to show, and the scheduler.
 
     Args:
-        named: a registered name; the path of a policy (``.safetensors``) or schedule (``.json``); or a scheduler,
+        named: a registered name, the path of a policy (``.safetensors``) or a schedule (``.json``), or a scheduler,
             which is copied.
 
     Raises:
-        UnknownNameError: there is none of that name; the nearest are offered.
+        UnknownNameError: no scheduler has that name; the message offers the nearest names.
         FileFormatError: the file is missing, damaged, or of another kind or version.
     """
     if isinstance(named, Scheduler):
@@ -27,7 +27,7 @@ def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, 
     if not isinstance(named, (str, os.PathLike)):
         raise InvalidValueError(f"the scheduler is {named!r}; give a name, a file or a Scheduler")
     path = Path(named)
-    if str(named) in scheduler_names():  # whatever files lie about
+    if str(named) in scheduler_names():  # a registered name wins over a file of that name
         return str(named), make_scheduler(str(named))
     if path.suffix in (".json", ".safetensors") or path.is_file():
         return path.stem, load_scheduler(path)
@@ -35,11 +35,11 @@ def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, 
 
 
 def check_usable(name: str, scheduler: Scheduler, quality: Iterable[str]) -> None:
-    """Whether it can work with signals of a loop and those parts of ``quality``.
+    """Checks that a scheduler can work with a loop's signals and the given parts of ``quality``.
 
     Raises:
-        UnknownNameError: there is no such part of quality.
-        InvalidValueError: it trains several GANs at once, or needs what is not measured.
+        UnknownNameError: a part of quality does not exist.
+        InvalidValueError: the scheduler trains several GANs at once, or needs a signal that is not measured.
     """
     parts = set(quality)
     for part in parts:

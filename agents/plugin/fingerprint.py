@@ -1,4 +1,4 @@
-"""What a scheduler is, not what it remembers, as a hash: a resumed run must have the same."""
+"""A hash of what a scheduler is, without what it remembers. A resumed run must have the same hash."""
 
 import hashlib
 from dataclasses import is_dataclass
@@ -8,7 +8,7 @@ from torch import nn
 
 
 def fingerprint(owner: Any) -> str:
-    """A hash of what a scheduler is, not of what it remembers: its class, its options, its weights."""
+    """Hashes a scheduler's class, options and weights, but not what it remembers."""
     digest = hashlib.sha256(type(owner).__qualname__.encode())
     for key, value in sorted(vars(owner).items()):
         if isinstance(value, nn.Module):

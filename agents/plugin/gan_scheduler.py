@@ -1,4 +1,4 @@
-"""``GANScheduler``: any scheduler of this package in a user's own PyTorch loop, in the manner of ``torch.optim``."""
+"""``GANScheduler`` runs any scheduler of this package in a user's own PyTorch loop, as those of ``torch.optim`` do."""
 
 import math
 import os
@@ -33,37 +33,39 @@ VERSION = 1
 
 
 class GANScheduler:
-    """Sets both learning rates of a GAN, and what else the loop follows, before every interval of steps.
+    """Sets both learning rates of a GAN before every interval of steps, and whatever else the loop follows.
 
-    A step is one round of the loop: ``ratio`` updates of D and of G, however many batches they were accumulated from.
-    Call :meth:`step` once a round, with what there is; between decisions it adds up on the device and waits for
-    nothing. Nothing of the optimizers is patched: only ``lr`` is written, and ``initial_lr`` if it is not there.
+    A step is one round of the loop: ``ratio`` updates of D and of G. Accumulated batches do not count separately.
+    Call :meth:`step` once a round with whatever you have. Between decisions it only adds up on the device, and never
+    waits for it. The optimizers are not patched. Only ``lr`` is written, and ``initial_lr`` if it is missing.
 
     Args:
-        scheduler: name, policy or schedule file, or a :class:`Scheduler` of your own.
-        generator_optimizer, discriminator_optimizer: each with the rates to start from, those of the first group for
-            recipes that are absolute; all groups keep their ratios.
+        scheduler: a name, a policy file, a schedule file, or a :class:`Scheduler` of your own.
+        generator_optimizer, discriminator_optimizer: each with the rates to start from. All parameter groups keep
+            their ratios; recipes in absolute rates go by the first group.
         total_steps: rounds of the whole run.
         interval: rounds between decisions; by default a sixty-fourth of the run.
-        loss, ratio, penalty_weight: what the loop uses by itself, as in ``LOSSES`` and ``RATIOS``.
-        knobs: what may be changed. Beyond the two rates only what the loop follows in what :meth:`step` returns:
+        loss, ratio, penalty_weight: what the loop uses without a scheduler, as in ``LOSSES`` and ``RATIOS``.
+        knobs: what may be changed. Beyond the two rates, name only what your loop takes from :meth:`step`'s result:
             ``"ratio"``, ``"loss"``, ``"penalty_weight"``, and in mode ``"discriminator"`` ``"adversarial_weight"``.
-        mode: ``"both"``; ``"discriminator"``: nothing of G but the adversarial weight; ``"log"``: nothing, only advise.
-        bounds: of the multipliers of both rates (and of the adversarial weight).
-        quality: parts of ``quality=`` that step will be given, out of ``QUALITY_PARTS``.
-        safeguard: from the first decision at which the run is worse than its own past on (see ``health``), the rates
-            and all else are the user's constants, until :meth:`rearm`.
-        margin: by what factor quality may be worse than its best.
-        measure_moves: how far weights go, for which a copy of them is kept; by default if the scheduler sees it.
-        seed: of a scheduler that draws at random.
-        writer: with ``add_scalar``, as TensorBoard's ``SummaryWriter``.
-        strict: raise where we would otherwise warn of what was given, or of a scheduler that raised.
-        process_group: of ``torch.distributed``; every process of it makes a scheduler and steps it as often.
+        mode: ``"both"`` sets both networks; ``"discriminator"`` sets nothing of G but the adversarial weight;
+            ``"log"`` sets nothing and only advises.
+        bounds: lowest and highest multiplier of both rates (and of the adversarial weight).
+        quality: the parts of ``quality=`` that :meth:`step` will be given, out of ``QUALITY_PARTS``.
+        safeguard: return to the user's constants at the first decision at which the run is worse than its own past
+            (see ``health``). They then hold for the rates and all else, until :meth:`rearm`.
+        margin: the factor by which quality may be worse than its best.
+        measure_moves: measure how far the weights move, which takes a copy of them; by default only if the scheduler
+            sees it.
+        seed: for a scheduler that draws at random.
+        writer: any object with ``add_scalar``, such as TensorBoard's ``SummaryWriter``.
+        strict: raise an error instead of a warning when an input cannot be used or the scheduler fails.
+        process_group: of ``torch.distributed``. Every process of it must make a scheduler and step it equally often.
 
     Raises:
         UnknownNameError: there is no such scheduler, loss, ratio, knob, mode or part of quality.
         InvalidValueError: a value is out of range, or the scheduler cannot work with what is measured.
-        SchedulerError: a scheduler of your own raised at once.
+        SchedulerError: a scheduler of your own failed at its first decision.
         FileFormatError: the file is missing, damaged, or of another kind or version.
     """
 
@@ -110,7 +112,7 @@ class GANScheduler:
             Rates(discriminator_optimizer, "discriminator_optimizer", mode != "log"),
         )
         self._ranks = Ranks(process_group, self._rates[0].parameters()[0].device)
-        # Penalty weights beyond the range of controls, as of large images, are told in units that fit
+        # Large images need penalty weights beyond the range of controls: schedulers see them in a larger unit
         self._penalty_unit = max(1.0, penalty_weight / MAX_PENALTY_WEIGHT)
         base = Base(ratio=ratio, loss=loss, penalty_weight=penalty_weight / self._penalty_unit)
         self._base = Controls(**{name: getattr(Controls.base([base]), name) for name in LOOP_KNOBS})
@@ -119,7 +121,7 @@ class GANScheduler:
         self._moves = [Move(rates) for rates in self._rates] if moves and self._ranks.decides else []
         self._meter = LoopMeter(LOSSES[loss].boundary)
         self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
-        """What is known of the run."""
+        """What is known about the run."""
         self._reward = np.zeros(1)
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
@@ -129,7 +131,7 @@ class GANScheduler:
         }  # fmt: skip
         self.last_step = 0
         self.proposed: Controls = self._base
-        """What the scheduler would have set, whatever mode, knobs and bounds leave of it."""
+        """What the scheduler proposed, before mode, knobs and bounds limit it."""
         self._in_force, self._fallen_back = self._base, False
         self._quality: dict[str, float] = {}
         self._warned: set[str] = set()
@@ -138,7 +140,7 @@ class GANScheduler:
 
     @property
     def controls(self) -> LoopControls:
-        """What holds now."""
+        """The controls that hold now."""
         return self._controls
 
     def step(
@@ -152,23 +154,23 @@ class GANScheduler:
         generator_gradient_norm: Any = None,
         discriminator_gradient_norm: Any = None,
     ) -> LoopControls:
-        """One more round of the loop is done. All that is given is optional, and used without being kept.
+        """Notes that one more round of the loop is done; every argument is optional, and none is kept.
 
         Args:
-            real_logits: D's outputs on a real batch, of any shape; a list of them for several discriminators.
+            real_logits: D's outputs on a real batch, of any shape; for several discriminators, a list of them.
             fake_logits: the same on a generated batch.
-            discriminator_loss: D's adversarial loss, the sum of its real and its generated half, without penalty, not
-                scaled for mixed precision; a list of them for several discriminators (they are averaged).
-            generator_loss: G's, likewise, without other terms.
-            quality: a distance (lower is better), or the parts of ``QUALITY_PARTS``; the last of an interval counts.
-            generator_gradient_norm: before clipping, not scaled.
-            discriminator_gradient_norm: likewise.
+            discriminator_loss: D's adversarial loss: its real and its generated half added, without penalty, not
+                scaled for mixed precision. For several discriminators, a list; it is averaged.
+            generator_loss: G's adversarial loss, given in the same way and without other terms.
+            quality: a distance (lower is better), or parts as in ``QUALITY_PARTS``. The last of an interval counts.
+            generator_gradient_norm: G's gradient norm before clipping, not scaled.
+            discriminator_gradient_norm: D's, given in the same way.
 
         Returns:
             What holds until the next step.
 
         Raises:
-            MetaGANError: only if strict: something cannot be used, or the scheduler failed.
+            MetaGANError: an input cannot be used, or the scheduler failed; only if ``strict``.
         """
         self.last_step += 1
         scalars = {
@@ -193,7 +195,7 @@ class GANScheduler:
     def _note(
         self, real: Any, fake: Any, scalars: Mapping[str, Any], quality: "float | Mapping[str, float] | None"
     ) -> dict[str, Exception]:
-        """Adds up what can be used of one round; returns why the rest cannot."""
+        """Adds up what one round gave, and returns an error for each input that cannot be used."""
         unusable: dict[str, Exception] = {}
 
         def note(what: str, use: Callable[[], None]) -> None:
@@ -216,7 +218,7 @@ class GANScheduler:
         return [rate for rates in self._rates for rate in rates.now()]
 
     def rearm(self) -> None:
-        """Lets the scheduler decide again after the safeguard has fallen back, for instance after a roll-back."""
+        """Lets the scheduler decide again after the safeguard fell back, for instance once you have rolled back."""
         self._fallen_back = False
         self._health = Health(self._health.critic, self._health.margin)
         self._meter.clear()
@@ -224,7 +226,7 @@ class GANScheduler:
             move.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is needed to go on exactly, in the middle of an interval too; plain data and tensors."""
+        """Plain data and tensors from which the run goes on exactly, even in the middle of an interval."""
         kind = type(self.scheduler)
         if kind.begin is not Scheduler.begin and kind.state_dict is Scheduler.state_dict and not kind.remembers:
             self._complain(
@@ -248,10 +250,10 @@ class GANScheduler:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state, and writes the learning rates that held then.
+        """Goes on from a saved state, and writes the learning rates that held then.
 
         Raises:
-            InvalidValueError: the state is damaged, or of another scheduler or run; nothing has changed then.
+            InvalidValueError: the state is damaged, or of another scheduler or run. Nothing is changed then.
         """
         try:
             if state["version"] != VERSION:
@@ -282,7 +284,7 @@ class GANScheduler:
             last_step, fallen_back = int(state["last_step"]), state["fallen_back"]
         except InvalidValueError:
             raise
-        except Exception as error:  # whatever a damaged state leads to
+        except Exception as error:  # a damaged state may raise anything
             raise InvalidValueError(f"the state is no whole state of a GANScheduler ({error!r})") from None
         self.scheduler, self.ledger, self._health, self._meter = scheduler, ledger, health, meter
         self._reward = reward
@@ -295,7 +297,7 @@ class GANScheduler:
         self._put_in_force(in_force, advice)
 
     def _take_in(self) -> Advice:
-        """What the interval that is over tells; where the first process decides, the others learn it from that."""
+        """Reads and records the interval that just ended; in several processes, only in the one that decides."""
         if not self._ranks.decides:
             self._meter.clear()
             return Advice("ok", "decided by the first process")
@@ -320,7 +322,7 @@ class GANScheduler:
         return advice
 
     def _decide(self, advice: Advice) -> None:
-        """Asks for the controls of the next interval, and puts what may be changed into force."""
+        """Asks the scheduler for the next interval's controls, and applies those that may be changed."""
         failed: MetaGANError | None = None
         if self._ranks.decides and not self._fallen_back and self.last_step < self.options.total_steps:
             rates = np.array([[self._rates[0].base[0], self._rates[1].base[0]]])
@@ -357,10 +359,10 @@ class GANScheduler:
             self._complain(str(failed), failed)
 
     def _allowed(self, proposed: Controls) -> Controls:
-        """The base with those knobs changed that may be, rates within bounds."""
+        """The base with only those knobs changed that may be, and with rates kept within bounds."""
         changes = {knob: getattr(proposed, knob) for knob in LOOP_KNOBS if self.options.may_change(knob)}
         if self.options.mode == "discriminator" and self.options.may_change("adversarial_weight"):
-            changes[RATES[0]] = proposed.generator_lr_factor  # told as this: both are how strongly D moves G
+            changes[RATES[0]] = proposed.generator_lr_factor  # stands for the weight: both say how strongly D moves G
         for knob in RATES:
             if knob in changes:
                 changes[knob] = np.clip(changes[knob], *self.options.bounds)
@@ -395,7 +397,7 @@ class GANScheduler:
             self._complain(f"the writer failed: {error}")
 
     def _complain(self, message: str, error: MetaGANError | None = None) -> None:
-        """Warns once of a kind; raises if strict."""
+        """Warns once about each kind of problem, or raises if strict."""
         if self.strict:
             raise error or InvalidValueError(message)
         kind = message.split(":")[0]

@@ -1,16 +1,16 @@
-"""Advice: how a run is doing, from what its loop tells; and whether it is worse than its own past.
+"""Advice on how a run is doing, judged from what its loop reports and from the run's own past.
 
-| status | sign, in 3 intervals in a row unless said otherwise |
+| status | sign, seen in 3 intervals in a row unless stated otherwise |
 |---|---|
 | diverged | losses or logits were not finite in half of the steps of one interval, or weights are not finite |
-| collapsing | the spread of generated logits, beside that of real ones, is a tenth of what is usual |
+| collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
 | collapsing | G's gradient norm is below a hundredth of its first interval's |
 | collapsing | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, from the 20th on |
 | collapsing | quality is worse than its best by the margin |
-| saturated | D orders 99 % of pairs rightly, or its loss is below an eighth of its ideal; critics may |
+| saturated | D orders 99 % of pairs rightly, or its loss is below an eighth of its ideal (not judged for critics) |
 
-An interval in which a sign was not measured does not count. Usual is the median of the run's own past, of at least 10
-intervals. These are rules of thumb: where the lines are drawn was measured nowhere, and a GAN may lose its modes
+An interval does not count for a sign that was not measured in it. The usual is the median over at least 10 intervals of
+the run's own past. These are rules of thumb. No measurement stands behind their thresholds, and a GAN may lose modes
 without any of these signs.
 """
 
@@ -20,12 +20,12 @@ from typing import Any
 
 STATUSES = ("ok", "saturated", "collapsing", "diverged")
 PATIENCE = 3
-"""Intervals in a row."""
+"""How many intervals in a row must show a sign."""
 PAST = 10
-"""Intervals before anything is usual. An untrained D orders pairs at random, which is nothing to go back to."""
+"""Intervals needed before anything is usual. An untrained D orders pairs at random, so its start is no standard."""
 LONGEST_PAST = 64
 WRONG = -0.2
-"""Pair accuracy, as a signal in [-1, 1], of a D that orders 60 % of the pairs wrongly."""
+"""The pair accuracy, as a signal in [-1, 1], of a D that orders 60 % of the pairs wrongly."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Advice:
     Attributes:
         status: one of ``STATUSES``.
         message: a sentence.
-        roll_back_to: the last step at which nothing was wrong, if going back is what we advise.
+        roll_back_to: the last step without a sign of trouble, if the advice is to go back; otherwise ``None``.
     """
 
     status: str = "ok"
@@ -51,8 +51,8 @@ class Health:
     """Judges one run, interval by interval.
 
     Attributes:
-        critic: the loss has no ideal, so that D may order all pairs.
-        margin: by what factor quality (lower is better) may be worse than its best.
+        critic: whether D is a critic. Its loss has no ideal, so it may order all pairs rightly.
+        margin: the factor by which quality (lower is better) may be worse than its best.
     """
 
     critic: bool
@@ -67,19 +67,19 @@ class Health:
         self._last_good = 0
 
     def judge(self, step: int, signals: dict[str, float], told: dict[str, float]) -> tuple[Advice, bool]:
-        """Advice after the interval that ended at a step, and whether the run is worse than its own past.
+        """Returns advice after an interval, and whether the run is worse than its own past.
 
         Args:
-            step: now.
-            signals: known ones of the interval, before clipping.
-            told: ``bad`` and ``spread`` of :class:`LoopMeter`, and ``quality`` if given.
+            step: the step at which the interval ended.
+            signals: the interval's known signals, before clipping.
+            told: ``bad`` and ``spread`` from :class:`LoopMeter`, and ``quality`` if it was given.
         """
         if told["bad"] >= 0.5:
             what = f"losses or logits were not finite in {told['bad']:.0%} of the last interval's steps"
             return self._advice("diverged", what), True
         found = self._found(signals, told)
         for name, sign in found.items():
-            if sign is not None:  # what was not measured in this interval ends nothing
+            if sign is not None:  # a sign that was not measured leaves its streak as it is
                 self._streaks[name] = self._streaks[name] + 1 if sign else 0
         for name, sign in found.items():
             if (self._streaks[name] >= PATIENCE or name == "chase") and sign and name != "saturated":
@@ -97,7 +97,7 @@ class Health:
         return Advice("ok", f"no sign of trouble{note}"), False
 
     def state_dict(self) -> dict[str, Any]:
-        """All that is remembered."""
+        """Everything that is remembered."""
         return {
             "spreads": list(self._spreads),
             "saturations": list(self._saturations),
@@ -108,13 +108,13 @@ class Health:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Goes on from a saved state."""
         self._spreads, self._saturations = list(state["spreads"]), list(state["saturations"])
         self._orders, self._streaks = list(state["orders"]), dict(state["streaks"])
         self._best, self._last_good = float(state["best"]), int(state["last_good"])
 
     def _found(self, signals: dict[str, float], told: dict[str, float]) -> dict[str, str | None]:
-        """What is wrong in this interval by itself, by sign: a sentence, empty for nothing, ``None`` if unmeasured."""
+        """For each sign, a sentence on what is wrong in this interval: empty if nothing is, ``None`` if unmeasured."""
         found: dict[str, str | None] = dict.fromkeys(("quality", "spread", "gradient", "chase", "saturated"))
         spread, quality = told["spread"], told.get("quality", float("nan"))
         if quality > 0:

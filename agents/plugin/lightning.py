@@ -1,4 +1,4 @@
-"""``GANScheduler`` as a callback of Lightning, for modules that optimise manually, as GANs do there."""
+"""``GANScheduler`` as a Lightning callback, for modules with manual optimisation, which GANs need there."""
 
 import os
 from collections.abc import Mapping
@@ -15,21 +15,22 @@ except ImportError:
     raise MissingDependencyError("lightning", "lightning", "the callback for Lightning") from None
 
 GIVEN = tuple(name for name in signature(GANScheduler.step).parameters if name != "self")
-"""What the dictionary that ``training_step`` returns may tell."""
+"""Keys of ``training_step``'s dictionary that the scheduler reads."""
 
 
 class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of no known type if it is not installed
     """Steps a :class:`GANScheduler` after every batch with what ``training_step`` returns.
 
-    ``training_step`` returns a dictionary with any of ``GIVEN`` (``real_logits``, ``fake_logits``, ...); all else in it
-    is left alone. What the loop is to follow beyond the learning rates is in :attr:`controls`. State goes into
-    Lightning's checkpoints. Without ``writer`` a TensorBoard logger of the trainer is written to.
+    ``training_step`` returns a dictionary with any of the keys in ``GIVEN`` (``real_logits``, ``fake_logits``, ...).
+    Other keys are ignored. The learning rates are set for you; everything else the loop should follow is in
+    :attr:`controls`. The state goes into Lightning's checkpoints. Without ``writer``, values go to the trainer's
+    TensorBoard logger if it has one.
 
     Args:
         scheduler: as for :class:`GANScheduler`.
         total_steps: batches of the whole run. (Lightning's own ``max_steps`` counts steps of both optimizers.)
-        generator, discriminator: which of the module's optimizers are whose.
-        **options: of :class:`GANScheduler`.
+        generator, discriminator: places of G's and of D's optimizer among the module's optimizers.
+        **options: other options of :class:`GANScheduler`.
     """
 
     def __init__(
@@ -46,11 +47,11 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
         self._places = (generator, discriminator)
         self._waiting: dict[str, Any] | None = None
         self.scheduler: GANScheduler | None = None
-        """Made when training starts."""
+        """``None`` until training starts."""
 
     @property
     def controls(self) -> LoopControls:
-        """What holds now.
+        """The controls that hold now.
 
         Raises:
             InvalidValueError: training has not started.
@@ -60,7 +61,7 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
         return self.scheduler.controls
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """Makes the scheduler, or goes on from the checkpoint's."""
+        """Makes the scheduler, and loads its state if a checkpoint had one."""
         if max(self._places) >= len(trainer.optimizers):
             raise InvalidValueError(
                 f"the module has {len(trainer.optimizers)} optimizers; {self._places} are asked for"
@@ -73,15 +74,15 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
             self._waiting = None
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Steps it."""
+        """Steps the scheduler."""
         told = outputs if isinstance(outputs, Mapping) else {}
         if self.scheduler is not None:
             self.scheduler.step(**{name: told[name] for name in GIVEN if name in told})
 
     def state_dict(self) -> dict[str, Any]:
-        """The scheduler's."""
+        """The scheduler's state."""
         return self._waiting or {} if self.scheduler is None else self.scheduler.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Kept until the optimizers are there."""
+        """Keeps the state until the optimizers exist."""
         self._waiting = state_dict or None

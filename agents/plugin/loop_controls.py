@@ -1,4 +1,4 @@
-"""What a user's loop is asked to do."""
+"""``LoopControls``: what a user's loop is asked to do."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ class LoopControls:
 
     Attributes:
         discriminator_steps, generator_steps: updates of D and of G in one round of the loop.
-        penalty_weight: of D's gradient penalty.
+        penalty_weight: weight of D's gradient penalty.
         loss: name, as in ``metagan_rl.losses.LOSSES``.
-        adversarial_weight: of the adversarial term in G's loss, beside other terms; 1 but in mode ``"discriminator"``.
-        generator_lr_factor, discriminator_lr_factor: what the user's rates are multiplied by, which is already done.
+        adversarial_weight: weight of the adversarial term in G's loss, relative to its other terms. It is 1 except in
+            mode ``"discriminator"``.
+        generator_lr_factor, discriminator_lr_factor: multipliers of the user's rates, already applied.
         advice: how the run is doing.
-        fallen_back: the safeguard has given the run back to the user's constants.
+        fallen_back: whether the safeguard has returned the run to the user's constants.
     """
 
     discriminator_steps: int
@@ -39,14 +40,14 @@ class LoopControls:
     def of(
         cls, controls: Controls, advice: Advice, *, fallen_back: bool, penalty_unit: float, one_sided: bool
     ) -> "LoopControls":
-        """Controls of one GAN in the words of a loop.
+        """Translates the controls of one GAN into what a loop uses.
 
         Args:
-            controls: in force, of one GAN.
-            advice: goes along.
-            fallen_back: goes along.
-            penalty_unit: what a penalty weight of 1 is in the loop.
-            one_sided: G's rate is not touched; its factor is the adversarial term's weight instead.
+            controls: those in force, of one GAN.
+            advice: passed on.
+            fallen_back: passed on.
+            penalty_unit: the loop's penalty weight for a control of 1.
+            one_sided: whether G's rate is left alone. Its factor is then the weight of the adversarial term.
         """
         discriminator_steps, generator_steps = RATIOS.values()[int(controls.ratio[0])]
         generator, discriminator = (
@@ -66,7 +67,7 @@ class LoopControls:
 
 
 def scalars(told: LoopControls, proposed: Controls, signals: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """What a writer gets at a decision: controls, advice, what the scheduler had proposed, and known signals."""
+    """What a writer gets at each decision: controls, advice, the scheduler's proposal and the known signals."""
     return {
         "generator_lr_factor": told.generator_lr_factor,
         "discriminator_lr_factor": told.discriminator_lr_factor,

@@ -1,6 +1,6 @@
-"""What a user's loop tells, added up where it is: nothing is read back, and nothing waits, before a decision.
+"""Adds up what a user's loop reports, on its own device: nothing is read back or waited for until a decision.
 
-The averages are those of ``metagan_rl.populations.measurements.Recorder``, over the calls of one interval.
+The averages are those of ``metagan_rl.populations.measurements.Recorder``, taken over the calls of one interval.
 """
 
 import math
@@ -18,14 +18,14 @@ LOGITS = (
     "real_logit", "fake_logit", "real_variance", "fake_variance", "real_accuracy", "fake_accuracy", "pair_accuracy",
 )  # fmt: skip
 MUST_BE_FINITE = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
-"""Gradient norms need not be: a step that GradScaler leaves out has infinite ones, and harms nothing."""
+"""Gradient norms need not be finite. They are infinite in a step that GradScaler skips, which does no harm."""
 
 
 class LoopMeter:
-    """Means of what was given since the last :meth:`read`; batches that are not finite count, but are left out.
+    """Means of what was given since the last :meth:`read`, without batches that are not finite, which are counted.
 
     Args:
-        boundary: logit at which the discriminator is undecided.
+        boundary: the logit at which the discriminator is undecided.
     """
 
     def __init__(self, boundary: float) -> None:
@@ -37,10 +37,10 @@ class LoopMeter:
         self._sums: dict[str, list[Any]] = {}
 
     def logits(self, real: Any, fake: Any) -> None:
-        """Notes D's logits on a real and on a generated batch, of any shape; or lists, one for each discriminator.
+        """Notes D's logits on a real and a generated batch, of any shape, or a list of each for several discriminators.
 
         Raises:
-            ValueError: there are none, or another number of real than of generated ones.
+            ValueError: there are no logits, or the real and generated ones differ in number.
         """
         if real is None or fake is None:
             raise ValueError("real_logits and fake_logits are of use only together")
@@ -53,7 +53,7 @@ class LoopMeter:
         self._add("logits", torch.where(finite, values, 0.0), finite.to(values.dtype))
 
     def scalar(self, name: str, value: Any) -> None:
-        """Notes a loss or a gradient norm: a number, a tensor, or one for each discriminator, which are averaged."""
+        """Notes a loss or a gradient norm: a number, a tensor, or one for each discriminator; these are averaged."""
         if isinstance(value, (int, float)):
             finite = math.isfinite(value)
             self._add(name, float(value) if finite else 0.0, float(finite))
@@ -66,11 +66,12 @@ class LoopMeter:
         self._add(name, torch.where(is_finite, mean, 0.0), is_finite.to(mean.dtype))
 
     def read(self) -> tuple[Measurements, dict[str, float]]:
-        """The interval's measurements (of one GAN), and what else is known; waits for the device, and begins anew.
+        """Reads one interval of one GAN, then starts afresh; waits for the device.
 
         Returns:
-            Measurements, NaN where nothing finite was given; and ``bad``, the largest share of calls whose losses or
-            logits were not finite, and ``spread``, log10 of the deviation of generated logits relative to real ones.
+            The measurements, NaN where nothing finite was given, and two more numbers. ``bad`` is the largest share of
+            calls whose losses or logits were not finite. ``spread`` is log10 of the standard deviation of generated
+            logits relative to that of real ones.
         """
         means, bad = {name: math.nan for name in (*SCALARS, *LOGITS)}, [0.0]
         for name, (total, count, calls) in self._sums.items():
@@ -91,11 +92,11 @@ class LoopMeter:
         return measured, {"bad": max(bad), "spread": spread}
 
     def state_dict(self) -> dict[str, Any]:
-        """What was added up so far."""
+        """The sums so far."""
         return {name: [_on_host(total), _on_host(count), calls] for name, (total, count, calls) in self._sums.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from there."""
+        """Goes on from saved sums."""
         self._sums = {name: list(values) for name, values in state.items()}
 
     def _add(self, name: str, value: Any, finite: Any) -> None:
@@ -105,12 +106,12 @@ class LoopMeter:
         total, count, calls = self._sums[name]
         if isinstance(total, Tensor) and isinstance(value, Tensor) and total.device != value.device:
             total, count = total.to(value.device), count.to(value.device)
-        # Not in place: what is made within inference_mode could not be changed outside of it
+        # Not in place: a tensor made within inference_mode cannot be changed outside of it
         self._sums[name] = [total + value, count + finite, calls + 1]
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
-    """The tensors in a value: itself, or those of a list, however nested (scales of several discriminators)."""
+    """The tensors in a value: the value itself, or those of a list, however nested (scales of several D)."""
     if isinstance(value, Tensor):
         if value.numel():
             yield value.detach()
@@ -122,14 +123,14 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def _real(tensor: Tensor) -> Tensor:
-    """In double precision, because the squares of an exploding critic's logits overflow single; MPS has none."""
+    """Converts to double precision: squares of an exploding critic's logits overflow single. MPS has no double."""
     if tensor.is_complex():
         raise ValueError("complex numbers")
     return tensor.to(torch.float32 if tensor.device.type == "mps" else torch.float64)
 
 
 def _statistics(real: Tensor, fake: Tensor, boundary: float) -> Tensor:
-    """``LOGITS`` of one batch, ``[7]``. Of unequal batches the longer is cut: pairs need partners."""
+    """``LOGITS`` of one batch, ``[7]``; the longer of two unequal batches is cut, because pairs need partners."""
     count = min(real.numel(), fake.numel())
     real, fake = _real(real.reshape(-1)[:count]), _real(fake.reshape(-1)[:count])
     variance, mean = torch.var_mean(torch.stack([real, fake]), dim=1, correction=0)

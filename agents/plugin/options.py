@@ -1,4 +1,4 @@
-"""What a user sets of a :class:`GANScheduler`, checked."""
+"""The options of a :class:`GANScheduler`, checked."""
 
 import math
 from dataclasses import dataclass
@@ -7,13 +7,14 @@ from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
 
 BOUNDS = (1 / LR_FACTOR, 10.0)
-"""Of the multipliers of a user's rates. Downwards all that schedulers may: decays end there, and slow can be mended.
-Upwards a third of it: too fast cannot, and no task that was ever measured here began more than 10 times too low."""
+"""Default bounds of the multipliers of a user's rates. The lower one is all that schedulers may use: decays end there,
+and a rate that is too low can be repaired. The upper one is a third of that: a rate that is too high cannot be
+repaired, and no task that was ever measured here began more than 10 times too low."""
 INTERVALS = 64
-"""Decisions in a run by default: as many as policies are trained with."""
+"""Default number of decisions in a run, the same as policies are trained with."""
 MODES = ("both", "discriminator", "log")
 RATES = ("generator_lr_factor", "discriminator_lr_factor")
-"""Knobs that are written into a user's optimizers."""
+"""Knobs that are written into the user's optimizers."""
 LOOP_KNOBS = (*RATES, "ratio", "loss", "penalty_weight")
 """Knobs that a loop can follow."""
 MAY_CHANGE = (*LOOP_KNOBS, "adversarial_weight")
@@ -21,7 +22,7 @@ MAY_CHANGE = (*LOOP_KNOBS, "adversarial_weight")
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """Options of a run; their meaning is told by :class:`GANScheduler`.
+    """Options of a run; :class:`GANScheduler` explains them.
 
     Raises:
         UnknownNameError: there is no such mode or knob.
@@ -65,7 +66,7 @@ class LoopOptions:
                 )
 
     def may_change(self, knob: str) -> bool:
-        """Whether a control, or the adversarial weight, is not left at the user's own."""
+        """Whether a control, or the adversarial weight, may differ from the user's own."""
         if self.mode == "log" or knob not in self.knobs:
             return False
         if knob == "adversarial_weight":

@@ -1,4 +1,4 @@
-"""Sample quality as a user's loop may tell it: a distance, or its parts."""
+"""Sample quality as a user's loop may report it: one distance, or several parts."""
 
 import math
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ QUALITY_PARTS = {
     "precision": ("precision",),
     "coverage": ("coverage", "mode_loss"),
 }
-"""What ``quality=`` may tell, and the signals that need it; a floor is of use with a distance only."""
+"""The parts of ``quality=``, each with the signals that need it. A floor is of use only with a distance."""
 
 
 def quality_parts(quality: float | Mapping[str, float]) -> dict[str, float]:
-    """What ``quality=`` tells, a number being the distance.
+    """The parts that ``quality=`` gives; a plain number is the distance.
 
     Raises:
-        ValueError: no such part, or it is out of range.
+        ValueError: there is no such part, or its value is out of range.
     """
     given = quality if isinstance(quality, Mapping) else {"distance": quality}
     parts = {name: float(value) for name, value in given.items()}
@@ -33,7 +33,7 @@ def quality_parts(quality: float | Mapping[str, float]) -> dict[str, float]:
 
 
 def evaluation_of(parts: Mapping[str, float]) -> tuple[Evaluation, np.ndarray]:
-    """Quality of one GAN and its floor, as the ledger takes them; NaN for parts that are not there."""
+    """The quality of one GAN and its floor, as the ledger takes them; missing parts are NaN."""
 
     def part(name: str) -> np.ndarray:
         return np.array([parts.get(name, math.nan)])

@@ -1,4 +1,4 @@
-"""Several processes that train one GAN: the first decides, and all follow."""
+"""Several processes that train one GAN: the first one decides, and all follow it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ import torch.distributed as dist
 
 
 class Ranks:
-    """The processes of a group, or this one alone where ``torch.distributed`` is not initialised.
+    """The processes of a group, or this process alone if ``torch.distributed`` is not initialised.
 
     Args:
-        group: of ``torch.distributed``; by default all of them.
-        device: of the weights, for what can only send from there.
+        group: a process group of ``torch.distributed``; ``None`` for all processes.
+        device: where the weights are, for backends that can only send from there.
     """
 
     def __init__(self, group: Any, device: torch.device) -> None:
@@ -22,7 +22,7 @@ class Ranks:
         self._device = device if self.several and "nccl" in dist.get_backend(group) else torch.device("cpu")
 
     def follow(self, numbers: Sequence[float]) -> list[float]:
-        """The numbers of the first; every process must ask at the same time, with as many."""
+        """The first process's numbers; every process must call this at the same time with equally many numbers."""
         if not self.several:
             return list(numbers)
         sent = torch.tensor(numbers, dtype=torch.float64, device=self._device)

@@ -1,4 +1,4 @@
-"""Learning rates and weights of a user's optimizer: read, written and measured, nothing of it patched."""
+"""Reads, writes and measures the learning rates and weights of a user's optimizer without patching it."""
 
 import math
 from typing import Any
@@ -10,15 +10,15 @@ from metagan_rl.errors import InvalidValueError
 
 
 class Rates:
-    """The learning rates of one optimizer, all of whose groups keep their ratios.
+    """The learning rates of one optimizer; its groups keep their ratios to each other.
 
     Args:
-        optimizer: anything with ``param_groups``, as those of torch have; wrappers of other libraries too.
-        name: in messages.
-        write: whether rates are ever written; if not, nothing of the optimizer is touched.
+        optimizer: a torch optimizer, or anything else with ``param_groups``, such as another library's wrapper.
+        name: used in messages.
+        write: whether rates are ever written. If not, the optimizer is left untouched.
 
     Raises:
-        InvalidValueError: it is no optimizer, or its first group has no positive learning rate.
+        InvalidValueError: it is not an optimizer, or its first group has no positive learning rate.
     """
 
     def __init__(self, optimizer: Any, name: str, write: bool) -> None:
@@ -36,7 +36,7 @@ class Rates:
         self._written: list[float] | None = None
 
     def set(self, multiplier: float) -> bool:
-        """Sets every group's rate to its base times the multiplier; whether someone else had changed one."""
+        """Sets every group's rate to its base times the multiplier; returns whether someone else had changed one."""
         changed = self._written is not None and self.now() != self._written
         for group, base in zip(self.optimizer.param_groups, self.base, strict=False):
             rate = base * multiplier
@@ -48,7 +48,7 @@ class Rates:
         return changed
 
     def resume(self, base: list[float]) -> None:
-        """Goes on from other base rates, those of a run that is continued."""
+        """Goes on with the base rates of a run that is resumed."""
         self.base, self._written = base, None
 
     def now(self) -> list[float]:
@@ -61,10 +61,10 @@ class Rates:
 
 
 class Move:
-    """How far an optimizer's weights went since it was last asked; keeps a copy of them.
+    """Measures how far an optimizer's weights moved since the last reading; keeps a copy of them.
 
     Args:
-        rates: of the optimizer.
+        rates: those of the optimizer.
     """
 
     def __init__(self, rates: Rates) -> None:
@@ -72,12 +72,12 @@ class Move:
         self.restart()
 
     def restart(self) -> None:
-        """Measures from the weights as they are, for instance after a roll-back."""
+        """Measures from the current weights on, for instance after a roll-back."""
         self._before = [weight.clone() for weight in self.rates.parameters()]
 
     @torch.no_grad()
     def read(self) -> float:
-        """|change| / |weights before|; NaN if weights were added since, infinite if some are not finite; waits."""
+        """|change| / |weights before|, NaN if weights were added, infinite if some are not finite; waits for device."""
         now, before = self.rates.parameters(), self._before
         self._before = [weight.clone() for weight in now]
         if len(now) != len(before) or any(a.shape != b.shape for a, b in zip(now, before, strict=True)):
@@ -87,11 +87,11 @@ class Move:
         return move if math.isfinite(move) else math.inf
 
     def state_dict(self) -> list[Tensor]:
-        """The weights that moves are measured from."""
+        """The weights that the next move is measured from."""
         return [weight.cpu() for weight in self._before]
 
     def load_state_dict(self, state: list[Tensor]) -> None:
-        """Measures from those."""
+        """Measures from saved weights."""
         current = self.rates.parameters()
         if len(state) == len(current):
             self._before = [old.to(weight.device) for old, weight in zip(state, current, strict=True)]

@@ -1,1 +1,1 @@
-"""Rules: schedulers that people wrote down. By the clock, as recipes, or reacting to what they see."""
+"""Rules: schedulers written by people. They follow the clock or a recipe, or react to what they see."""

@@ -1,4 +1,4 @@
-"""Schedulers that look at nothing but the clock: constants, decays, random controls."""
+"""Schedulers that look only at the clock: constants, decays and random controls."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -14,7 +14,7 @@ from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 
 @register_scheduler("constant")
 class Constant(Scheduler):
-    """The user's own base, all the way: what an unscheduled run does."""
+    """Keeps the user's own base throughout, as a run without a scheduler does."""
 
     source = "no schedule"
 
@@ -24,10 +24,10 @@ class Constant(Scheduler):
 
 
 class _Course(Scheduler):
-    """Both learning rates are the base times a common factor of the progress, at least 1/30."""
+    """Multiplies both base learning rates by one factor of the progress, at least 1/30."""
 
     def factor(self, progress: np.ndarray) -> np.ndarray:
-        """Multiplier of the base rates at a progress in [0, 1)."""
+        """The multiplier of the base rates at a progress in [0, 1)."""
         raise NotImplementedError(f"{type(self).__name__} must define factor(progress)")
 
     def propose(self, situation: Situation) -> Controls:
@@ -38,7 +38,7 @@ class _Course(Scheduler):
 
 @register_scheduler("linear")
 class Linear(_Course):
-    """Linear decay to (nearly) zero."""
+    """Linear decay of both rates to nearly zero."""
 
     source = "SNGAN, Miyato et al. 2018, arXiv:1802.05957: linear decay of both rates"
 
@@ -49,7 +49,7 @@ class Linear(_Course):
 
 @register_scheduler("cosine")
 class Cosine(_Course):
-    """Half a cosine, from the base to (nearly) zero."""
+    """Decay of both rates along half a cosine, from the base to nearly zero."""
 
     source = "Loshchilov and Hutter 2017, arXiv:1608.03983, without restarts; R3GAN, arXiv:2501.05441"
 
@@ -60,12 +60,12 @@ class Cosine(_Course):
 
 @register_scheduler("step")
 class Step(_Course):
-    """Both rates divided by 10 at one half and by 100 (in effect 30) at three quarters of the budget."""
+    """Divides both rates by 10 at half of the budget, and by 100 (in effect 30) at three quarters."""
 
     source = "ResNet, He et al. 2016, arXiv:1512.03385: by 10 at 32k and 48k of 64k iterations on CIFAR-10"
 
     def factor(self, progress: np.ndarray) -> np.ndarray:
-        """1, 1/10, 1/100; the last is cut off at 1/30."""
+        """1, then 1/10, then 1/100, which is later limited to 1/30."""
         return np.where(progress < 1 / 2, 1.0, np.where(progress < 3 / 4, 0.1, 0.01))
 
 
@@ -74,7 +74,7 @@ class WarmUp(_Course):
     """Both rates rise linearly over the first 1/18 of the budget, then stay at the base.
 
     Args:
-        share: of the budget that warms up, in (0, 1].
+        share: how much of the budget the warm-up takes, in (0, 1].
     """
 
     source = "Goyal et al. 2017, arXiv:1706.02677: linear over 5 of 90 epochs (in supervised training)"
@@ -102,7 +102,7 @@ class TwoTimeScale(Scheduler):
 
 @register_scheduler("random")
 class Random(Scheduler):
-    """Every control drawn anew in every interval: what an untrained agent does."""
+    """Draws every control anew in every interval, as an untrained agent does."""
 
     source = "log-uniform rates, uniform ratio and loss, no penalty"
     turned = ("generator_lr_factor", "discriminator_lr_factor", "ratio", "loss")
@@ -121,18 +121,18 @@ class Random(Scheduler):
 
 @register_scheduler("random-constant")
 class RandomConstant(Random):
-    """One random setting for each run, kept all the way: a user's first blind trial."""
+    """Draws one random setting for each run and keeps it: a user's first blind trial."""
 
     source = "random search with a single trial, Bergstra and Bengio 2012"
     remembers = ("_rngs", "_kept")
 
     def begin(self, seeds: Sequence[int]) -> None:
-        """Forgets the settings."""
+        """Forgets the settings drawn before."""
         super().begin(seeds)
         self._kept: Controls | None = None
 
     def propose(self, situation: Situation) -> Controls:
-        """The setting drawn at the first interval."""
+        """The setting drawn in the first interval."""
         if self._kept is None:
             self._kept = super().propose(situation)
         return self._kept

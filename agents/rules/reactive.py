@@ -1,11 +1,11 @@
-"""Schedulers that react: rules of the literature that watch the two networks and keep them in balance.
+"""Schedulers that react: rules from the literature that watch both networks and keep them in balance.
 
-The papers act at every update, on the last batch. Here a rule acts before every interval, on averages over the one just
-trained, and what it sets then holds for a whole interval. Constants that are meant per update are applied as often as D
-was updated since. Before the first interval nothing has been measured; a signal that is absent, or NaN because the run
-has diverged, counts as 0, which for all signals used here is the equilibrium.
+The papers act at every update, on the last batch. Here a rule acts before every interval, on averages over the last
+interval, and what it sets holds for a whole interval. A constant that is meant per update is applied once for every
+update of D since then. Before the first interval nothing has been measured. A signal that is absent, or NaN because the
+run has diverged, counts as 0. For every signal used here, 0 is the equilibrium.
 
-None of the papers' signals needs a quality metric; ``plateau`` alone looks at one where there is one.
+None of the papers' signals needs a quality metric. Only ``plateau`` looks at one, if there is one.
 """
 
 from collections.abc import Sequence
@@ -24,30 +24,30 @@ from metagan_rl.populations.settings import RATIOS
 
 
 def _seen(situation: Situation, name: str) -> np.ndarray:
-    """A signal in [-1, 1], ``[B]``; 0 where nothing is known."""
+    """A signal in [-1, 1], ``[B]``; unknown values are 0."""
     values = situation.signals.get(name, np.zeros(len(situation)))
     return np.clip(np.nan_to_num(values, nan=0.0), -1.0, 1.0)
 
 
 def _is_critic(situation: Situation) -> np.ndarray:
-    """Whether D's ideal loss is 0, so that nothing can be relative to it: bool ``[B]``."""
+    """Whether D's ideal loss is 0, so that no loss can be divided by it: bool ``[B]``."""
     return np.array([loss.ideal == 0 for loss in LOSSES.values()])[situation.controls.loss]
 
 
 def _has_boundary(situation: Situation) -> np.ndarray:
-    """Whether single logits have a right side, bool ``[B]``: not those of critics and of relativistic losses."""
+    """Whether a single logit can be right or wrong, bool ``[B]``; it cannot for critics and relativistic losses."""
     relative = np.array([loss.relative for loss in LOSSES.values()])[situation.controls.loss]
     return ~(relative | _is_critic(situation))
 
 
 def _accuracy(situation: Situation) -> np.ndarray:
-    """D's accuracy in [0, 1], ``[B]``: on single logits, or on pairs where single ones have no right side."""
+    """D's accuracy in [0, 1], ``[B]``: on single logits, or on pairs if a single logit cannot be right or wrong."""
     single = (_seen(situation, "real_accuracy") + _seen(situation, "fake_accuracy")) / 2
     return (1 + np.where(_has_boundary(situation), single, _seen(situation, "pair_accuracy"))) / 2
 
 
 class _Clock(Remembering):
-    """Tells how much was trained since it was last asked."""
+    """Tells how much was trained since the last call."""
 
     remembers = ("_before",)
 
@@ -55,12 +55,12 @@ class _Clock(Remembering):
         self._before = np.zeros(members)
 
     def budget_share(self, situation: Situation) -> np.ndarray:
-        """Share of the budget, ``[B]`` in [0, 1]."""
+        """The share of the budget spent since the last call, ``[B]`` in [0, 1]."""
         share, self._before = situation.progress - self._before, situation.progress.copy()
         return share
 
     def discriminator_updates(self, situation: Situation) -> np.ndarray:
-        """Updates of D, ``[B]``."""
+        """The number of updates of D since the last call, ``[B]``."""
         cycles = np.array(RATIOS.values(), dtype=float)
         of_discriminator = (cycles[:, 0] / cycles.sum(axis=1))[situation.controls.ratio]
         budget = USUAL_BUDGET * 10 ** situation.signals["budget"]
@@ -69,12 +69,12 @@ class _Clock(Remembering):
 
 @register_scheduler("gap-aware")
 class GapAware(Scheduler):
-    """D's rate follows the gap of its loss to the ideal: doubled at 10 % above, a tenth at 10 % below.
+    """Sets D's rate by the gap of its loss to the ideal: doubled at 10 % above it, a tenth at 10 % below.
 
-    With L the moving average of D's loss (.95 per update of D, from L* on) and x = |L / L* - 1|, the multiplier is
-    2^min(x / .1, 1) where L > L*, and .1^min(x / .1, 1) below. The average takes in an interval's mean loss as if it
-    had been the loss at each of its updates; L / L* counts within 1/10 to 10.
-    For critics L* is 0, and so is the gap at which the limits are reached: D's rate is left at the base.
+    L is the moving average of D's loss. It starts at the ideal L* and keeps .95 per update of D. With
+    x = |L / L* - 1|, the multiplier is 2^min(x / .1, 1) above L*, and .1^min(x / .1, 1) below. An interval's mean loss
+    counts as the loss at each of its updates, with L / L* limited to 1/10 to 10.
+    For critics L* is 0, and so is the gap at which the limits are reached. D's rate then stays at the base.
     """
 
     source = "Hazimeh and Ponomareva 2023 (AISTATS), arXiv:2302.00089, and its demo: h_min .1, f_max 2, x_max .1 L*"
@@ -98,13 +98,14 @@ class GapAware(Scheduler):
 
 @register_scheduler("accuracy-gate")
 class AccuracyGate(Scheduler):
-    """D all but rests after an interval in which it was right more than 80 % of the time.
+    """Lets D almost rest after an interval in which it was right more than 80 % of the time.
 
-    Resting is 1/30 of the base rate and 1:3 steps, as near to no update as the controls allow; otherwise the base.
-    Accuracy is the mean of that on real and on generated points; for critics and relativistic losses, on pairs of them.
+    At rest, D has 1/30 of the base rate and a step ratio of 1:3, as near to no update as the controls allow. Otherwise
+    the base holds. Accuracy is the mean of that on real and on generated points. For critics and relativistic losses it
+    is the accuracy on pairs.
 
     Args:
-        threshold: in [0, 1].
+        threshold: accuracy above which D rests, in [0, 1].
     """
 
     source = "3D-GAN, Wu et al. 2016, arXiv:1610.07584: D is updated if right on at most 80 % of the last batch"
@@ -121,16 +122,17 @@ class AccuracyGate(Scheduler):
 
 @register_scheduler("began")
 class BEGAN(Scheduler):
-    """D's rate is k times the base, k integrating the imbalance between D's and G's wins towards G : D = 0.5.
+    """Sets D's rate to k times the base; k integrates the imbalance of wins, aiming at G : D = 0.5.
 
-    With a the share of real and generated pairs that D orders rightly, k <- clip(k + .01 ((1 - a) - gamma a), 0, 1)
-    for every update of D, from k = 1: at rest when a = 1 / (1 + gamma), two thirds by default.
-    BEGAN's D is an auto-encoder, k weighs the generated half of its loss, and the balance is that of its losses on
-    generated and on real images. No D here has such a loss and no control such a weight; wins and D's rate stand in for
-    them. Its gain is .001 an update for hundreds of thousands of updates; budgets here are a hundred times smaller.
+    a is the share of pairs, one real and one generated point, that D orders rightly. From k = 1, every update of D
+    does k <- clip(k + .01 ((1 - a) - gamma a), 0, 1). This rests at a = 1 / (1 + gamma), two thirds by default.
+    BEGAN's D is an auto-encoder. There k weighs the generated half of D's loss, and the balance is between its losses
+    on generated and on real images. No D here has such a loss, and no control is such a weight: wins and D's rate stand
+    in for them. BEGAN's gain is .001 an update, over hundreds of thousands of updates. Budgets here are a hundred times
+    smaller.
 
     Args:
-        gamma: G's wins for one of D's, in [0, 1]; 1 asks for equilibrium.
+        gamma: wins of G for each win of D, in [0, 1]; 1 asks for equilibrium.
     """
 
     source = (
@@ -143,7 +145,7 @@ class BEGAN(Scheduler):
         self.gamma = gamma
 
     def begin(self, seeds: Sequence[int]) -> None:
-        """Starts with D whole."""
+        """Starts with D at its full rate."""
         self._clock, self._k = _Clock(len(seeds)), np.ones(len(seeds))
 
     def propose(self, situation: Situation) -> Controls:
@@ -156,15 +158,16 @@ class BEGAN(Scheduler):
 
 @register_scheduler("ada")
 class ADA(Scheduler):
-    """The penalty grows while D is sure of more than 80 % of real points (r_t > 0.6), and shrinks otherwise.
+    """Raises the penalty while D is sure of more than 80 % of real points (r_t > 0.6), and lowers it otherwise.
 
-    r_t = E[sign D(x)], x real, is 2 x accuracy on real points - 1; where single logits have no right side, the same
-    on pairs. p <- clip(p + sign(r_t - .6) step, 0, 1) from p = 0, and the penalty weight is the base's plus
-    (10001^p - 1) / 1000: 0 at p = 0, 10 at p = 1.
-    ADA sets how much D is regularised, never how fast it learns. Its regulariser, augmentation with probability p, is
-    no control here; the gradient penalty's weight, the one regulariser that is, stands in for it, in steps of equal
-    ratio because it ranges over decades. p crosses its range in a tenth of the budget. ADA's does in 500 thousand of 25
-    million images, a fiftieth; an interval is by default a sixty-fourth, and p would only jump to and fro.
+    r_t = E[sign D(x)] over real x, which is 2 x accuracy on real points - 1. If a single logit cannot be right or
+    wrong, it is the same on pairs. p starts at 0 and follows p <- clip(p + sign(r_t - .6) step, 0, 1). The penalty
+    weight is the base's plus (10001^p - 1) / 1000, which is 0 at p = 0 and 10 at p = 1.
+    ADA sets how much D is regularised, never how fast it learns. It augments images with probability p, which is not a
+    control here. The weight of the gradient penalty stands in for it, as the only regulariser among the controls. It
+    ranges over decades, so its steps have equal ratios. p crosses its range in a tenth of the budget. ADA's p needs 500
+    thousand of 25 million images, a fiftieth. With intervals of a sixty-fourth, the default, p would only jump to and
+    fro.
     """
 
     source = "the integrator of StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676: target .6"
@@ -191,10 +194,11 @@ class ADA(Scheduler):
 
 @register_scheduler("loss-ratio")
 class LossRatio(Scheduler):
-    """As many updates of D for one of G as D's loss is times its ideal: the loser trains more.
+    """Gives the losing network more updates: the step ratio D : G follows D's loss over its ideal.
 
-    Of the ratios there are, the nearest to L / L* in logarithm, L being D's mean loss in the last interval. G's loss
-    is no signal; of losses with an ideal, D's below it is D winning. Critics have none: the base's ratio stays.
+    It takes the available ratio nearest to L / L* in logarithm. L is D's mean loss in the last interval, L* the ideal.
+    D wins while its loss is below the ideal, so the rule does without G's loss. A critic's loss has no ideal, so the
+    base's ratio stays.
     """
 
     source = "folklore, soumith/ganhacks item 11: train D while its loss is above A, G while its loss is above B"
@@ -210,14 +214,14 @@ class LossRatio(Scheduler):
 
 @register_scheduler("plateau")
 class Plateau(Scheduler):
-    """Both rates are halved whenever 6 intervals in a row bring no better sample quality.
+    """Halves both rates whenever 6 intervals in a row bring no better sample quality.
 
-    Better is a distance more than .01 % below the best so far (``distance_from_start``, which needs a quality metric).
-    Where there is none, the signal ``discriminator_loss`` must come nearer to 0, the ideal, by as much; that is what a
-    loop can see of the balance, and it says little of the samples.
+    Better means a distance more than .01 % below the best so far (``distance_from_start``, which needs a quality
+    metric). Without a metric, the signal ``discriminator_loss`` must come nearer to 0, the ideal, by as much. That is
+    what a loop can see of the balance. It says little about the samples.
 
     Args:
-        patience: intervals in a row, at least 1.
+        patience: number of intervals in a row, at least 1.
     """
 
     source = "ReduceLROnPlateau of Keras and PyTorch (its relative threshold, 1e-4), with a factor of one half"
@@ -235,7 +239,7 @@ class Plateau(Scheduler):
         self._waited, self._halvings = np.zeros(len(seeds)), np.zeros(len(seeds))
 
     def propose(self, situation: Situation) -> Controls:
-        """The base with both rates halved as often as there was a plateau."""
+        """The base with both rates halved once for every plateau so far."""
         now = self._log_measure(situation)
         better = now < self._best + np.log1p(-self.threshold)
         self._best = np.where(better, now, self._best)
@@ -246,7 +250,7 @@ class Plateau(Scheduler):
         return scaled(situation.base, factor, factor)
 
     def _log_measure(self, situation: Situation) -> np.ndarray:
-        """Logarithm of what must fall, ``[B]``; infinite before anything is known."""
+        """The logarithm of the value that must fall, ``[B]``; infinite before anything is known."""
         for name in ("distance_from_start", "discriminator_loss"):
             if name in situation.signals:
                 values = np.nan_to_num(situation.signals[name], nan=np.inf)

@@ -1,4 +1,4 @@
-"""What rules share: the base with its learning rates multiplied, and half a cosine."""
+"""Helpers that rules share: multiplied learning rates, and half a cosine."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LOWEST = 1 / LR_FACTOR
 
 
 def scaled(base: Controls, generator: np.ndarray | float, discriminator: np.ndarray | float) -> Controls:
-    """The base with learning rates multiplied, kept within 1/30 to 30."""
+    """The base with its learning rates multiplied; factors are kept within 1/30 to 30."""
     return base.replace(
         generator_lr_factor=np.clip(base.generator_lr_factor * generator, LOWEST, LR_FACTOR),
         discriminator_lr_factor=np.clip(base.discriminator_lr_factor * discriminator, LOWEST, LR_FACTOR),

@@ -1,1 +1,1 @@
-"""Searches: schedulers found by trying. Schedules that were tuned once, population-based training, a bandit."""
+"""Searches: schedulers that try settings out. Schedules tuned once, population-based training, and a bandit."""

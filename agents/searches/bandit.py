@@ -1,4 +1,4 @@
-"""A bandit: pulls one of a few settings of the learning rates in each interval, the more often the more it gained."""
+"""A bandit: tries one of a few learning-rate settings in each interval, and prefers those that gained most."""
 
 from collections.abc import Sequence
 
@@ -12,23 +12,24 @@ from metagan_rl.loop.memory import Remembering
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 
 ARMS = np.array([(0, 0), (1, 1), (-1, -1), (1, -1), (-1, 1)])
-"""Steps from the base up or down, of G's and of D's rate ``[5, 2]``: both, or one against the other."""
+"""Steps up or down from the base, of G's and of D's rate ``[5, 2]``: none, both alike, or one against the other."""
 
 
 class DiscountedUCB(Remembering):
-    """B independent bandits of K arms whose payoffs, in [0, 1], may change.
+    """B independent bandits with K arms each, whose payoffs in [0, 1] may change over time.
 
-    After n pulls, arm i is worth its discounted mean payoff and a bonus for being unsure of it:
+    After n pulls, the worth of arm i is its discounted mean payoff plus a bonus for being unsure of it:
 
         sum_s g^(n-s) x_s [i_s = i] / N_i + 2 sqrt(width log(sum_j N_j) / N_i),   N_i = sum_s g^(n-s) [i_s = i]
 
-    D-UCB of Garivier and Moulines 2011, arXiv:0805.3415, for payoffs of at most 1. Each arm is pulled once first.
+    This is D-UCB of Garivier and Moulines 2011, arXiv:0805.3415, for payoffs of at most 1. First, each arm is pulled
+    once.
 
     Args:
         runs: B.
         arms: K.
         discount: g, in (0, 1].
-        width: of the bonus, above 0.
+        width: width of the bonus, above 0.
     """
 
     remembers = ("_counts", "_sums")
@@ -45,7 +46,7 @@ class DiscountedUCB(Remembering):
         return np.where(self._counts > 0, worth, np.inf).argmax(axis=1)
 
     def learn(self, arms: np.ndarray, payoffs: np.ndarray) -> None:
-        """Notes what the arms ``[B]`` paid, ``[B]`` in [0, 1]."""
+        """Notes the payoffs ``[B]``, in [0, 1], of the arms ``[B]``."""
         self._counts *= self.discount
         self._sums *= self.discount
         rows = np.arange(len(arms))
@@ -55,28 +56,28 @@ class DiscountedUCB(Remembering):
 
 @register_scheduler("ucb")
 class UCB(Scheduler):
-    """A discounted-UCB bandit in each run: five pairs of learning rates, paid by the reward of the interval.
+    """A discounted-UCB bandit in each run chooses among five pairs of learning rates by the interval's reward.
 
-    Arms are the base, both rates doubled, both halved, and one doubled while the other is halved, all else as in the
-    base. There are few, because with a discount of 0.94 about 16 pulls are remembered; and they are near the base,
-    because what an arm spoils stays spoilt. Training gains much at first and little later, so a reward is held against
-    the usual of its time: with m the discounted mean of the run's rewards and s the discounted mean of |reward - m|,
+    The arms are the base, both rates doubled, both halved, and one doubled while the other is halved. All else stays at
+    the base. The arms are few, because a discount of 0.94 remembers about 16 pulls. They are near the base, because
+    damage done by an arm remains. Training gains much at first and little later, so each reward is compared with the
+    usual one at its time. With m the discounted mean of the run's rewards and s the discounted mean of |reward - m|,
     the payoff is (1 + clip((reward - m) / (2 s), -1, 1)) / 2.
 
     Args:
-        discount: what a reward counts after another pull, in (0, 1]. The paper's 1 - sqrt(changes / pulls) / 4 is 0.94
-            for four changes in 64 pulls.
-        width: of the bonus for arms that were pulled little, above 0. The paper's theory asks for more than 1/2, with
-            which 64 pulls would be shared out almost evenly.
-        step: factor of a rate, in (1, 30].
+        discount: factor by which an older reward counts less after every pull, in (0, 1]. The paper's
+            1 - sqrt(changes / pulls) / 4 is 0.94 for four changes in 64 pulls.
+        width: width of the bonus for arms that were pulled little, above 0. The paper's theory asks for more than 1/2,
+            which would share 64 pulls out almost evenly.
+        step: factor of one step of a rate, in (1, 30].
     """
 
     source = "D-UCB, Garivier and Moulines 2011, arXiv:0805.3415; arms and payoff are this package's own"
     cost = (18 * 12 + 6 * 24) * 3072
-    """About 25 settings of it were tried on 12 validation and 24 training tasks of suite ``planar``."""
+    """About 25 settings of this scheduler were tried on 12 validation and 24 training tasks of suite ``planar``."""
 
     needs = ("distance_change",)
-    """What the reward is made of."""
+    """The signal that the reward is made of."""
     remembers = ("_bandit", "_pulled", "_weight", "_mean", "_deviation")
 
     def __init__(self, discount: float = 0.94, width: float = 0.02, step: float = 2.0) -> None:
@@ -93,7 +94,7 @@ class UCB(Scheduler):
         self._weight, self._mean, self._deviation = 0.0, np.zeros(len(seeds)), np.zeros(len(seeds))
 
     def propose(self, situation: Situation) -> Controls:
-        """The base with the rates of the arm that is pulled."""
+        """The base with the rates of the chosen arm."""
         if self._pulled is not None:
             self._bandit.learn(self._pulled, self._payoff(np.nan_to_num(situation.reward)))
         self._pulled = self._bandit.choose()
@@ -101,7 +102,7 @@ class UCB(Scheduler):
         return scaled(situation.base, factors[:, 0], factors[:, 1])
 
     def _payoff(self, reward: np.ndarray) -> np.ndarray:
-        """The reward held against those before, ``[B]`` in [0, 1]; then it is one of them."""
+        """Compares the reward with earlier ones, ``[B]`` in [0, 1], then adds it to them."""
         better = (
             (reward - self._mean) / np.maximum(2 * self._deviation, 1e-9) if self._weight else np.zeros(len(reward))
         )

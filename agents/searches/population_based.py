@@ -1,4 +1,4 @@
-"""Population-based training: several GANs for each run, the worst of which go on from copies of the best."""
+"""Population-based training: several GANs for each run, of which the worst go on from copies of the best."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 
 
 def fitness(situation: Situation) -> np.ndarray:
-    """How good each GAN is now, ``[B]``; comparable within a run, minus infinity for one that cannot be judged.
+    """How good each GAN is now, ``[B]``: comparable within a run, minus infinity for one that cannot be judged.
 
-    Minus the log quality distance; where there is no quality metric, minus the distance of D's loss to its ideal (in
-    decades; of critics, to no gap), which says that the game is even, not that it is good.
+    It is minus the log of the quality distance. Without a quality metric it is minus the distance of D's loss to its
+    ideal, in decades (for critics, to a gap of zero). That says whether the game is even, not whether it is good.
     """
     signals, unknown = situation.signals, np.full(len(situation), np.nan)
     if "distance_to_floor" in signals:
@@ -27,21 +27,22 @@ def fitness(situation: Situation) -> np.ndarray:
 
 @register_scheduler("pbt")
 class PopulationBased(Scheduler):
-    """Population-based training: 8 GANs a run; the worst quarter copies the best, with other controls.
+    """Population-based training: 8 GANs a run; the worst quarter copies the best, with changed controls.
 
     All controls begin at random: rates log-uniform within 1/30 to 30 times the base, ratio and loss uniform, penalty
-    weight 0 or log-uniform in 1e-3 to 10. Eight times in a run (every 8 intervals of 64) each of the lowest quarter by
-    :func:`fitness` goes on from a random one of the highest quarter (truncation selection), takes over its controls,
-    multiplies each rate by 0.8 or 1.25, and draws each of the others anew with probability 1/4. The best at the end is
-    the run, so it costs eight times the updates of any other.
+    weight 0 or log-uniform in 1e-3 to 10. A run has eight rounds (of 8 intervals out of 64). After a round, each GAN of
+    the lowest quarter by :func:`fitness` goes on from a random one of the highest quarter (truncation selection). It
+    takes over that one's controls, multiplies each rate by 0.8 or 1.25, and draws each other control anew with
+    probability 1/4. The result of the run is its best GAN at the end. So it costs eight times the updates of any other
+    scheduler.
 
     Args:
         members: GANs of a run, at least 2.
         rounds: parts of the budget; members are compared between them.
-        share: of the members that is replaced each time, in (0, 0.5]; at least one is.
-        factors: that a rate is multiplied by, one or the other.
-        resample: probability with which a knob that is no factor is drawn anew.
-        knobs: what is searched; by default what agents have. The rest stays at the base.
+        share: share of the members that is replaced each time, in (0, 0.5]; always at least one member.
+        factors: a rate is multiplied by one of these two.
+        resample: probability with which a knob that is not a factor is drawn anew.
+        knobs: what is searched; by default the knobs of agents. The rest stays at the base.
     """
 
     source = "PBT, Jaderberg et al. 2017, arXiv:1711.09846: truncation selection, perturbation or resampling"
@@ -71,7 +72,7 @@ class PopulationBased(Scheduler):
         """Draws the controls that each run's members begin with.
 
         Raises:
-            InvalidValueError: the GANs cannot be shared among runs.
+            InvalidValueError: the number of GANs is not a multiple of ``members``.
         """
         if len(seeds) % self.members:
             raise InvalidValueError(
@@ -83,7 +84,7 @@ class PopulationBased(Scheduler):
         self._round = np.zeros(len(self._rngs), dtype=int)
 
     def exploit(self, situation: Situation) -> np.ndarray | None:
-        """The worst of each run whose round is over go on from the best, with controls changed."""
+        """When a run's round is over, its worst GANs go on from its best, with changed controls."""
         now = np.floor(situation.progress[:: self.members] * self.rounds + 1e-9).astype(int)
         over = np.flatnonzero(now > self._round)
         self._round = now
@@ -103,7 +104,7 @@ class PopulationBased(Scheduler):
         return situation.base.replace(**self._values)
 
     def _explore(self, rng: np.random.Generator, members: np.ndarray, sources: np.ndarray) -> None:
-        """Gives some members the controls of others, changed."""
+        """Gives members changed copies of the controls of others."""
         anew, count = _draw(self.knobs, rng, len(members)), len(members)
         for knob in self.knobs:
             values = self._values[knob.name]
@@ -116,5 +117,5 @@ class PopulationBased(Scheduler):
 
 
 def _draw(knobs: Sequence[Knob], rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:
-    """Controls at random, ``[count]`` each."""
+    """Random controls, ``[count]`` of each knob."""
     return {knob.name: knob.draw(rng, count) for knob in knobs}

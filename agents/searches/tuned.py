@@ -1,4 +1,4 @@
-"""Schedules found by search on training tasks: what a careful user gets who tunes once and uses it everywhere."""
+"""Schedules found by search on training tasks: what a careful user gets by tuning once for all tasks."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from metagan_rl.populations.settings import RATIOS
 FOLDER = Path(__file__).with_name("schedules")
 KIND = "metagan-rl schedule"
 SWITCHED = ("ratio", "loss", "penalty_weight")
-"""Fields that a schedule may switch once."""
+"""Fields that a schedule may change once."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Schedule:
     """A schedule in absolute learning rates, the same for every task.
 
     Attributes:
-        generator_lr, discriminator_lr: at the start and at the end.
-        hold: share of the budget before the rates begin to change, in [0, 1); from there on they change exponentially.
+        generator_lr, discriminator_lr: rates at the start and at the end.
+        hold: share of the budget during which the rates are constant, in [0, 1). Then they change exponentially.
         ratio, loss: names.
-        penalty_weight: of the loss's penalty.
+        penalty_weight: weight of the loss's penalty.
         switch: share of the budget in [0, 1) after which the later values hold; ``None`` to keep the first throughout.
-        later_ratio, later_loss, later_penalty_weight: from the switch on; ``None`` for what stays as it was.
+        later_ratio, later_loss, later_penalty_weight: values from the switch on; ``None`` for no change.
     """
 
     generator_lr: tuple[float, float]
@@ -69,7 +69,7 @@ class Schedule:
             LOSSES.index(self.later_loss)
 
     def later(self) -> "Schedule":
-        """What holds from the switch on."""
+        """The schedule that holds from the switch on."""
         changed = {name: getattr(self, f"later_{name}") for name in SWITCHED}
         return replace(self, **{name: value for name, value in changed.items() if value is not None})
 
@@ -77,12 +77,12 @@ class Schedule:
 class Tuned(Scheduler):
     """Follows one :class:`Schedule` in every run, whatever the run's own base.
 
-    Unlike a policy it is told each task's absolute base rates, to set its own; controls reach 30 times above and below
-    the base, which binds only where the base is off by more.
+    Unlike a policy, it sees each task's absolute base rates, in order to set its own. Controls reach from 1/30 to 30
+    times the base. That limits it only if the base is off by more.
 
     Args:
-        schedule: to follow.
-        metadata: where it comes from; kept with the file.
+        schedule: the schedule to follow.
+        metadata: where the schedule comes from; kept in its file.
     """
 
     source = "hyper-parameter search on the training split"
@@ -95,13 +95,13 @@ class Tuned(Scheduler):
         """The schedule's controls.
 
         Raises:
-            InvalidValueError: the situation does not tell the base rates.
+            InvalidValueError: the situation does not have the base rates.
         """
         return _controls([self.schedule] * len(situation), situation)
 
 
 class Candidates(Scheduler):
-    """Another schedule in each run: how a search tries many at once.
+    """Follows a different schedule in each run, so that a search can try many at once.
 
     Args:
         schedules: one for each run.
@@ -148,10 +148,10 @@ def save_schedule(path: str | Path, scheduler: Tuned) -> None:
 
 
 def schedule_from(record: Mapping[str, Any]) -> Schedule:
-    """A schedule from what ``dataclasses.asdict`` and JSON made of it.
+    """Makes a schedule from its JSON form (that of ``dataclasses.asdict``).
 
     Raises:
-        TypeError: a field is missing, or is none of a schedule.
+        TypeError: a field is missing or unknown.
         InvalidValueError: a value is out of range.
     """
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in record.items()}
@@ -159,7 +159,7 @@ def schedule_from(record: Mapping[str, Any]) -> Schedule:
 
 
 def load_schedule(path: str | Path) -> Tuned:
-    """Reads a schedule.
+    """Reads a schedule file.
 
     Raises:
         FileFormatError: the file is missing, damaged or of another kind, or its values are out of range.
@@ -177,12 +177,12 @@ def load_schedule(path: str | Path) -> Tuned:
 
 
 def tuned_constant() -> Tuned:
-    """The best constant setting that was found on training tasks and chosen on validation tasks."""
+    """The best constant setting, found on training tasks and chosen on validation tasks."""
     return load_schedule(FOLDER / "tuned-constant.json")
 
 
 def tuned_decay() -> Tuned:
-    """The best schedule with decaying rates, found in the same way by a search that began at the tuned constant."""
+    """The best schedule with decaying rates, found in the same way by a search that began at tuned-constant."""
     return load_schedule(FOLDER / "tuned-decay.json")
 
 

@@ -1,7 +1,7 @@
-"""Runs jobs wherever there are cores: in worker processes of this machine, or as Ray tasks on many.
+"""Runs jobs wherever there are cores: in worker processes of this machine, or as Ray tasks on several machines.
 
-A backend runs one function on many jobs and gives each result as it comes. :class:`Workers` is the loop around it, the
-same for all of them: a job whose worker is lost is run again, and one that fails costs the others nothing.
+A backend runs one function on many jobs and returns each result as it comes. :class:`Workers` is the loop around every
+backend. It runs a job again if its worker is lost. A job that fails does not affect the others.
 """
 
 import pickle
@@ -20,17 +20,17 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 ATTEMPTS = 3
-"""How often a job is begun before the loss of its worker is put down to the job."""
+"""How often a job is started before the job itself is blamed for the loss of its workers."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one attempt at a job ended: with a value, with an error, or lost with its worker.
+    """How one attempt at a job ended: with a value, with an error, or with the loss of its worker.
 
     Attributes:
-        value: what the function gave.
-        error: what it raised instead.
-        lost: how the worker ended, if it is gone.
+        value: what the function returned.
+        error: what the function raised instead.
+        lost: how the worker ended, if it was lost.
     """
 
     value: Any = None
@@ -39,40 +39,40 @@ class Outcome:
 
 
 class Backend(Protocol):
-    """Somewhere to run one function on jobs.
+    """A place to run one function on jobs.
 
     Attributes:
-        capacity: jobs to submit at once; ``None`` for all there are.
+        capacity: how many jobs to submit at once; ``None`` for all.
     """
 
     capacity: int | None
 
     def submit(self, job: Any) -> Any:
-        """Begins a job; returns a ticket (hashable) to know its outcome by."""
+        """Starts a job; returns a hashable ticket that identifies its outcome."""
 
     def next_outcome(self) -> tuple[Any, Outcome]:
         """Waits until any submitted job ends; returns its ticket and outcome."""
 
     def close(self) -> None:
-        """Ends the workers at once, whatever they are at."""
+        """Ends the workers at once, even while they work."""
 
 
 BACKENDS: Registry[Callable[[Callable[[Any], Any], int | None], Backend]] = Registry("backend")
-"""Backends by name; an entry is called with the function and the number of workers (``None``: all cores there are)."""
+"""Backends by name. An entry is called with the function and the number of workers (``None`` for one per core)."""
 
 
 class Workers(Generic[J, R]):
-    """Workers that keep what they have imported and computed from one set of jobs to the next; a context manager.
+    """A context manager of workers, which keep what they imported and computed from one set of jobs to the next.
 
     Args:
-        function: of one job; importable by name, as jobs and results are picklable.
+        function: takes one job. It must be importable by name; jobs and results must be picklable.
         backend: ``"process"`` or ``"ray"``.
-        workers: jobs run at once, by default one for each core; 0 runs all of them in this process.
-        attempts: how often a job is begun that loses its worker, 1 or more.
+        workers: jobs run at once; by default one for each core; 0 runs all of them in this process.
+        attempts: how often to start a job that keeps losing its worker, 1 or more.
 
     Raises:
-        UnknownNameError: no such backend.
-        MissingDependencyError: its library is not installed.
+        UnknownNameError: there is no such backend.
+        MissingDependencyError: the backend's library is not installed.
         InvalidValueError: ``workers`` is negative, or ``attempts`` less than 1.
     """
 
@@ -99,16 +99,16 @@ class Workers(Generic[J, R]):
         self.close()
 
     def close(self) -> None:
-        """Ends the workers at once, whatever they are at."""
+        """Ends the workers at once, even while they work."""
         self._backend.close()
 
     def run(self, jobs: Iterable[J]) -> Iterator[tuple[J, R]]:
-        """Runs jobs; gives each with its result as soon as it has one, in any order.
+        """Runs jobs and yields each with its result as soon as there is one, in any order.
 
         Raises:
             WorkerError: a job lost its worker too often.
-            Exception: what a job raised, with a note that names the job (its ``str``). Errors come after the results
-                of all other jobs; if there are several, that of the first job.
+            Exception: what a job raised, with a note that names the job (its ``str``). It is raised after the results
+                of all other jobs. If several jobs failed, it is the error of the first job.
         """
         waiting = deque((place, job, 1) for place, job in enumerate(jobs))
         running: dict[Any, tuple[int, J, int]] = {}
@@ -130,7 +130,7 @@ class Workers(Generic[J, R]):
                     failures[place] = outcome.error
                 else:
                     yield job, outcome.value
-        except BaseException:  # Ctrl-C, or whoever asked wants no more
+        except BaseException:  # Ctrl-C, or the caller stopped asking
             self.close()
             raise
         if failures:
@@ -148,7 +148,7 @@ def run_jobs(
     workers: int | None = None,
     attempts: int = ATTEMPTS,
 ) -> Iterator[tuple[J, R]]:
-    """Starts workers, runs jobs, ends the workers: arguments of :class:`Workers`, results of :meth:`Workers.run`."""
+    """Starts workers, runs jobs and ends the workers; see :class:`Workers` and :meth:`Workers.run`."""
     crew = Workers(function, backend=backend, workers=workers, attempts=attempts)
 
     def results() -> Iterator[tuple[J, R]]:
@@ -172,18 +172,18 @@ class Here:
         return 0
 
     def next_outcome(self) -> tuple[int, Outcome]:
-        """Runs it."""
+        """Runs the job."""
         try:
             return 0, Outcome(self._function(self._job))
         except Exception as error:
             return 0, Outcome(error=error)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing: there is no worker to end."""
 
 
 def attempt(function: Callable[[Any], Any], job: Any) -> Outcome:
-    """Runs a job in a worker; what it raises is brought into a form that can travel."""
+    """Runs a job in a worker, and makes any error it raises fit to be sent."""
     try:
         return Outcome(function(job))
     except Exception as error:
@@ -191,13 +191,13 @@ def attempt(function: Callable[[Any], Any], job: Any) -> Outcome:
 
 
 def portable(error: Exception) -> Exception:
-    """An exception that can be pickled and read again, with its traceback as a note."""
-    if isinstance(error, MetaGANError):  # its line tells all
+    """Turns an exception into one that can be pickled and read again, with its traceback as a note."""
+    if isinstance(error, MetaGANError):  # its message says it all
         return error
     trace = traceback.format_exc()
     try:
         pickle.loads(pickle.dumps(error))
-    except Exception:  # an exception may hold anything, and its constructor ask for anything
+    except Exception:  # an exception may hold anything, and its constructor may need anything
         error = RuntimeError(f"{type(error).__name__}: {error}")
     error.add_note(f"in a worker:\n{trace}")
     return error

@@ -1,6 +1,6 @@
-"""Cells of the benchmark: what one worker runs at a time, and the rows it comes to.
+"""Cells of the benchmark: runs a batch of them in one worker, and makes their rows.
 
-A cell is (task, seed, scheduler). Cells of one scheduler are run together, as one population.
+A cell is (task, seed, scheduler). Cells of one scheduler run together as one population.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ from metagan_rl.tasks import Task, get_suite
 
 @dataclass(frozen=True)
 class BatchResult:
-    """What the cells of a batch came to: rows, curves, and kept samples by their name in the file."""
+    """The results of a batch: rows, curves, and kept samples by their name in the file."""
 
     rows: list[Row]
     curves: list[Curve] = field(default_factory=list)
@@ -45,9 +45,9 @@ class BatchResult:
 class Batch:
     """What one worker runs at a time: cells of one scheduler.
 
-    ``cells`` are name of task and seed of each; of those of the first seed on tasks in ``sampled``, points are kept.
-    ``policy`` and ``initial_weights`` are contents of files: these may not be where it is run. ``metrics`` are names:
-    a worker that does not know one says so, rather than leave out its column.
+    ``cells`` holds each cell's task name and seed. Points are kept for cells of the first seed on tasks in ``sampled``.
+    ``policy`` and ``initial_weights`` are contents of files, because the files may not exist where the batch runs.
+    ``metrics`` are names. A worker that does not know one raises an error rather than leave out its column.
     """
 
     suite: str
@@ -62,12 +62,12 @@ class Batch:
 
     @property
     def keys(self) -> list[RunKey]:
-        """Of its cells, in order."""
+        """The keys of its cells, in order."""
         return [RunKey(self.suite, self.split, task, seed, self.scheduler) for task, seed in self.cells]
 
     @property
     def searched(self) -> int:
-        """Runs on each very task that found what is run here."""
+        """Runs that were spent on each task to find its schedule; 0 for all schedulers but the oracle."""
         return load_references(self.suite, self.split).runs if self.scheduler == ORACLE else 0
 
     def __str__(self) -> str:
@@ -75,7 +75,7 @@ class Batch:
         return f"{self.scheduler} on {self.suite}-{self.split}: {tasks}; seeds {seeds}"
 
     def make_scheduler(self) -> Scheduler:
-        """The scheduler; the oracle is as many schedules as there are cells."""
+        """Makes the scheduler; the oracle has one schedule for each cell."""
         if self.scheduler == ORACLE:
             schedules = load_references(self.suite, self.split).schedules
             return Candidates([schedules[name] for name, _ in self.cells])
@@ -85,7 +85,7 @@ class Batch:
             return load_scheduler(path)
 
     def load_initial_weights(self) -> MetaInit | None:
-        """Where the GANs start; ``None``: each from fresh weights."""
+        """Loads the weights that the GANs start from; ``None`` for fresh weights."""
         if self.initial_weights is None:
             return None
         with _as_file(self.initial_weights) as path:
@@ -93,7 +93,7 @@ class Batch:
 
     @property
     def origin(self) -> str | None:
-        """What a row says of where its GAN started; nothing of fresh weights."""
+        """SHA-256 of the initial weights, as rows record it; ``None`` for fresh weights."""
         return None if self.initial_weights is None else hashlib.sha256(self.initial_weights).hexdigest()
 
 
@@ -106,12 +106,12 @@ def _as_file(content: bytes) -> Iterator[Path]:
 
 
 def gan_seed(task: Task, seed: int) -> int:
-    """The seed of a GAN run: the same for every scheduler, another for every task."""
+    """The seed of a GAN run: the same for every scheduler, different for every task."""
     return int.from_bytes(hashlib.sha256(f"{task.name}/{seed}".encode()).digest()[:4], "big")
 
 
 def run_batch(batch: Batch) -> BatchResult:
-    """Runs the cells of a batch; a scheduler that misbehaves gives rows that say so."""
+    """Runs the cells of a batch; if the scheduler fails, the rows hold its error."""
     split = get_suite(batch.suite).split(batch.split)
     tasks = [split[name] for name, _ in batch.cells]
     seeds = [gan_seed(task, seed) for task, (_, seed) in zip(tasks, batch.cells, strict=True)]
@@ -133,7 +133,7 @@ def run_batch(batch: Batch) -> BatchResult:
             replace(batch.options, initial_weights=batch.load_initial_weights()),
             watch=keeper,
         )
-    except SchedulerError as error:  # a scheduler that misbehaves is a result too
+    except SchedulerError as error:  # a scheduler that fails is a result too
         return BatchResult(
             [
                 Row(key, task.tag, task.family, version=__version__, initial_weights=batch.origin, error=str(error))
@@ -149,7 +149,7 @@ def run_batch(batch: Batch) -> BatchResult:
 
 
 def _row(batch: Batch, member: int, runs: Runs, trace: Trace, scheduler: Scheduler) -> Row:
-    """All of a row but its metrics and its time."""
+    """A row without its metrics and its time."""
     task = runs.tasks[member]
     updates = int(runs.population.trained_intervals[member]) * runs.options.interval_updates
     return Row(
@@ -182,5 +182,5 @@ def _curve(trace: Trace, member: int, key: RunKey) -> Curve:
 
 
 def _rounded(value: Any) -> Any:
-    """Six digits of a number that is not whole; all else as it is."""
+    """Rounds a float to six digits; leaves everything else as it is."""
     return six_digits(value) if isinstance(value, (float, np.floating)) else value

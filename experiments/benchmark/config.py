@@ -1,4 +1,4 @@
-"""What is compared: which schedulers on which tasks of a split, with how many seeds."""
+"""What a benchmark compares: which schedulers, on which tasks of a split, with how many seeds."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -15,29 +15,29 @@ from metagan_rl.tasks import Task, get_suite
 
 TIERS = ("planar", "planar-mixed", "tabular", "digits")
 """Suites whose test splits make up a whole comparison: new parameters and held-out families, shifted conditions, real
-tables, real images."""
+tables, and real images."""
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig(PlainRunOptions):
-    """What is compared on one split of one suite.
+    """What to compare on one split of one suite.
 
     Attributes:
-        suite, split: the tasks.
-        schedulers: names; ``"oracle"`` is the best schedule that was found for each very task, and is run on those
-            that have references.
-        policies: policy and schedule files by the name they get in the table, which no scheduler may have already.
+        suite, split: where the tasks come from.
+        schedulers: names. ``"oracle"`` is the best schedule found for each single task; it runs on tasks that have
+            references.
+        policies: files of policies and schedules, each with its name in the table. No scheduler may have that name.
         seeds: GAN runs for each task and scheduler.
-        tasks: how many tasks of each family and tag at most; ``None`` for all.
-        only: pattern of the names of tasks, such as ``"*/budget-12288/*"``; ``""`` for all.
+        tasks: most tasks of each family and tag; ``None`` for all.
+        only: pattern for the names of tasks, such as ``"*/budget-12288/*"``; ``""`` for all.
         device, noise, interval_updates, horizon: as in :class:`metagan_rl.loop.RunOptions`.
-        initial_weights: file of a meta-initialisation that all GANs start from; ``None``: each from fresh weights.
-        reward: by name; what schedulers that look at it are told.
+        initial_weights: meta-initialisation file that all GANs start from; ``None`` for fresh weights in each.
+        reward: name of the reward that schedulers see, if they look at it.
 
     Raises:
-        UnknownNameError: a name is of nothing there is.
+        UnknownNameError: a name does not exist.
         InvalidValueError: a value is out of range, or the initial weights do not fit a task.
-        FileFormatError: a policy file or that of the initial weights is damaged.
+        FileFormatError: a policy file or the file of initial weights is damaged.
     """
 
     suite: str = "planar"
@@ -90,7 +90,7 @@ class BenchmarkConfig(PlainRunOptions):
                 initial.check(task)
 
     def chosen_tasks(self) -> list[Task]:
-        """The tasks, in the split's order; the first of each family and tag if fewer are asked for."""
+        """The chosen tasks, in the split's order; with ``tasks``, only the first of each family and tag."""
         split = [task for task in get_suite(self.suite).split(self.split) if fnmatchcase(task.name, self.only or "*")]
         if self.tasks is None:
             return split
@@ -101,5 +101,5 @@ class BenchmarkConfig(PlainRunOptions):
 
 
 def every_scheduler(suite: str, split: str) -> tuple[str, ...]:
-    """All schedulers there are, and the oracle where there are references."""
+    """All schedulers, and the oracle if the split has references."""
     return (*scheduler_names(), *([ORACLE] if load_references(suite, split).schedules else []))

@@ -1,7 +1,7 @@
-"""How the cells of a benchmark are put into batches that workers run.
+"""Puts the cells of a benchmark into batches that workers run.
 
-Cells of one scheduler on tasks of one shape are run together, as one population: a few tasks with a block of seeds
-each. Batches depend on the chosen tasks and seeds alone, so rows are the same whoever else is compared.
+Cells of one scheduler on tasks of one shape run together as one population: a few tasks with a block of seeds each.
+Batches depend only on the chosen tasks and seeds, so rows do not depend on which other schedulers are compared.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ from metagan_rl.populations.population import Shape
 from metagan_rl.tasks import Task
 
 BATCH = 32
-"""GANs trained together at most: as many cells, or fewer of a scheduler that has several GANs for each."""
+"""Most GANs trained together. That is as many cells, or fewer if a scheduler trains several GANs for each."""
 SEEDS_AT_ONCE = 16
-"""Seeds of a batch at most, where there are few tasks of a shape."""
+"""Most seeds in a batch, which matters if there are few tasks of a shape."""
 SAMPLED_TASKS = 6
-"""Tasks of each tag whose samples are kept for pictures, of the first seed."""
+"""Tasks of each tag whose samples (of the first seed) are kept for pictures."""
 
 
 def batches_of(config: BenchmarkConfig) -> Iterator[Batch]:
@@ -47,9 +47,9 @@ def batches_of(config: BenchmarkConfig) -> Iterator[Batch]:
 
 
 def _together(tasks: Sequence[Task], seeds: int, at_once: int) -> Iterator[tuple[tuple[str, int], ...]]:
-    """Cells in groups of so many at most: tasks of one shape and budget, each with the same block of seeds.
+    """Groups of at most ``at_once`` cells: tasks of one shape and budget, each with the same block of seeds.
 
-    Blocks are powers of two and start at their multiples, so that more seeds are more blocks.
+    The size of a block is a power of two and blocks start at its multiples, so more seeds only add blocks.
     """
     groups: dict[tuple[Shape, int], list[str]] = {}
     for task in tasks:
@@ -64,7 +64,7 @@ def _together(tasks: Sequence[Task], seeds: int, at_once: int) -> Iterator[tuple
 
 
 def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """One task of each family, so that pictures show them all."""
+    """One task of each family, so that the pictures show every family."""
     first: dict[tuple[str, str], str] = {}
     for task in tasks:
         first.setdefault((task.tag, task.name.split("/")[0]), task.name)

@@ -1,7 +1,7 @@
-"""Jobs in worker processes of this machine, one for each core.
+"""Runs jobs in worker processes of this machine, one for each core.
 
-Each worker has a pipe of its own, so when one is killed it is known which job went with it, and the others never
-notice; and when this process is killed, the workers see their pipes close and end.
+Each worker has its own pipe. So when a worker is killed, its job is known, and the other workers are not affected. When
+this process is killed, the workers see their pipes close and end.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from metagan_rl.experiments.benchmark.backends import Outcome, attempt, portable
 
 
 class ProcessBackend:
-    """Runs jobs in processes that are started as jobs ask for them.
+    """Runs jobs in processes that are started only when jobs need them.
 
     Args:
-        function: of one job; importable by name.
-        workers: processes at most; by default as many as this process may use cores.
+        function: takes one job; importable by name.
+        workers: most processes; by default one for each core that this process may use.
     """
 
     def __init__(self, function: Callable[[Any], Any], workers: int | None) -> None:
@@ -45,7 +45,7 @@ class ProcessBackend:
         return worker.pipe
 
     def next_outcome(self) -> tuple[Connection, Outcome]:
-        """Waits for a worker to answer, or to end."""
+        """Waits until a worker answers or ends."""
         while True:
             for pipe in wait(list(self._busy)):
                 assert isinstance(pipe, Connection)
@@ -70,7 +70,7 @@ class ProcessBackend:
 
 
 class _Worker:
-    """A process and our end of the pipe to it. Its first job waits until it has started, as a pipe holds but little."""
+    """A process and our end of its pipe. A pipe holds little, so the first job waits until the process has started."""
 
     waiting = b""
 
@@ -83,11 +83,11 @@ class _Worker:
         theirs.close()
 
     def send(self, message: bytes) -> None:
-        with contextlib.suppress(OSError):  # that it is dead is found out when its answer is waited for
+        with contextlib.suppress(OSError):  # if it is dead, waiting for its answer will show it
             self.pipe.send_bytes(message)
 
     def end(self, patience: float = 0.0) -> str:
-        """Makes sure that it has ended, after so many seconds; tells how."""
+        """Waits ``patience`` seconds, then kills the process; returns how it ended."""
         self.process.join(patience)
         self.process.kill()
         self.process.join()
@@ -96,7 +96,7 @@ class _Worker:
 
 
 def _work(pipe: Connection, function: Callable[[Any], Any]) -> None:
-    """What a worker does: answers jobs, until its pipe is closed."""
+    """What a worker does: it answers jobs until its pipe is closed."""
     from metagan_rl.runtime import prepare_process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -114,7 +114,7 @@ def _work(pipe: Connection, function: Callable[[Any], Any]) -> None:
 
 @contextlib.contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Ctrl-C waits, and what is started meanwhile never gets it: a worker is deaf to it before it has imported us."""
+    """Holds Ctrl-C back; a process started meanwhile ignores it even before it has imported this package."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -1,4 +1,4 @@
-"""Jobs as Ray tasks, on this machine or on a cluster's. Needs the extra ``ray``; see docs/more-machines.md."""
+"""Runs jobs as Ray tasks, on this machine or a cluster. Needs the extra ``ray``; see docs/more-machines.md."""
 
 import os
 import socket
@@ -15,12 +15,12 @@ from metagan_rl.experiments.benchmark.processes import cores
 class RayBackend:
     """Runs each job as a task that takes one CPU.
 
-    Uses the Ray that this process is connected to, if it is; else the cluster that ``RAY_ADDRESS`` names; else it
-    starts one on this machine, which ends with it. Ray listens on all of a machine's network interfaces.
+    It uses the Ray that this process is connected to, or else the cluster that ``RAY_ADDRESS`` names. Without either,
+    it starts Ray on this machine and ends it afterwards. Ray listens on all network interfaces of a machine.
 
     Args:
-        function: of one job; importable by name on every machine.
-        workers: tasks at once; by default as many as Ray has CPUs.
+        function: takes one job; importable by name on every machine.
+        workers: most tasks at once; by default one for each of Ray's CPUs.
 
     Raises:
         MissingDependencyError: Ray is not installed.
@@ -45,7 +45,7 @@ class RayBackend:
         return self._running[-1]
 
     def next_outcome(self) -> tuple[Any, Outcome]:
-        """Waits for a task."""
+        """Waits until a task ends."""
         import ray
         from ray import exceptions
 
@@ -60,13 +60,11 @@ class RayBackend:
             exceptions.ObjectLostError,
         ) as error:
             return ticket, Outcome(lost=_first_line(error))
-        except (
-            exceptions.RayError
-        ) as error:  # a job or a result that could not be read, a package that is missing there
+        except exceptions.RayError as error:  # an unreadable job or result, a package that is missing there
             return ticket, Outcome(error=error)
 
     def close(self) -> None:
-        """Cancels what runs; ends a Ray that was started or connected to here."""
+        """Cancels running tasks; ends Ray if this backend started it or connected to it."""
         import ray
 
         if self._running and ray.is_initialized():
@@ -84,10 +82,10 @@ class RayBackend:
             if address:
                 ray.init(address, logging_level="WARNING")
             else:
-                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anyone unasked
+                os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # report nothing to anyone unasked
                 ray.init("local", num_cpus=self.capacity or cores(), include_dashboard=False, logging_level="WARNING")
             self._connected = True
-        # Whether a lost task is tried again is decided where the other backends' are, so Ray itself never does.
+        # Workers decides whether to retry a lost task, for all backends alike, so Ray itself never retries.
         task = ray.remote(num_cpus=1, max_retries=0)(_attempt)
         function = ray.put(self._function)
         return lambda job: task.remote(__version__, function, job)

@@ -1,6 +1,6 @@
-"""Files with one JSON record a line, which runs that may be stopped add to; and what a benchmark directory holds.
+"""The files of a benchmark directory: one JSON record a line, added to by runs that may be stopped at any time.
 
-Finished files may be compressed: where ``rows.jsonl.gz`` lies, it is read before ``rows.jsonl``, whoever asks for that.
+Finished files may be compressed. If ``rows.jsonl.gz`` exists, it is read before ``rows.jsonl``.
 """
 
 import gzip
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """What ``benchmark.json`` says.
+    """Reads ``benchmark.json``.
 
     Raises:
-        FileFormatError: the directory is not a benchmark's, or the file is damaged.
+        FileFormatError: it is not a benchmark directory, or the file is damaged.
     """
     path = directory / CONFIG
     if not path.is_file():
@@ -40,13 +40,13 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def read_rows(directory: str | Path) -> list[Row]:
-    """The rows of a benchmark; a half-written last line is left out.
+    """Reads the rows of a benchmark; a half-written last line is left out.
 
     Args:
-        directory: with ``benchmark.json`` and, once a run has finished, ``rows.jsonl``.
+        directory: holds ``benchmark.json`` and, once a run has finished, ``rows.jsonl``.
 
     Raises:
-        FileFormatError: the directory is not a benchmark's, or a row is damaged; the message names file and line.
+        FileFormatError: it is not a benchmark directory, or a row is damaged; the message names file and line.
     """
     read_config(Path(directory))
     path = Path(directory) / ROWS
@@ -58,7 +58,7 @@ def read_rows(directory: str | Path) -> list[Row]:
 
 
 def read_curves(directory: Path) -> list[Curve]:
-    """The curves of a benchmark; none if it kept none.
+    """Reads the curves of a benchmark; none if it kept none.
 
     Raises:
         FileFormatError: the file is damaged.
@@ -67,20 +67,20 @@ def read_curves(directory: Path) -> list[Curve]:
 
 
 def read_lines(path: Path, required: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """The records of a file with one JSON object a line; none if there is no such file.
+    """Reads the records of a file with one JSON object a line; none if there is no such file.
 
     Args:
-        path: of the file; compressed, it has ``.gz`` besides.
+        path: path of the file, without the ``.gz`` of a compressed one.
         required: keys that each record must have.
 
     Raises:
-        FileFormatError: a line that is whole (ends with a newline) is not such a record.
+        FileFormatError: a whole line (one that ends with a newline) is not such a record.
     """
     return list(_lines(path, required))
 
 
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
-    """Adds records to such a file, on the disk when this returns; half a line of a stopped run is cut off first.
+    """Adds records to such a file and syncs it to disk; half a line left by a stopped run is cut off first.
 
     Raises:
         OutputError: the file cannot be written.
@@ -94,7 +94,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
                 if file.read(1) != b"\n":
                     file.seek(0)
                     file.truncate(file.read().rfind(b"\n") + 1)
-            file.write(lines.encode())  # at the end, wherever was read last
+            file.write(lines.encode())  # goes to the end, wherever we read last
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -117,7 +117,7 @@ def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
         try:
             with gzip.open(source, "rb") if source is packed else source.open("rb") as file:
                 for place, line in enumerate(file, start=1):
-                    if line.strip() and line.endswith(b"\n"):  # else it was being written when the run was stopped
+                    if line.strip() and line.endswith(b"\n"):  # else the run was stopped while writing it
                         yield _record(source, place, line, required)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FileFormatError(f"{source} is damaged: {error}; restore it") from None

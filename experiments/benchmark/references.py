@@ -1,12 +1,12 @@
-"""What a task leaves to be won: the distance of an untuned run, and of the best schedule found for that very task.
+"""What tuning can win on a task: the distance of an untuned run, and of the best schedule found for that task.
 
-Both are measured beforehand by random search on each task and committed with the package, one file for each split:
+Both were measured by random search on each task and are part of the package, one file for each split:
 ``experiments/references/<suite>-<split>.json``. A run's score is its share of the room between the two,
 
-    score = (log untuned - log d) / (log untuned - log oracle),
+    score = (log untuned - log d) / (log untuned - log oracle).
 
-0 for a run that is no better than the median random constant, 1 for one as good as the per-task oracle. It is below 0
-for runs worse than untuned and may exceed 1, since the oracle is only the best that a search of finite length found.
+It is 0 for a run as good as the median random constant, and 1 for a run as good as the per-task oracle. It is below 0
+for runs worse than untuned. It may exceed 1, because the oracle is only the best that a finite search found.
 """
 
 import json
@@ -24,11 +24,11 @@ from metagan_rl.tasks.suites import SUITES, Suite, get_suite
 FOLDER = Path(__file__).with_name("references")
 REFERENCES_KIND = "metagan-rl references"
 ORACLE = "oracle"
-"""Name in the benchmark of the schedules found for the very tasks."""
+"""The benchmark's name for the schedules found for single tasks."""
 LEAST_ROOM = 1.25
-"""Tasks on which untuned / oracle is less are left out of the score: log 1.25 = 0.22 is about twice the median
-deviation of log distance between seeds of one task (0.10 for ``constant`` on the planar test split), so that there
-the score of a run would mostly tell its seed."""
+"""Tasks whose untuned / oracle is below this are left out of the score, which would mostly show a run's seed there.
+log 1.25 = 0.22 is about twice the median deviation of log distance between seeds of one task (0.10 for ``constant`` on
+the planar test split)."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Room:
 
     Attributes:
         untuned: distance of the median random constant, positive.
-        oracle: distance of the best schedule that was found for this task, on seeds it was not chosen by.
+        oracle: distance of the best schedule found for this task, on seeds that were not used to choose it.
     """
 
     untuned: float
@@ -50,22 +50,22 @@ class Room:
 
     @property
     def enough(self) -> bool:
-        """Whether the score tells more than the seed: untuned / oracle is at least ``LEAST_ROOM``."""
+        """Whether the score shows more than the seed: untuned / oracle is at least ``LEAST_ROOM``."""
         return self.untuned / self.oracle >= LEAST_ROOM
 
 
 @dataclass(frozen=True)
 class References:
-    """What is known about the tasks of one split; empty where nothing was measured.
+    """What was measured on the tasks of one split; empty if nothing was measured.
 
     Attributes:
-        suite, split: which tasks.
-        sha256: of the suite they were measured on; empty if there are none.
-        rooms: by task.
-        curves: by task, ``[T, 2]``: number of random constants tried, ascending from 1, and the geometric mean distance
-            of the best of so many, chosen on one seed and judged on another.
-        schedules: the oracle's, by task.
-        runs: on each task that found and judged its oracle.
+        suite, split: where the tasks come from.
+        sha256: SHA-256 of the suite they were measured on; empty if nothing was measured.
+        rooms: rooms by task.
+        curves: curves by task, ``[T, 2]``: the number of random constants tried, ascending from 1, and the geometric
+            mean distance of the best of them, chosen on one seed and judged on another.
+        schedules: the oracle's schedules by task.
+        runs: runs spent on each task to find and judge its oracle.
     """
 
     suite: str
@@ -91,7 +91,7 @@ def share_of_room(distance: float, room: Room) -> float:
 
 
 def references_file(suite: str, split: str, folder: str | Path | None = None) -> Path:
-    """Where a split's references are, if it has any."""
+    """The path of a split's references, which may not exist."""
     return Path(FOLDER if folder is None else folder) / f"{suite}-{split}.json"
 
 
@@ -99,9 +99,9 @@ def load_references(suite: str, split: str, folder: str | Path | None = None) ->
     """Reads what was measured on a split.
 
     Args:
-        suite: name; one that is not registered has no references.
-        split: name.
-        folder: with one file for each split; by default the package's own.
+        suite: name of the suite. A suite that is not registered has no references.
+        split: name of the split.
+        folder: folder with one file for each split; by default the package's own.
 
     Returns:
         The references; empty if there is no file. A file may cover fewer tasks than the split has.

@@ -1,4 +1,4 @@
-"""What one run came to: a row of ``rows.jsonl``, and the curve of how it got there."""
+"""The result of one run: a row of ``rows.jsonl``, and the curve that led to it."""
 
 import sys
 from array import array
@@ -10,21 +10,21 @@ from metagan_rl.metrics import STABILITY_TERMS
 from metagan_rl.populations import ENGINE
 
 FIRST_ENGINE = "torch"
-"""What trained those whose rows do not say it, for there was no other."""
+"""The engine of rows that do not name one, from when there was only this one."""
 GENERATOR_RATE, DISCRIMINATOR_RATE, PENALTY_WEIGHT = (
     "generator_lr_factor", "discriminator_lr_factor", "penalty_weight",
 )  # fmt: skip
 RATIO, LOSS = "ratio", "loss"
 """The controls that the report draws, as ``Controls.describe`` and the columns of ``curves.jsonl`` name them."""
 EARLIER_NAMES = {"generator_lr": GENERATOR_RATE, "discriminator_lr": DISCRIMINATOR_RATE}
-"""What columns of older curves are called by now."""
+"""New names for columns of older curves."""
 DRAWN_NUMBERS, DRAWN_WORDS = (GENERATOR_RATE, DISCRIMINATOR_RATE, PENALTY_WEIGHT), (RATIO, LOSS)
 Cell = tuple[str, int]
-"""Name of the task, seed of the GAN: the run that schedulers are compared on."""
+"""The task's name and the GAN's seed: the run on which schedulers are compared."""
 
 
 class RunKey(NamedTuple):
-    """What tells a run from all others of a benchmark."""
+    """Identifies a run among all runs of a benchmark."""
 
     suite: str
     split: str
@@ -34,18 +34,18 @@ class RunKey(NamedTuple):
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "RunKey":
-        """Of a JSON object that has these columns."""
+        """The key of a JSON object that has these columns."""
         suite, split, task, seed, scheduler = (record[name] for name in cls._fields)
         return cls(str(suite), str(split), str(task), int(seed), str(scheduler))
 
     @property
     def whole_task(self) -> str:
-        """The task with its suite and split, without which its name may be that of another."""
+        """The task with its suite and split, because tasks of other suites or splits may have the same name."""
         return f"{self.suite}/{self.split}/{self.task}"
 
     @property
     def cell(self) -> Cell:
-        """The run but for its scheduler."""
+        """The run without its scheduler."""
         return self.whole_task, self.seed
 
 
@@ -55,20 +55,21 @@ class Row:
 
     Attributes:
         key: which run.
-        tag, family: of the task.
-        metrics: by name, see :data:`metagan_rl.metrics.METRICS`; ``None`` where one is not known. Empty if it failed.
-        diverged: the GAN exploded, and has the worst value of every metric.
+        tag, family: those of the task.
+        metrics: values by name, see :data:`metagan_rl.metrics.METRICS`; unknown ones are ``None``. Empty if the run
+            failed.
+        diverged: whether the GAN exploded. It then has the worst value of every metric.
         floor: distance of real points to real points.
         start: distance of the untrained GAN.
-        stability: means over the run by term, 0 (healthy) to 1.
+        stability: mean of each term over the run, 0 (healthy) to 1.
         updates: GAN updates of the run itself.
-        extra_updates: spent on this very run besides, by other members or a search on its task.
-        tuning_updates: spent once, for all runs of the scheduler.
-        seconds: its share of the time of its batch.
-        engine: what trained it.
-        version: of the package.
-        initial_weights: SHA-256 of the meta-initialisation it started from; ``None`` for fresh weights.
-        error: what it ended in instead, if it failed.
+        extra_updates: further GAN updates spent on this run, by other members or a search on its task.
+        tuning_updates: GAN updates spent once for all runs of the scheduler.
+        seconds: the run's share of its batch's time.
+        engine: what trained the GAN.
+        version: version of the package.
+        initial_weights: SHA-256 of the meta-initialisation that the GAN started from; ``None`` for fresh weights.
+        error: the error that the run ended in, if it failed.
     """
 
     key: RunKey
@@ -95,11 +96,11 @@ class Row:
 
     @property
     def cell(self) -> Cell:
-        """What schedulers are compared on."""
+        """The run on which schedulers are compared."""
         return self.key.cell
 
     def to_dict(self) -> dict[str, Any]:
-        """A flat JSON object: metrics and stability terms are columns like all others."""
+        """A flat JSON object; metrics and stability terms are columns like all others."""
         plain = {name: getattr(self, name) for name in PLAIN}
         if self.initial_weights is None:
             del plain["initial_weights"]
@@ -107,11 +108,11 @@ class Row:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Row":
-        """Reads what :meth:`to_dict` gave, of this version or an earlier one, which may have fewer columns.
+        """Reads what :meth:`to_dict` gave, in this version or an earlier one, which may have fewer columns.
 
         Raises:
-            KeyError: a column that says which run it is is missing.
-            TypeError, ValueError: the seed is no number.
+            KeyError: a column that identifies the run is missing.
+            TypeError, ValueError: the seed is not a number.
         """
         plain = {name: record[name] for name in PLAIN if record.get(name) is not None}
         plain |= {name: _number(plain.get(name)) for name in NUMBERS}
@@ -133,18 +134,18 @@ class Row:
 PLAIN = tuple(each.name for each in fields(Row) if each.name not in ("key", "tag", "family", "metrics", "stability"))
 NUMBERS = ("floor", "start", "updates", "extra_updates", "tuning_updates", "seconds")
 COLUMNS = frozenset({*RunKey._fields, "tag", "family", *STABILITY_TERMS, *PLAIN})
-"""Columns that are no metric; no metric may have such a name."""
+"""Columns that are not metrics; no metric may have one of these names."""
 REQUIRED = (*RunKey._fields, "tag", "family")
 
 
 @dataclass(frozen=True)
 class Curve:
-    """How one run got to its end.
+    """The course of one run.
 
     Attributes:
         key: which run.
-        distance: at the start and after each interval, ``[T + 1]``, on the smaller reference that rewards use.
-        controls: what held in each interval by the control's name, ``[T]`` each: numbers or words.
+        distance: distance at the start and after each interval, ``[T + 1]``, on the smaller reference of rewards.
+        controls: value of each control in each interval, by the control's name, ``[T]`` each: numbers or words.
     """
 
     key: RunKey
@@ -153,7 +154,7 @@ class Curve:
 
     @property
     def intervals(self) -> int:
-        """How many were trained: T."""
+        """The number of trained intervals, T."""
         return len(self.distance) - 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -162,13 +163,13 @@ class Curve:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Curve":
-        """Reads what :meth:`to_dict` gave: numbers packed as float32, words shared.
+        """Reads what :meth:`to_dict` gave, with numbers packed as float32 and words shared.
 
-        As JSON's own lists they would take several times the memory.
+        JSON's own lists would take several times the memory.
 
         Raises:
             KeyError: a column is missing.
-            TypeError, ValueError: a column holds something else, or not one entry for each interval.
+            TypeError, ValueError: a column has wrong values, or not one entry for each interval.
         """
         key = RunKey.of(record)
         distance = array("f", record["distance"])
@@ -190,7 +191,7 @@ CURVE_COLUMNS = (*RunKey._fields, "distance")
 
 
 def six_digits(value: SupportsFloat) -> float:
-    """A number as rows keep it."""
+    """Rounds a number to six digits, as rows keep it."""
     return float(f"{float(value):.6g}")
 
 
@@ -201,5 +202,5 @@ def _packed(values: Sequence[Any], *, numbers: bool) -> Sequence[Any]:
 
 
 def _number(value: Any) -> Any:
-    """The value if it is a number; what is none is not known."""
+    """The value if it is a number; otherwise ``None``, which means unknown."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None

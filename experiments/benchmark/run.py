@@ -1,6 +1,7 @@
 """The benchmark: every scheduler on the same tasks with the same GAN seeds, one row for each run.
 
-A cell is (task, seed, scheduler). Rows are the same whoever else is compared, so rows can be added later.
+A cell is (task, seed, scheduler). Its row does not depend on which other schedulers are compared, so rows can be added
+later.
 """
 
 import hashlib
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from metagan_rl import __version__
-from metagan_rl.agents.catalogue import scheduler_names
 from metagan_rl.agents.learners.shipped import shipped_policies, shipped_policy
 from metagan_rl.agents.searches.tuned import FOLDER as SCHEDULES
 from metagan_rl.errors import FileFormatError
@@ -21,17 +21,12 @@ from metagan_rl.experiments.benchmark.cells import run_batch
 from metagan_rl.experiments.benchmark.config import BenchmarkConfig
 from metagan_rl.experiments.benchmark.planning import batches_of
 from metagan_rl.experiments.benchmark.records import BENCHMARK_KIND, CONFIG, CURVES, ROWS, append_lines, read_rows
-from metagan_rl.experiments.benchmark.references import ORACLE, load_references, references_file
+from metagan_rl.experiments.benchmark.references import ORACLE, references_file
 from metagan_rl.experiments.benchmark.row import RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.tasks import get_suite
-
-
-def every_scheduler(suite: str, split: str) -> tuple[str, ...]:
-    """All schedulers there are, and the oracle where there are references."""
-    return (*scheduler_names(), *([ORACLE] if load_references(suite, split).schedules else []))
 
 
 def run_benchmark(
@@ -43,15 +38,15 @@ def run_benchmark(
     command: str = "",
     show: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Runs every cell that ``out`` does not hold yet.
+    """Runs every cell whose result ``out`` does not hold yet.
 
     Args:
         configs: one for each split to compare on.
-        out: directory for ``rows.jsonl``, ``curves.jsonl`` and ``samples.npz``; extended if it holds a benchmark.
-        backend: ``"process"``, or ``"ray"`` for more machines; rows are the same.
+        out: directory for ``rows.jsonl``, ``curves.jsonl`` and ``samples.npz``; a benchmark already there is extended.
+        backend: ``"process"``, or ``"ray"`` for several machines; rows are the same.
         workers: batches run at once; by default one for each core; 0 runs everything in this process.
-        command: how the benchmark was called, kept with the results.
-        show: gets a line now and then.
+        command: the command line, kept with the results.
+        show: gets a line of progress now and then.
 
     Returns:
         The directory.
@@ -59,10 +54,10 @@ def run_benchmark(
     Raises:
         OutputError: the directory cannot be written.
         FileFormatError: the directory holds results of other tasks or settings.
-        UnknownNameError: no such backend.
+        UnknownNameError: there is no such backend.
         MissingDependencyError: Ray is not installed.
         InvalidValueError: a metric failed on a GAN that did not diverge.
-        WorkerError: a batch lost its worker again and again; the rows of the others are there.
+        WorkerError: a batch lost its worker again and again. The rows of the other batches are kept.
     """
     configs = [configs] if isinstance(configs, BenchmarkConfig) else list(configs)
     with Workers(run_batch, backend=backend, workers=workers) as crew:
@@ -70,7 +65,7 @@ def run_benchmark(
         _write_config(configs, out, command)
         done = _done(out)
         batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.keys)]
-        batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first, lest a benchmark cut short lack tasks
+        batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first: a stopped benchmark has all tasks
         total = sum(len(batch.cells) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, result in crew.run(batches):
@@ -83,12 +78,12 @@ def run_benchmark(
 
 
 def _done(directory: Path) -> set[RunKey]:
-    """Cells that need not be run; what failed is tried again."""
+    """Cells that need not run again; failed ones are tried again."""
     return {row.key for row in read_rows(directory) if row.error is None}
 
 
 def _files_behind(config: BenchmarkConfig) -> list[tuple[str, Path]]:
-    """Files that schedulers are made of, by name: policies, tuned schedules, the oracle's references."""
+    """The files behind schedulers, by name: policies, tuned schedules, and the oracle's references."""
     shipped = [(name, shipped_policy(name)) for name in config.schedulers if name in shipped_policies()]
     tuned = [(name, SCHEDULES / f"{name}.json") for name in config.schedulers if (SCHEDULES / f"{name}.json").exists()]
     found = [(ORACLE, references_file(config.suite, config.split))] if ORACLE in config.schedulers else []
@@ -96,9 +91,9 @@ def _files_behind(config: BenchmarkConfig) -> list[tuple[str, Path]]:
 
 
 RUN_OPTIONS = tuple(each.name for each in fields(RunOptions) if each.name != "initial_weights")
-"""Options of runs that results may not differ in; initial weights are compared by what is in their file."""
+"""Options of runs that all results must share. Initial weights are compared by the content of their file."""
 USUAL = {"only": "", **{each.name: each.default for each in fields(BenchmarkConfig)}}
-"""What held where an earlier version wrote nothing."""
+"""Values that held if an earlier version wrote none."""
 
 
 def _file_digest(path: str | Path) -> str:

@@ -1,9 +1,9 @@
-"""Samples over time: what a benchmark keeps of its runs for pictures, and the file they are kept in.
+"""Samples over time, which a benchmark keeps for pictures, and their file.
 
-``samples.npz`` holds, for some tasks of the first seed, an array for each run, ``[M, N, D]``: the points of the same N
-noise vectors at M moments of training, the last of them the end; and under ``distance`` their distances, ``[M]``.
-Beside them lie, for each task, real points under the name ``real`` and the updates done at each moment, ``[M]``, under
-``updates``.
+``samples.npz`` covers some tasks with the first seed. For each run it holds an array ``[M, N, D]``: the points made
+from the same N noise vectors at M moments of training, the last of which is the end. Their distances, ``[M]``, are
+under ``distance``. For each task it also holds real points under ``real``, and the updates done at each moment,
+``[M]``, under ``updates``.
 """
 
 import io
@@ -25,23 +25,23 @@ from metagan_rl.tasks.task import Task
 
 SAMPLES = "samples.npz"
 MOMENTS = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
-"""Shares of the budget at which points are kept: most happens early."""
+"""Shares of the budget at which points are kept, closer together early, when most happens."""
 SAMPLED_POINTS, SAMPLED_VALUES = 512, 1 << 13
-"""Points kept of each, and numbers in them: fewer of wide ones, of which pictures show 36."""
+"""Most points kept of each run, and most numbers in them. Wide data keep fewer points; pictures show 36 of those."""
 FARTHEST = 100.0
-"""Coordinates are cut off here, far outside every picture and well within float16."""
+"""Coordinates are limited to this, far outside every picture and well within float16."""
 REAL, UPDATES, DISTANCE = "real", "updates", "distance"
 RESERVED = (REAL, UPDATES)
-"""Names that no scheduler may have, for the file uses them; nor may a name hold the "|" that parts them."""
+"""Names that no scheduler may have, because the file uses them. Nor may a name contain "|", which separates names."""
 
 
 class SampleKeeper:
     """Watches runs (see ``drive``) and keeps points of some of them.
 
-    Of a scheduler that trains several GANs for a task they are those of the best at each moment, as at the end.
+    If a scheduler trains several GANs for a task, it keeps those of the best GAN at each moment, as at the end.
 
     Args:
-        suite, split, scheduler: of the runs.
+        suite, split, scheduler: those of the runs.
         wanted: names of the tasks whose points are kept, each with the places of its GANs among the runs.
     """
 
@@ -66,7 +66,7 @@ class SampleKeeper:
             self._distances.setdefault(name, []).append(float(runs.quality.distance[member]))
 
     def samples(self) -> dict[str, np.ndarray]:
-        """What was kept, by name in the file."""
+        """The kept arrays, by their names in the file."""
         found: dict[str, np.ndarray] = {}
         for name, task in self._tasks.items():
             real = task.data().reward_reference[: _kept(task.dim)].numpy()
@@ -83,10 +83,10 @@ class TaskSamples:
     """What was kept of one task.
 
     Attributes:
-        real: points ``[N, D]``.
-        updates: done at each moment, ``[M]``, increasing.
-        points: ``[M, N, D]`` by scheduler.
-        distances: of these, ``[M]`` by scheduler, where they were kept.
+        real: real points ``[N, D]``.
+        updates: updates done at each moment, ``[M]``, increasing.
+        points: generated points ``[M, N, D]`` by scheduler.
+        distances: distances of these points, ``[M]`` by scheduler, if they were kept.
     """
 
     real: np.ndarray
@@ -96,15 +96,13 @@ class TaskSamples:
 
 
 class SampleFile:
-    """Reads ``samples.npz``.
-
-    Arrays are read task by task, so that a large file takes little memory.
+    """Reads ``samples.npz``, task by task, so that a large file takes little memory.
 
     Args:
-        path: of the file; one that does not exist holds nothing.
+        path: path of the file. A file that does not exist holds nothing.
 
     Raises:
-        FileFormatError: it is no such file.
+        FileFormatError: it is not such a file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,17 +113,17 @@ class SampleFile:
                 self._names = frozenset(file.files)
 
     def holds(self, suite: str, split: str, task: str) -> bool:
-        """Whether anything was kept of the task."""
+        """Whether the file holds anything of the task."""
         return _name(suite, split, task, REAL) in self._names
 
     def of(self, suite: str, split: str, task: str, schedulers: Collection[str]) -> TaskSamples:
         """What was kept of a task that the file holds.
 
         Args:
-            suite: its suite.
-            split: its split.
-            task: its name.
-            schedulers: names to look for.
+            suite: the task's suite.
+            split: the task's split.
+            task: the task's name.
+            schedulers: names of schedulers to look for.
 
         Raises:
             FileFormatError: an array cannot be read, or the arrays do not fit together.
@@ -137,7 +135,7 @@ class SampleFile:
         for name, array in arrays.items():
             if not array.size or array.dtype.kind not in "fiu":
                 raise FileFormatError(f"{self._path} is damaged: {names[name]} is {array.dtype} of shape {array.shape}")
-        real, updates = arrays.pop(REAL), arrays.pop(UPDATES, np.zeros(2))  # without moments they make no sense
+        real, updates = arrays.pop(REAL), arrays.pop(UPDATES, np.zeros(2))  # without moments, the check below fails
         if real.ndim != 2 or updates.ndim != 1 or (np.diff(updates) <= 0).any():
             raise FileFormatError(f"{self._path} is damaged: real points or moments of {task} make no sense")
         points = {name: arrays[name] for name in schedulers if name in arrays}
@@ -162,10 +160,10 @@ class SampleFile:
 
 
 def add_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:
-    """Adds arrays to a file of samples; those of the same name are replaced.
+    """Adds arrays to a file of samples; arrays of the same name are replaced.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     if not samples:
         return

@@ -1,1 +1,1 @@
-"""From rows to statistics, tables, pictures and one page of HTML."""
+"""Turns rows into statistics, tables, pictures and one page of HTML."""

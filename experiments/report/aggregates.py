@@ -1,14 +1,14 @@
 """How good a scheduler is over many tasks: robust aggregates of scores, each with an interval by resampling.
 
-Definitions are those of Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice" (arXiv:2108.13264).
-A cell is one GAN run, (task, seed), and its score a number of which more is better (the share of the room, see
-``references.py``). Two questions have two intervals:
+The definitions are those of Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice" (arXiv:2108.13264).
+A cell is one GAN run, (task, seed). Its score is a number, and higher is better (the share of the room, see
+``references.py``). There are two intervals for two questions:
 
-* :func:`over_seeds`, the paper's stratified bootstrap: the tasks are fixed, the seeds within each are resampled. It
-  answers what these very tasks would give if every GAN were trained again. With S seeds a task its variance is too
-  small by (S - 1) / S: at 4 seeds an interval is 13 % too narrow, and of one seed it knows nothing.
-* :func:`over_tasks`: whole tasks are resampled with all their seeds, as ``statistics.bootstrap`` does. It answers
-  what other tasks of the same kind would give, is the wider of the two as a rule, and more seeds do not narrow it.
+* :func:`over_seeds` is the paper's stratified bootstrap. The tasks are fixed, and the seeds within each are resampled.
+  It says what the same tasks would give if every GAN were trained again. With S seeds a task, its variance is too small
+  by a factor of (S - 1) / S. With 4 seeds an interval is 13 % too narrow; with one seed there is none.
+* :func:`over_tasks` resamples whole tasks with all their seeds, as ``statistics.bootstrap`` does. It says what other
+  tasks of the same kind would give. It is usually the wider of the two, and more seeds do not narrow it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,23 +28,23 @@ from metagan_rl.experiments.report.statistics import (
 )
 
 DRAWS = 2000
-"""Resamples of scores."""
+"""Number of resamples of scores."""
 BLOCK = 1 << 18
-"""Runs drawn at a time, so that memory stays small however many there are; so many fit the processor's cache."""
+"""Runs drawn at a time. This many fit the processor's cache, and memory stays small however many runs there are."""
 TARGET = 1.0
-"""The score that the optimality gap is measured to: the oracle's."""
+"""The oracle's score, from which the optimality gap is measured."""
 LOWEST = -1.0
-"""Scores below this count as this in the optimality gap, which is a mean: one diverged run, whose score is set by the
-worst distance there is, would decide it. The other aggregates are robust and take scores as they are."""
+"""Lower scores count as this in the optimality gap. The gap is a mean, and a single diverged run would decide it, since
+its score comes from the worst possible distance. The other aggregates are robust and take scores as they are."""
 
 Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""From ascending values ``[N]`` and how often each is drawn ``[R, N]`` to a number for each resample ``[R]``."""
+"""Takes ascending values ``[N]`` and how often each is drawn ``[R, N]``; gives a number for each resample ``[R]``."""
 Resampling = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
-"""From the task of each run ``[N]`` (0 to K - 1, in order) and a number R to how often each run is drawn ``[R, N]``."""
+"""Takes the task of each run ``[N]`` (0 to K - 1, in order) and R; gives how often each run is drawn ``[R, N]``."""
 
 
 def interquartile_mean(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Mean without the lowest and the highest quarter of the runs: floor(n / 4) are cut off at either end."""
+    """The mean without the lowest and highest quarter of the runs: floor(n / 4) are cut off at each end."""
     ends = np.cumsum(drawn, axis=1, dtype=np.int32)
     total = ends[:, -1:]
     cut = total // 4
@@ -54,18 +54,18 @@ def interquartile_mean(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
 
 def optimality_gap(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """Mean of 1 - min(score, 1), scores below ``LOWEST`` counting as that; 0: as good as the oracle everywhere."""
+    """The mean of 1 - min(score, 1), with scores raised to ``LOWEST``; 0 means as good as the oracle everywhere."""
     return (drawn @ (TARGET - np.clip(values, LOWEST, TARGET))) / drawn.sum(axis=1)
 
 
 def low_percentile(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
-    """The 20th percentile: the least score that at least a fifth of the runs do not exceed."""
+    """The 20th percentile: the lowest score that at least a fifth of the runs do not exceed."""
     ends = np.cumsum(drawn, axis=1, dtype=np.int32)
     return values[(ends >= 0.2 * ends[:, -1:] - 1e-9).argmax(axis=1)]
 
 
 def over_seeds(tasks: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Stratified bootstrap: of each task as many runs as it has, drawn with replacement from its own."""
+    """Stratified bootstrap: for each task, draws as many runs as it has, with replacement, from its own runs."""
     count = len(tasks)
     sizes = np.bincount(tasks)
     first, size = (np.cumsum(sizes) - sizes)[tasks], sizes[tasks]
@@ -76,7 +76,7 @@ def over_seeds(tasks: np.ndarray, resamples: int, rng: np.random.Generator) -> n
 
 
 def over_tasks(tasks: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap of whole tasks: as many as there are, drawn with replacement, each with all its runs."""
+    """Bootstrap of whole tasks: draws as many as there are, with replacement, each with all its runs."""
     count = int(tasks[-1]) + 1
     return draw_tasks(count, resamples, rng)[:, tasks]
 
@@ -86,9 +86,10 @@ class Aggregate:
     """A statistic of some runs.
 
     Attributes:
-        value: of the runs as they are.
-        resampled: ``[R]``; empty where resampling would tell nothing (one seed of every task, or one task).
-        tasks: how many, where tasks were resampled; 0 where seeds were.
+        value: its value for the runs as they are.
+        resampled: its values for the resamples, ``[R]``; empty if resampling says nothing (one seed of every task, or
+            one task).
+        tasks: number of tasks if tasks were resampled; 0 if seeds were.
     """
 
     value: float
@@ -96,7 +97,7 @@ class Aggregate:
     tasks: int = 0
 
     def __sub__(self, other: "Aggregate") -> "Aggregate":
-        """The difference, of runs that were resampled independently."""
+        """The difference of two aggregates whose runs were resampled independently."""
         known = len(self.resampled) and len(other.resampled)
         differences = self.resampled - other.resampled if known else np.empty(0)
         return Aggregate(self.value - other.value, differences, min(self.tasks, other.tasks))
@@ -104,8 +105,8 @@ class Aggregate:
     def estimate(self) -> Estimate:
         """The value with its percentile interval.
 
-        Over K < 8 tasks, where percentiles are too narrow, it is Student's with the bootstrap's deviation,
-        value -+ t(K - 1) s sqrt(K / (K - 1)); of a mean that is the usual interval.
+        Over K < 8 tasks percentiles are too narrow. There it is Student's interval with the bootstrap's deviation,
+        value -+ t(K - 1) s sqrt(K / (K - 1)). For a mean, that is the usual interval.
         """
         if not len(self.resampled):
             return Estimate(self.value, float("nan"), float("nan"))
@@ -125,17 +126,17 @@ def aggregates(
     *,
     resamples: int = DRAWS,
 ) -> list[Aggregate]:
-    """Works out statistics of the runs and of resamples of them, the same resamples for all.
+    """Works out statistics of the runs and of their resamples, which are the same for all statistics.
 
     Args:
-        scores: by cell; finite.
-        statistics: of :func:`interquartile_mean`, :func:`optimality_gap`, :func:`low_percentile`, or others like them.
+        scores: finite scores by cell.
+        statistics: such as :func:`interquartile_mean`, :func:`optimality_gap` and :func:`low_percentile`.
         resampling: :func:`over_seeds` or :func:`over_tasks`.
         rng: draws the resamples.
-        resamples: how many.
+        resamples: number of resamples.
 
     Raises:
-        InvalidValueError: no runs, or a score that is not finite.
+        InvalidValueError: there are no runs, or a score is not finite.
     """
     values, tasks = _in_order(scores)
     order = np.argsort(values, kind="stable")
@@ -162,20 +163,20 @@ def performance_profile(
     resampling: Resampling = over_seeds,
     resamples: int = DRAWS,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share of runs with a score above each threshold, 1/K sum_k 1/S_k sum_s [x_ks > t], with pointwise bands.
+    """The share of runs with a score above each threshold, 1/K sum_k 1/S_k sum_s [x_ks > t], with pointwise bands.
 
     Args:
-        scores: by cell; finite.
-        thresholds: ``[T]``.
+        scores: finite scores by cell.
+        thresholds: thresholds ``[T]``.
         rng: draws the resamples.
         resampling: :func:`over_seeds` or :func:`over_tasks`.
-        resamples: how many.
+        resamples: number of resamples.
 
     Returns:
-        Share, lower and upper end, ``[T]`` each; the ends are NaN where resampling would tell nothing.
+        Share, lower end and upper end, ``[T]`` each; the ends are NaN if resampling says nothing.
 
     Raises:
-        InvalidValueError: no runs, or a score that is not finite.
+        InvalidValueError: there are no runs, or a score is not finite.
     """
     values, tasks = _in_order(scores)
     sizes = np.bincount(tasks)
@@ -197,15 +198,15 @@ def probability_of_improvement(
 ) -> Aggregate:
     """P(a run of the scheduler ends at a smaller distance than one of the reference on the same task).
 
-    1/K sum_k U_k / (S_k R_k), with Mann and Whitney's U of the task's S_k runs and the reference's R_k, ties counting
-    half: every run is held against every one of the reference, not only that of its own seed as in ``win_rate``. The
-    seeds of both are resampled within each task.
+    It is 1/K sum_k U_k / (S_k R_k), with Mann and Whitney's U of the task's S_k runs and the reference's R_k. Ties
+    count half. Every run is compared with every run of the reference. (``win_rate`` compares only runs of the same
+    seed.) The seeds of both are resampled within each task.
 
     Args:
-        distances: of the scheduler, by cell; less is better.
-        reference: of the scheduler it is held against, by cell.
+        distances: the scheduler's distances by cell; lower is better.
+        reference: distances by cell of the scheduler to compare with.
         rng: draws the resamples.
-        resamples: how many.
+        resamples: number of resamples.
 
     Raises:
         InvalidValueError: the two have no task in common.
@@ -236,7 +237,7 @@ def probability_of_improvement(
 
 
 def _in_order(scores: Mapping[Cell, float]) -> tuple[np.ndarray, np.ndarray]:
-    """Values ``[N]`` in the order of their cells, and the task of each, 0 to K - 1."""
+    """The values ``[N]`` in the order of their cells, and the task of each, 0 to K - 1."""
     if not scores:
         raise InvalidValueError("there are no runs to aggregate; give at least one")
     cells = sorted(scores)
@@ -249,7 +250,7 @@ def _in_order(scores: Mapping[Cell, float]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _blocks(runs: int, resamples: int) -> Iterator[int]:
-    """Resamples in parts that fit ``BLOCK``."""
+    """Splits the resamples into parts that fit ``BLOCK``."""
     size = max(1, BLOCK // runs)
     for start in range(0, resamples, size):
         yield min(size, resamples - start)

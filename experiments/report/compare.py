@@ -1,4 +1,4 @@
-"""One scheduler over another: ``python -m metagan_rl.experiments.report.compare DIR default constant``."""
+"""Compares two schedulers: ``python -m metagan_rl.experiments.report.compare DIR default constant``."""
 
 import sys
 from collections.abc import Sequence
@@ -17,25 +17,25 @@ from metagan_rl.experiments.report.summary import by_scheduler, distances_of
 
 @dataclass
 class Compare:
-    """Paired ratio of the distances of two schedulers, with its 95 % interval over tasks: over all, and by tier."""
+    """The paired ratio of two schedulers' distances, over all tasks and by tier, with 95 % intervals over tasks."""
 
     directory: tyro.conf.Positional[Path]
-    """Of a benchmark."""
+    """Directory of a benchmark."""
     scheduler: tyro.conf.Positional[str]
-    """The one above the line."""
+    """The scheduler above the line."""
     against: tyro.conf.Positional[str]
-    """The one below it."""
+    """The scheduler below the line."""
 
 
 def compare(rows: Sequence[Row], scheduler: str, against: str) -> dict[str, Estimate]:
-    """Ratios of geometric mean distances on the tasks and seeds that both have, less than 1 where the first is better.
+    """Ratios of geometric mean distances on the tasks and seeds that both have; below 1 the first is better.
 
     Returns:
-        Over ``"all"``, and by suite and tag such as ``"planar, known-family"``.
+        Ratios over ``"all"``, and by suite and tag, such as ``"planar, known-family"``.
 
     Raises:
-        UnknownNameError: one of them was not run.
-        InvalidValueError: they have no run in common.
+        UnknownNameError: one of the schedulers was not run.
+        InvalidValueError: the two have no run in common.
     """
     sound, _ = by_scheduler(rows)
     for name in (scheduler, against):

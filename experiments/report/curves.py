@@ -1,4 +1,4 @@
-"""From curves to bands: quality against updates with its interval, and what each scheduler chose on the way."""
+"""Turns curves into bands: quality against updates with its interval, and what each scheduler chose on the way."""
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,21 +15,21 @@ from metagan_rl.metrics.quality import WORST_DISTANCE
 from metagan_rl.populations.settings import RATIOS
 
 GRID = 64
-"""Steps that runs of different lengths are brought to, and the most that schedules are drawn with."""
+"""Steps to which runs of different lengths are brought, and the most steps in a picture of a schedule."""
 BAND_RESAMPLES = 1000
-"""Of a curve: a band is looked at, not read to the second digit."""
+"""Resamples of a curve. A band is looked at, not read to the second digit."""
 UPDATES, SHARE = "updates (D and G together)", "share of the update budget"
 
 
 def quality_bands(curves: Iterable[Curve], updates: Mapping[RunKey, float]) -> tuple[dict[str, Band], str]:
-    """Geometric mean distance of each scheduler against updates, with its bootstrap interval over tasks.
+    """The geometric mean distance of each scheduler against updates, with its bootstrap interval over tasks.
 
     Args:
-        curves: of one group of tasks.
-        updates: of each run that came to its end.
+        curves: curves of one group of tasks.
+        updates: number of updates of each run that reached its end.
 
     Returns:
-        Bands by scheduler; the name of the horizontal axis, which is the share of the budget if budgets differ.
+        Bands by scheduler, and the name of the horizontal axis: the share of the budget if budgets differ.
     """
     curves = list(curves)
     budgets = {updates[curve.key] for curve in curves if curve.key in updates}
@@ -43,12 +43,12 @@ def quality_bands(curves: Iterable[Curve], updates: Mapping[RunKey, float]) -> t
 
 
 def geometric_band(x: np.ndarray, logs: Mapping[Cell, np.ndarray]) -> Band:
-    """Geometric mean over tasks of curves given as logarithms ``[T]``, with its interval."""
+    """The geometric mean over tasks of curves given as logarithms ``[T]``, with its interval."""
     return Band(x, *(np.exp(end) for end in mean_interval(by_task(logs), resamples=BAND_RESAMPLES)))
 
 
 def log_distances(curves: Iterable[Curve], share: np.ndarray) -> dict[str, dict[Cell, np.ndarray]]:
-    """Log distance of the runs of each scheduler at ``share`` of their budget, by cell; a lost one is the worst.
+    """Each scheduler's log distances at ``share`` of the budget, by cell; an unknown distance counts as the worst.
 
     The curves may be of several suites.
     """
@@ -60,7 +60,7 @@ def log_distances(curves: Iterable[Curve], share: np.ndarray) -> dict[str, dict[
 
 
 def sound_distances(curve: Curve) -> np.ndarray:
-    """Distances ``[T + 1]`` that have a logarithm; one that is not known is the worst."""
+    """Distances ``[T + 1]``, made to have a logarithm; an unknown one counts as the worst."""
     distance = np.nan_to_num(np.asarray(curve.distance, dtype=np.float64), nan=WORST_DISTANCE)
     return distance.clip(SMALLEST, WORST_DISTANCE)
 
@@ -68,14 +68,14 @@ def sound_distances(curve: Curve) -> np.ndarray:
 def schedule_of(
     curves: Sequence[Curve], choices: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Band], dict[str, np.ndarray]]:
-    """What one scheduler chose over a run, all runs alike.
+    """What one scheduler chose over the course of a run; all runs count alike.
 
     Args:
-        curves: of that scheduler.
+        curves: curves of that scheduler.
         choices: names of the ratios and the losses.
 
     Returns:
-        Medians and quartiles against progress of the numbers; shares ``[choices, T]`` of the names.
+        For controls that are numbers, medians and quartiles against progress. For names, shares ``[choices, T]``.
     """
     steps = min(GRID, max(curve.intervals for curve in curves))
     bands, shares = {}, {}
@@ -91,7 +91,7 @@ def schedule_of(
 
 
 def choices_in(curves: Iterable[Curve]) -> dict[str, list[str]]:
-    """Ratios and losses in the order of their registries, a user's own ones after them; losses only where used."""
+    """Ratios and losses in the order of their registries, then a user's own; losses only if they were used."""
     used: dict[str, dict[str, None]] = {name: {} for name in DRAWN_WORDS}
     for curve in curves:
         for name, seen in used.items():
@@ -103,7 +103,7 @@ def choices_in(curves: Iterable[Curve]) -> dict[str, list[str]]:
 
 
 def resampled(values: Sequence[Any], steps: int) -> list[Any]:
-    """What held at ``steps`` even moments of values that each held for an equal part of the run."""
+    """The value that held at each of ``steps`` even moments; each value holds for an equal part of the run."""
     if isinstance(values, array):
         return np.asarray(values)[np.arange(steps) * len(values) // steps].tolist()
     return [values[step * len(values) // steps] for step in range(steps)]

@@ -1,4 +1,4 @@
-"""The report's curves as inline SVG, for a light page or a dark one. Names and legends belong to the page."""
+"""The report's curves as inline SVG, for a light or a dark page. The page itself has the names and legends."""
 
 import io
 import re
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SVG = {**STYLE, "svg.fonttype": "none", "svg.hashsalt": "metagan-rl", "axes.grid": True, "grid.color": "#ececec"}
 FONT = "Helvetica, Arial, 'DejaVu Sans', sans-serif"
 
-# Okabe and Ito's colours and, where they run out, Tol's "muted" ones: told apart by all common kinds of colour vision.
+# Okabe and Ito's colours, then Tol's "muted" ones: all common kinds of colour vision can tell them apart.
 KNOWN_COLOURS = {
     "constant": "#000000",
     "tuned-constant": "#56b4e9",
@@ -44,11 +44,11 @@ DARK = {
     "#222222": "#d9dbde", "#3c3c3c": "#c3c6ca", "#bdbdbd": "#5d6167", "#ececec": "#34373c",
     "#6e6e6e": "#a2a7ad", "#e4e4e4": "#34373c", "#d9d9d9": "#45494f",
 }  # fmt: skip
-"""What stands for each colour on a dark page: of the schedulers, then of text, axes and grids."""
+"""The colour that replaces each one on a dark page: first those of schedulers, then of text, axes and grids."""
 
 
 MOST_LINES = 10
-"""Schedulers that can be told apart in one picture; of more, only the leading ones get a colour."""
+"""Most schedulers that can be told apart in one picture. If there are more, only the leading ones get a colour."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Line:
 
     Attributes:
         colour: as ``#rrggbb``.
-        dashes: in line widths.
-        width: in points.
+        dashes: lengths of its dashes, in line widths.
+        width: line width, in points.
         band: opacity of its band; 0 for none.
-        quiet: one of the many that only show where others lie.
+        quiet: whether it is one of many grey lines that only show where the others lie.
     """
 
     colour: str
@@ -84,11 +84,11 @@ class Band:
 
 
 def lines_for(schedulers: Sequence[str], leading: Sequence[str] = ()) -> dict[str, Line]:
-    """One colour and dash for each scheduler; unknown names (policies) get a solid, strong line.
+    """A colour and a dash for each scheduler; unknown names (policies) get a solid, strong line.
 
     Args:
-        schedulers: their names.
-        leading: those that get a colour of their own first.
+        schedulers: names of the schedulers.
+        leading: schedulers that get a colour of their own first.
     """
     lines: dict[str, Line] = {}
     ordered = dict.fromkeys([*(name for name in leading if name in schedulers), *schedulers])
@@ -103,7 +103,7 @@ def lines_for(schedulers: Sequence[str], leading: Sequence[str] = ()) -> dict[st
 
 
 def quieted(lines: Mapping[str, Line], leading: Sequence[str]) -> dict[str, Line]:
-    """All lines if they are few; else those of ``constant`` and of the leading schedulers, the others in grey."""
+    """All lines if they are few; otherwise only ``constant`` and leading schedulers keep theirs, the rest are grey."""
     if len(lines) <= MOST_LINES:
         return dict(lines)
     kept = list(dict.fromkeys(["constant", *(name for name in leading if name in lines)]))[: MOST_LINES - 1]
@@ -111,7 +111,7 @@ def quieted(lines: Mapping[str, Line], leading: Sequence[str]) -> dict[str, Line
 
 
 def new_figure(width: float, height: float, **options: Any) -> "Figure":
-    """An empty figure, in inches.
+    """An empty figure; width and height are in inches.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -124,7 +124,7 @@ def new_figure(width: float, height: float, **options: Any) -> "Figure":
 
 
 def style() -> Any:
-    """Context in which figures are made and written: the report's settings, not the user's.
+    """A context for making and writing figures with the report's settings, not the user's.
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
@@ -137,11 +137,11 @@ def style() -> Any:
 
 
 def inline_svg(figure: "Figure", key: str) -> str:
-    """The figure as an ``<svg>`` element for an HTML page: no prolog, no external names; see :func:`themed`.
+    """The figure as an ``<svg>`` element for an HTML page, without prolog or external names; see :func:`themed`.
 
     Args:
-        figure: to write.
-        key: what its ids begin with.
+        figure: the figure to write.
+        key: prefix of its ids.
     """
     buffer = io.StringIO()
     figure.savefig(
@@ -160,12 +160,12 @@ def inline_svg(figure: "Figure", key: str) -> str:
 
 
 def themed(colour: str) -> str:
-    """A colour ``#rrggbb`` as CSS that follows the page, on a dark one as its partner in ``DARK``."""
+    """A colour ``#rrggbb`` as CSS that follows the page; on a dark page it becomes its partner in ``DARK``."""
     return f"var(--c{colour[1:]},{colour})" if colour in DARK else colour
 
 
 def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line], x_label: str) -> str:
-    """Distance against updates, one line for each scheduler, in their order; the last is drawn on top."""
+    """Draws distance against updates, one line for each scheduler in order; the last is on top."""
     with style():
         figure = new_figure(4.3, 3.3)
         axes = figure.add_subplot()
@@ -180,13 +180,13 @@ def quality_panel(key: str, curves: Mapping[str, Band], lines: Mapping[str, Line
 
 
 def schedule_card(key: str, bands: Mapping[str, Band], shares: Mapping[str, np.ndarray], line: Line) -> str:
-    """What a scheduler chose: learning rates, shares of step ratio and of loss, penalty weight.
+    """Draws what a scheduler chose: learning rates, shares of step ratios and losses, penalty weight.
 
     Args:
-        key: of the picture.
-        bands: medians and quartiles against progress of the controls that are numbers, by name.
-        shares: of those that are words, ``[choices, T]`` by name, each column summing to 1.
-        line: of the scheduler.
+        key: the picture's key.
+        bands: medians and quartiles against progress, by name, of controls that are numbers.
+        shares: shares ``[choices, T]``, by name, of controls that are words; each column sums to 1.
+        line: how the scheduler is drawn.
     """
     with style():
         figure = new_figure(5.0, 3.1)
@@ -221,7 +221,7 @@ def schedule_card(key: str, bands: Mapping[str, Band], shares: Mapping[str, np.n
 def training_panel(
     key: str, x: np.ndarray, curves: Sequence[tuple[np.ndarray, Line]], x_label: str, y_label: str, log: bool
 ) -> str:
-    """Progress of the agent's training: curves ``[T]`` that may have gaps (NaN)."""
+    """Draws the progress of the agent's training: curves ``[T]`` that may have gaps (NaN)."""
     with style():
         figure = new_figure(4.3, 2.9)
         axes = figure.add_subplot()
@@ -236,7 +236,7 @@ def training_panel(
 
 
 def mark_values(axes: "Axes", marks: Mapping[float, str]) -> None:
-    """Upright lines at some values, with what each is written over it."""
+    """Draws upright lines at some values, each with its label above it."""
     for value, label in marks.items():
         axes.axvline(value, color=DIM, linewidth=0.9, zorder=1)
         axes.annotate(
@@ -246,13 +246,13 @@ def mark_values(axes: "Axes", marks: Mapping[float, str]) -> None:
 
 
 def fill_band(axes: "Axes", band: Band, colour: str, opacity: float) -> None:
-    """A curve's band, where its ends are known."""
+    """Draws a curve's band wherever its ends are known."""
     if opacity and np.isfinite(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=colour, alpha=opacity, linewidth=0)
 
 
 def draw_line(axes: "Axes", band: Band, line: Line, opacity: float) -> None:
-    """Draws a curve as its scheduler is drawn everywhere, over its band where ``opacity`` is above 0."""
+    """Draws a curve in its scheduler's usual style, and below it a band if ``opacity`` is above 0."""
     fill_band(axes, band, line.colour, opacity)
     axes.plot(band.x, band.middle, color=line.colour, linestyle=_dash(line), linewidth=line.width)
 

@@ -1,4 +1,4 @@
-"""The report's samples: how runs ended, as pictures, and how they got there, as data that the page's script draws."""
+"""The report's samples: pictures of how runs ended, and data of their course that the page's script draws."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +26,12 @@ from metagan_rl.experiments.report.summary import Group, end_distance, group_row
 from metagan_rl.metrics.quality import WORST_DISTANCE
 
 MAX_BYTES = 4_000_000
-"""Tasks whose pictures and data would go beyond this are left out, so that the report can be sent by mail."""
+"""Most bytes of pictures and data. Further tasks are left out, so that the report can be sent by mail."""
 
 
 @dataclass(frozen=True)
 class Ending:
-    """A picture of how a run ended: data address, distance (``None`` where unknown), whether it diverged."""
+    """How a run ended: its picture as a data address, its distance (``None`` if unknown), and whether it diverged."""
 
     picture: str
     distance: float | None = None
@@ -43,13 +43,13 @@ class TaskPage:
     """What the report shows of one task.
 
     Attributes:
-        suite, split, tag, task: which.
-        seed: of the GANs shown.
-        columns: of the data.
-        pixels: the pictures are of images.
-        cells: the end of each run, by scheduler, and ``real``.
-        commands: that made its rows.
-        data: for the script.
+        suite, split, tag, task: which task.
+        seed: seed of the GANs shown.
+        columns: number of columns of the data.
+        pixels: whether the samples are images.
+        cells: the end of each run, by scheduler, and of ``real``.
+        commands: the commands that made its rows.
+        data: data for the script.
     """
 
     suite: str
@@ -72,15 +72,15 @@ def task_pages(
     lines: Mapping[str, Line],
     commands: Sequence[str],
 ) -> tuple[list[TaskPage], int]:
-    """One page for each task with samples, in the order of the tables, and how many tasks were left out for size.
+    """One page for each task with samples, in the order of the tables, and the number of tasks left out for size.
 
     Args:
-        path: of the file of samples; without it there are no pages.
-        rows: of the benchmark.
-        curves: by the run.
-        schedulers: to show.
-        lines: how they are drawn.
-        commands: that made the benchmark.
+        path: path of the file of samples; without the file there are no pages.
+        rows: rows of the benchmark.
+        curves: curves by run.
+        schedulers: schedulers to show.
+        lines: how schedulers are drawn.
+        commands: the commands that made the benchmark.
 
     Raises:
         FileFormatError: the file is damaged.
@@ -111,14 +111,14 @@ def script_data(
     choices: Mapping[str, Sequence[str]],
     pair: Sequence[str],
 ) -> dict[str, Any]:
-    """Everything the script shows, as one object for JSON.
+    """Everything that the script shows, as one object for JSON.
 
     Args:
-        pages: of the tasks.
-        schedulers: in the order of the runs in ``pages``.
-        lines: how they are drawn.
+        pages: pages of the tasks.
+        schedulers: schedulers in the order of the runs in ``pages``.
+        lines: how schedulers are drawn.
         choices: names of the ratios and losses.
-        pair: the two schedulers shown first.
+        pair: the two schedulers to show first.
     """
     return {
         "schedulers": [
@@ -136,7 +136,7 @@ def script_data(
 
 
 def default_pair(groups: Sequence[Group], yardstick: str, pages: Sequence[TaskPage]) -> list[str]:
-    """The two schedulers shown first: the yardstick, and the one with the lowest distance over all groups."""
+    """The two schedulers to show first: the yardstick, and the one with the lowest distance over all groups."""
     shown = dict.fromkeys(name for page in pages for name in page.cells if name != "real")
     logs: dict[str, list[float]] = {}
     for entry in (entry for group in groups for entry in group.entries):
@@ -192,7 +192,7 @@ def _page(
 
 
 def _curve(curve: Curve | None) -> dict[str, Any] | None:
-    """Distance and controls of a run over time, in few steps and digits."""
+    """The distance and controls of a run over time, in few steps and digits."""
     if curve is None or not curve.intervals:
         return None
     steps = min(GRID, curve.intervals)
@@ -208,7 +208,7 @@ def _curve(curve: Curve | None) -> dict[str, Any] | None:
 
 
 def _with_words(data: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The data of a task with ratios and losses as places in ``choices``."""
+    """The data of a task, with ratios and losses as places in ``choices``."""
     runs = []
     for run in data["runs"]:
         curve = run and run["curve"]
@@ -221,5 +221,5 @@ def _with_words(data: Mapping[str, Any], choices: Mapping[str, Sequence[str]]) -
 
 
 def _short(values: Iterable[float]) -> list[float]:
-    """Three digits; a control that is no number, which no scheduler may set, is 0."""
+    """Rounds to three digits; a control that is not finite, which no scheduler may set, becomes 0."""
     return [float(f"{value:.3g}") if np.isfinite(value) else 0.0 for value in values]

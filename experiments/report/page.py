@@ -1,4 +1,4 @@
-"""The report: a benchmark directory becomes one HTML file that needs nothing else, and tables in Markdown and CSV."""
+"""Makes the report of a benchmark: one HTML file that needs nothing else, and tables in Markdown and CSV."""
 
 import base64
 import hashlib
@@ -39,21 +39,21 @@ from metagan_rl.metrics import METRICS, STABILITY_LABELS
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
 HEADLINE = ("precision", "coverage")
-"""Metrics that the results show beside the distance; all others that are known are in the table of stability."""
+"""Metrics that the results show beside the distance. The table of stability has all other known ones."""
 
 
 def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> Path:
     """Writes ``report.html``, ``summary.md``, ``summary.csv`` and ``promises.csv`` into a benchmark directory.
 
     Args:
-        directory: as ``run_benchmark`` leaves it; an interrupted benchmark gives a report of the runs there are.
-        references: folder with what tuning wins on each task, by which runs are scored.
+        directory: as ``run_benchmark`` leaves it. An interrupted benchmark gives a report of its finished runs.
+        references: folder that says what tuning wins on each task, by which runs are scored.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        FileFormatError: the directory is not a benchmark's, or one of its files is damaged.
+        FileFormatError: it is not a benchmark directory, or one of its files is damaged.
         MissingDependencyError: matplotlib is not installed.
         OutputError: the directory cannot be written.
     """
@@ -120,7 +120,7 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
 
 
 def _references(config: Mapping[str, Any], folder: str | Path) -> list[References]:
-    """Those measured on the very suites that the benchmark ran on."""
+    """The references that were measured on the same version of the suites as the benchmark."""
     entries = [entry for entry in config.get("suites", ()) if isinstance(entry, dict)]
     found = [load_references(str(entry.get("suite")), str(entry.get("split")), folder) for entry in entries]
     return [
@@ -129,7 +129,7 @@ def _references(config: Mapping[str, Any], folder: str | Path) -> list[Reference
 
 
 def _stability_columns(groups: Sequence[Group], rows: Sequence[Row]) -> dict[str, str]:
-    """Heading of each column of the table of stability: its terms, and the metrics that any run has a value of."""
+    """Headings of the table of stability: its terms, and every metric for which some run has a value."""
     means = [entry.means for group in groups for entry in group.entries]
     metrics = [
         name
@@ -140,7 +140,7 @@ def _stability_columns(groups: Sequence[Group], rows: Sequence[Row]) -> dict[str
 
 
 def _heading(name: str) -> str:
-    """What a metric is called, in what unit, and which way is better; a name alone where it is not registered here."""
+    """A metric's name, unit and which way is better; only its name if it is not registered here."""
     if name not in METRICS:
         return name
     metric = METRICS[name]
@@ -151,7 +151,7 @@ def _heading(name: str) -> str:
 def _quality_panels(
     rows: Sequence[Row], curves: Mapping[RunKey, Curve], lines: Mapping[str, figures.Line]
 ) -> list[tuple[str, str]]:
-    """Quality over the run, a picture for each group of tasks: title and SVG."""
+    """Pictures of quality over the run, one for each group of tasks: title and SVG."""
     panels = []
     for place, ((suite, split, tag), members) in enumerate(group_rows(rows).items()):
         sound = {row.key: row for row in members if not row.error}
@@ -168,7 +168,7 @@ def _quality_panels(
 def _schedule_cards(
     curves: Mapping[RunKey, Curve], schedulers: Sequence[str], lines: Mapping[str, figures.Line]
 ) -> tuple[list[tuple[str, str]], dict[str, list[str]]]:
-    """What each scheduler chose, name and SVG; and the names of ratios and losses for their legends."""
+    """Pictures of what each scheduler chose (name and SVG), and the ratios and losses for their legends."""
     trained = [curve for curve in curves.values() if curve.intervals]
     choices = choices_in(trained)
     cards = []
@@ -180,12 +180,12 @@ def _schedule_cards(
 
 
 def _policies(config: Mapping[str, Any]) -> list[str]:
-    """Names of the policy files that were compared."""
+    """The names of the policy files that were compared."""
     return list(dict.fromkeys(name for each in config.get("configs", ()) for name, _ in each.get("policies", ())))
 
 
 def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, str]:
-    """What sort of scheduler each is: the module it comes from says; policies are learned, others a user's own."""
+    """The kind of each scheduler, by the module it comes from; policies are learned, unknown ones a user's own."""
     registered = scheduler_names()
     kinds = dict.fromkeys(_policies(config), "learned") | {ORACLE: "reference"}
     for name in schedulers:
@@ -196,7 +196,7 @@ def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, st
 def _training_figures(
     records: Sequence[dict[str, Any]], lines: Mapping[str, figures.Line], schedulers: Sequence[str]
 ) -> list[tuple[str, list[tuple[str, figures.Line]], str]]:
-    """Title, legend and picture of the agent's progress; nothing where no training was recorded."""
+    """Title, legend and picture of the agent's progress; empty if no training was recorded."""
     own = next((lines[name] for name in reversed(schedulers) if name not in figures.KNOWN_COLOURS), None)
     agent = own or figures.Line(figures.OTHER_COLOURS[0], width=2.2)
     references = [
@@ -245,5 +245,5 @@ def _environment() -> Any:
 
 
 def _sortable(value: float | None) -> str:
-    """A number for the script to sort by; empty where it is not known."""
+    """A number for the script to sort by; empty if it is unknown."""
     return "" if value is None or not np.isfinite(value) else f"{value:.6g}"

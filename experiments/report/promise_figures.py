@@ -1,4 +1,4 @@
-"""Drawings of the promises: curves of random search, rows of estimates, curves against budget and profiles."""
+"""Draws the promises: curves of random search, rows of estimates, curves against budget, and profiles."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,11 +28,11 @@ SERIES = (
     ("#000000", "o"), ("#0072b2", "s"), ("#e69f00", "^"), ("#009e73", "v"), ("#d55e00", "D"), ("#cc79a7", "P"),
     ("#56b4e9", "X"),
 )  # fmt: skip
-"""Okabe and Ito's colours, each with a marker of its own, so that a print in grey tells them apart as well."""
+"""Okabe and Ito's colours, each with its own marker, so that they differ in a grey print too."""
 ROOM_ENDS = {0.0: "untuned", 1.0: "oracle"}
 """Scores that are marked."""
 WIDTH = 4.6
-"""Inches, so that words are still read where the picture fills a phone."""
+"""Width in inches. Words remain readable when the picture fills a phone."""
 LONGEST_NAME = 22
 ROW = 0.115
 """Inches from one estimate to the next in a row."""
@@ -40,12 +40,12 @@ ROW = 0.115
 
 @dataclass(frozen=True)
 class Mark:
-    """A scheduler beside the curve of random search.
+    """A scheduler, marked on the curve of random search.
 
     Attributes:
-        name: of the scheduler.
-        distance: that it reaches.
-        trials: of random search that it is worth: 0 for less than one, infinite for more than were tried.
+        name: the scheduler's name.
+        distance: the distance it reaches.
+        trials: how many trials of random search it is worth: 0 for less than one, infinite for more than were tried.
         label: the same in words.
     """
 
@@ -56,7 +56,7 @@ class Mark:
 
 
 def trials_figure(key: str, search: Band, marks: Sequence[Mark], lines: Mapping[str, Line]) -> str:
-    """Distance of random search against its trials, and each scheduler at its distance with what it is worth."""
+    """Draws the distance of random search against its trials, and marks what each scheduler's distance is worth."""
     with _drawing():
         figure = new_figure(WIDTH, max(3.1, 0.9 + 0.175 * len(marks)))
         axes = figure.add_subplot()
@@ -104,16 +104,16 @@ def rows_figure(
     *,
     per_cent: bool = False,
 ) -> str:
-    """One row for each name, in it one estimate with its interval for each series; what lies beyond is at the edge.
+    """Draws a row for each name, with an estimate and its interval for each series; values beyond are at the edge.
 
     Args:
-        key: of the picture.
-        names: of the rows, from the top.
-        series: estimates by name, by series; absent or unknown ones are left out.
-        x_label: of the axis.
-        limits: of the axis.
-        marks: values that get a line, and what is written over it.
-        per_cent: the values are shares.
+        key: the picture's key.
+        names: names of the rows, from the top.
+        series: for each series, estimates by name; absent or unknown ones are left out.
+        x_label: label of the axis.
+        limits: limits of the axis.
+        marks: values that get a line, each with its label.
+        per_cent: whether the values are shares.
     """
     with _drawing():
         height = len(names) * (ROW * len(series) + 0.1)
@@ -146,13 +146,13 @@ def rows_figure(
 def panels_figure(
     key: str, panels: Mapping[str, Mapping[str, Band]], lines: Mapping[str, Line], level: Mapping[str, float]
 ) -> str:
-    """Curves against the share of the budget, one panel for each tier, on one scale.
+    """Draws curves against the share of the budget, one panel for each tier, all on one scale.
 
     Args:
-        key: of the picture.
-        panels: bands by scheduler, by tier.
+        key: the picture's key.
+        panels: for each tier, bands by scheduler.
         lines: how schedulers are drawn.
-        level: height of the dotted line of a tier, on which a dot marks where each curve first comes down to it.
+        level: height of each tier's dotted line. A dot marks where each curve first falls to it.
     """
     with _drawing():
         figure = new_figure(WIDTH, 3.0)
@@ -175,7 +175,7 @@ def panels_figure(
 
 
 def profile_figure(key: str, bands: Mapping[str, Band], lines: Mapping[str, Line]) -> str:
-    """Share of runs with a score above each threshold, one line for each scheduler."""
+    """Draws the share of runs with a score above each threshold, one line for each scheduler."""
     with _drawing():
         figure = new_figure(WIDTH, 3.0)
         axes = figure.add_subplot()
@@ -189,7 +189,7 @@ def profile_figure(key: str, bands: Mapping[str, Band], lines: Mapping[str, Line
 
 
 def first_below(band: Band, level: float) -> float | None:
-    """Where a curve first comes down to a level, linear between its points; ``None`` where it never does."""
+    """Where a curve, linear between its points, first falls to a level; ``None`` if it never does."""
     below = np.flatnonzero(band.middle <= level)
     if not len(below):
         return None
@@ -202,7 +202,7 @@ def first_below(band: Band, level: float) -> float | None:
 
 
 def spread_out(heights: Sequence[float], gap: float) -> list[float]:
-    """Places near ``heights`` (0 to 1) that lie at least ``gap`` apart, in the same order."""
+    """Places near ``heights`` (0 to 1), in the same order and at least ``gap`` apart."""
     order = np.argsort(heights, kind="stable")
     places = np.array(heights, dtype=np.float64)[order]
     for _ in range(200):
@@ -235,7 +235,7 @@ def _short(name: str) -> str:
 
 @contextmanager
 def _drawing() -> Iterator[Any]:
-    """The report's settings; names in any script are allowed, since the browser draws them, not matplotlib."""
+    """The report's settings. Names in any script are allowed, because the browser draws them, not matplotlib."""
     with style(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield

@@ -1,8 +1,8 @@
-"""The four promises of a learned schedule, each as one picture with the numbers behind it and what would falsify it.
+"""The four promises of a learned schedule: for each a picture, the numbers behind it, and what would falsify it.
 
-Fewer trials, generalisation, stability, quick adaptation: each function below works one out from rows, curves and
-references, for every scheduler alike. A promise whose data are missing has no picture, and its caption says what is
-missing.
+The promises are fewer trials, generalisation, stability and quick adaptation. Each function below works one out from
+rows, curves and references, for all schedulers in the same way. If its data are missing, there is no picture, and the
+caption says what is missing.
 """
 
 import csv
@@ -25,10 +25,10 @@ from metagan_rl.experiments.report.summary import TAGS, YARDSTICK, by_scheduler,
 from metagan_rl.experiments.report.worth import in_words, worth_in_trials
 
 NEW_CONDITIONS = ("other-network", "other-budget")
-"""Tags of tasks that differ from those trained on in their networks or budget alone."""
+"""Tags of tasks that differ from the training tasks only in their networks or budget."""
 COLUMNS = ("promise", "tier", "scheduler", "quantity", "x", "value", "low", "high")
 SCORES = (-1.0, 1.3)
-"""Scores that are drawn; what lies beyond is at the edge."""
+"""The range of scores that is drawn; values beyond it are at the edge."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Promise:
     Attributes:
         title: what is promised.
         caption: what is shown and what would falsify it, or what is missing.
-        svg: the picture, to stand in an HTML page as it is; ``None`` where data are missing.
-        numbers: what was drawn; the keys are ``COLUMNS``, those that do not apply are absent.
+        svg: the picture, ready for an HTML page; ``None`` if data are missing.
+        numbers: what was drawn. The keys are ``COLUMNS``, without those that do not apply.
         legend: schedulers whose lines the page has to explain.
     """
 
@@ -60,10 +60,10 @@ def promises(
     """The four promises, in order.
 
     Args:
-        rows: of the benchmark.
-        curves: of the benchmark, ``curves.jsonl``.
-        ranking: of the same rows.
-        references: of the splits where they are known.
+        rows: rows of the benchmark.
+        curves: curves of the benchmark, from ``curves.jsonl``.
+        ranking: ranking of the same rows.
+        references: references of the splits that have them.
         lines: how schedulers are drawn.
     """
     rows = list(rows)
@@ -78,7 +78,7 @@ def promises(
 def fewer_trials(
     rows: Iterable[Row], ranking: Ranking, references: Sequence[References], lines: Mapping[str, Line]
 ) -> Promise:
-    """How many trials of random search on each task a scheduler is worth that spends none there."""
+    """How many trials of random search on each task a scheduler is worth, though it spends none there."""
     title = "Fewer hyper-parameter trials"
     tried = {f"{some.suite}/{some.split}/{task}": curve for some in references for task, curve in some.curves.items()}
     sound = by_scheduler(rows)[0]
@@ -118,7 +118,7 @@ def fewer_trials(
 
 
 def generalisation(ranking: Ranking) -> Promise:
-    """Score of each scheduler on each tier of tasks."""
+    """The score of each scheduler on each tier of tasks."""
     title = "Generalisation"
     standings = [standing for standing in ranking.standings if standing.tiers]
     tiers = [tier for tier in ranking.tiers if any(tier in standing.tiers for standing in standings)]
@@ -143,7 +143,7 @@ def generalisation(ranking: Ranking) -> Promise:
 
 
 def stability(ranking: Ranking) -> Promise:
-    """Rates of divergence, mode loss and vanishing gradient of each scheduler."""
+    """Each scheduler's rates of divergence, mode loss and vanishing gradient."""
     title = "Stability"
     standings = [standing for standing in ranking.standings if standing.runs]
     series = {
@@ -167,7 +167,7 @@ def stability(ranking: Ranking) -> Promise:
 
 
 def adaptation(rows: Iterable[Row], curves: Iterable[Curve], lines: Mapping[str, Line]) -> Promise:
-    """Distance relative to the start against the share of the budget, on known conditions and on new ones."""
+    """Distance relative to the start against the share of the budget, under known and new conditions."""
     title = "Quick adaptation"
     rows = [row for row in rows if not row.error]
     suites = {(row.key.suite, row.key.split) for row in rows if row.tag in NEW_CONDITIONS}
@@ -212,7 +212,7 @@ def adaptation(rows: Iterable[Row], curves: Iterable[Curve], lines: Mapping[str,
 
 
 def profile(rows: Iterable[Row], references: Sequence[References], lines: Mapping[str, Line]) -> Promise:
-    """Share of runs above each score: the whole distribution that the ranking sums up."""
+    """The share of runs above each score: the whole distribution that the ranking sums up."""
     title, rooms = "Performance profile", rooms_of(references)
     thresholds = np.linspace(*SCORES, 93)
     scored = {name: scores_of(cells, rooms) for name, cells in by_scheduler(rows)[0].items()}
@@ -238,7 +238,7 @@ def profile(rows: Iterable[Row], references: Sequence[References], lines: Mappin
 
 
 def as_csv(pictures: Iterable[Promise]) -> str:
-    """The numbers behind the pictures, one a line; what does not apply or is not known is empty."""
+    """The numbers behind the pictures, one a line; unknown ones and columns that do not apply are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()

@@ -1,8 +1,8 @@
-"""One table over everything that was run: how much of the room each scheduler takes, where, how safely, at what cost.
+"""One table over all runs: how much of the room each scheduler takes, where, how safely, and at what cost.
 
-The tables of ``summary.py`` hold schedulers against each other within a group of tasks; the ranking puts all groups on
-one scale, the share of the room between untuned and the per-task oracle (``references.py``). Columns that a benchmark
-cannot fill (no references, no ``tuned-constant``, rows of an older release) are NaN.
+The tables of ``summary.py`` compare schedulers within a group of tasks. The ranking puts all groups on one scale: the
+share of the room between untuned and the per-task oracle (``references.py``). Columns that a benchmark cannot fill are
+NaN (no references, no ``tuned-constant``, rows of an older release).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,13 +34,13 @@ from metagan_rl.experiments.report.summary import (
 )
 
 BASELINE = "tuned-constant"
-"""What a careful user has who tuned once: the scheduler that improvement is measured over."""
+"""The scheduler over which improvement is measured: what a careful user has after tuning once."""
 VANISHED = 0.05
-"""A run counts as one with a vanishing gradient if the mean of its term is above this: the gradient of G was gone (a
-thousandth of what it began with) for a twentieth of the run, or weak for longer."""
+"""A run has a vanishing gradient if the mean of its term is above this. Then G's gradient was gone (a thousandth of its
+first value) for a twentieth of the run, or weak for longer."""
 MODES_LOST = 0.1
-"""Where modes are not known, a run counts as one that lost modes if its coverage lay more than this below its own best
-before, on average over the run."""
+"""If modes are not known, a run counts as having lost modes if its coverage was, on average over the run, more than
+this below its own earlier best."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,22 @@ class Standing:
 
     Attributes:
         scheduler: its name.
-        tasks, seeds, runs: how many; ``seeds`` is the most that a task has.
+        tasks, seeds, runs: how many; ``seeds`` is the most that any task has.
         failed: runs that ended in an error and count nowhere else.
-        scored: runs on tasks with enough room, which the scores are of.
-        score: interquartile mean share of the room; interval over other seeds of these tasks.
-        score_over_tasks: the same with the interval over other tasks of the same kind.
-        tiers: the same by tag, intervals over tasks.
-        gaps: score on known families minus score of the other tags, intervals over tasks; positive is a loss.
-        improvement: P(better than ``BASELINE``), interval over seeds; unknown for the baseline itself.
-        optimality_gap: mean lack to the oracle, interval over seeds.
-        low_score: 20th percentile of the score, interval over seeds.
+        scored: runs on tasks with enough room; the scores are over these.
+        score: interquartile mean share of the room, with its interval over other seeds of these tasks.
+        score_over_tasks: the same, with its interval over other tasks of the same kind.
+        tiers: the same by tag, with intervals over tasks.
+        gaps: score on known families minus score on each other tag, with intervals over tasks; positive is a loss.
+        improvement: P(better than ``BASELINE``), with its interval over seeds; unknown for the baseline itself.
+        optimality_gap: mean shortfall from the oracle, with its interval over seeds.
+        low_score: 20th percentile of the score, with its interval over seeds.
         distance: geometric mean over all tasks.
-        diverged: share of runs.
-        modes_lost, vanished: shares of the runs that did not diverge, unknown if all did.
+        diverged: share of runs that diverged.
+        modes_lost, vanished: shares of the runs that did not diverge; unknown if all did.
         tuning_updates: GAN updates spent once, on tuning or meta-training.
-        extra_updates: GAN updates spent on a run besides its own, mean.
-        extra_runs: the same in runs, mean.
+        extra_updates: mean number of GAN updates spent on a run in addition to its own.
+        extra_runs: the same, counted in runs.
     """
 
     scheduler: str
@@ -94,9 +94,9 @@ class Ranking:
     """All schedulers of a benchmark on one scale.
 
     Attributes:
-        standings: highest score first; without scores the lowest distance first; those without a sound run last.
+        standings: highest score first (lowest distance first without scores), schedulers without a sound run last.
         tiers: tags of the tasks, known families first.
-        tasks: how many have a row.
+        tasks: number of tasks that have a row.
         narrow: of these, tasks left out of the score because tuning wins next to nothing there.
         unreferenced: of these, tasks left out because their room was not measured.
         baseline: whether ``BASELINE`` was run.
@@ -111,7 +111,7 @@ class Ranking:
 
     @property
     def scored(self) -> int:
-        """Tasks that the scores are of."""
+        """The number of tasks that the scores are over."""
         return self.tasks - self.narrow - self.unreferenced
 
 
@@ -119,8 +119,8 @@ def rank(rows: Iterable[Row], references: Iterable[References] = ()) -> Ranking:
     """Works out the ranking.
 
     Args:
-        rows: as ``read_rows`` gives them, of all suites and splits; of a cell that is there twice the last counts.
-        references: of the splits where they are known.
+        rows: as ``read_rows`` gives them, of all suites and splits. If a cell is there twice, the last row counts.
+        references: references of the splits that have them.
     """
     rows = list(rows)
     rooms = rooms_of(references)
@@ -146,7 +146,7 @@ def rooms_of(references: Iterable[References]) -> dict[str, Room]:
 
 
 def scores_of(cells: Mapping[Cell, Row], rooms: Mapping[str, Room]) -> dict[Cell, float]:
-    """Share of the room by cell, of the sound rows on tasks with enough room."""
+    """The share of the room by cell, for the sound rows on tasks with enough room."""
     return {
         cell: share_of_room(end_distance(row), rooms[cell[0]])
         for cell, row in cells.items()
@@ -155,7 +155,7 @@ def scores_of(cells: Mapping[Cell, Row], rooms: Mapping[str, Room]) -> dict[Cell
 
 
 def modes_lost(row: Row) -> bool | None:
-    """Whether the run ended without some of the known modes; where none are known, see ``MODES_LOST``."""
+    """Whether the run ended without some of the known modes; if modes are not known, see ``MODES_LOST``."""
     share, loss = row.metrics.get("modes_share"), row.stability.get("mode_loss")
     if known(share):
         return share < 1
@@ -163,7 +163,7 @@ def modes_lost(row: Row) -> bool | None:
 
 
 def gradient_vanished(row: Row) -> bool | None:
-    """Whether G's gradient was gone for a part of the run, see ``VANISHED``."""
+    """Whether G's gradient was gone for part of the run; see ``VANISHED``."""
     vanishing = row.stability.get("vanishing")
     return vanishing > VANISHED if known(vanishing) else None
 
@@ -201,7 +201,7 @@ def _scored(standing: Standing, scores: Mapping[Cell, float], tags: Mapping[Cell
     by_tag: dict[str, dict[Cell, float]] = {}
     for cell, score in scores.items():
         by_tag.setdefault(tags[cell], {})[cell] = score
-    # A stream for each tier: the tiers' tasks are others, and so must their resamples be for their differences.
+    # A stream for each tier: tiers have different tasks, so their differences need independent resamples.
     tiers: dict[str, Aggregate] = {}
     for place, tag in enumerate(sorted(by_tag)):
         [tiers[tag]] = aggregates(by_tag[tag], [interquartile_mean], over_tasks, fixed_stream(place))

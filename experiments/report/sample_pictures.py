@@ -1,6 +1,6 @@
-"""Samples small enough for a page: PNG pictures, sheets of images, and coordinates that a script draws.
+"""Makes samples small enough for a page: PNG pictures, sheets of images, and coordinates that a script draws.
 
-A cloud of 512 points takes 1 kB as coordinates and 5 kB as a picture, so over time it is kept as coordinates.
+A cloud of 512 points takes 1 kB as coordinates and 5 kB as a picture, so samples over time are kept as coordinates.
 """
 
 import base64
@@ -14,23 +14,23 @@ from metagan_rl.envs.render import Plane, mosaic
 from metagan_rl.errors import MissingDependencyError
 
 PIXELS = 200
-"""Width of a picture of points, shown at half of that or less."""
+"""Width of a picture of points; it is shown at half of that or less."""
 PALETTE = 32
 GREYS = 16
 REAL_GREY = "#9a9a9a"
 ON_A_SIDE = {8: 6, 28: 4}
-"""Images on each side of a mosaic, by their own side; even, for the smallest pictures show a quarter of it."""
+"""Images on each side of a mosaic, by their own side. They are even, because small pictures show a quarter of it."""
 STEPS, OUTSIDE = 120, -128
 """Coordinates go from -120 to 120 over the frame; points outside it get -128."""
 
 
 def scatter_png(points: np.ndarray, real: np.ndarray, colour: str | None) -> str:
-    """Points over the real ones in grey, as a PNG in a data address.
+    """Draws points over the real ones in grey, as a PNG in a data address.
 
     Args:
-        points: ``[N, D]``.
-        real: ``[M, D]``, decide axes and limits.
-        colour: of the points; ``None`` for real points by themselves.
+        points: points ``[N, D]``.
+        real: real points ``[M, D]``, which decide axes and limits.
+        colour: colour of the points; ``None`` for real points by themselves.
 
     Raises:
         MissingDependencyError: Pillow, which comes with matplotlib, is not installed.
@@ -48,11 +48,11 @@ def scatter_png(points: np.ndarray, real: np.ndarray, colour: str | None) -> str
 
 
 def image_png(moments: np.ndarray, real: np.ndarray) -> str:
-    """Mosaics of images side by side, one for each moment, in 16 greys, as a PNG in a data address.
+    """Draws mosaics of images side by side, one for each moment, in 16 greys, as a PNG in a data address.
 
     Args:
-        moments: ``[M, N, S * S]``.
-        real: ``[R, S * S]``, decide what is black and white.
+        moments: images ``[M, N, S * S]``.
+        real: real images ``[R, S * S]``, which decide what is black and white.
 
     Raises:
         MissingDependencyError: Pillow, which comes with matplotlib, is not installed.
@@ -71,8 +71,8 @@ def coordinates(moments: np.ndarray, real: np.ndarray) -> str:
     """Where points lie in the frame of the real ones: base64 of int8 ``[M, N, 2]``, x and y from -120 to 120.
 
     Args:
-        moments: ``[M, N, D]``.
-        real: ``[R, D]``, decide axes and limits as in :func:`scatter_png`.
+        moments: points ``[M, N, D]``.
+        real: real points ``[R, D]``, which decide axes and limits as in :func:`scatter_png`.
     """
     plane = _plane(real)
     placed = plane(np.asarray(moments, dtype=np.float64).reshape(-1, moments.shape[2]))

@@ -1,9 +1,9 @@
 """How sure a comparison is: means, paired ratios and win rates over tasks, each with an interval.
 
-A cell is one GAN run, (task, seed). Seeds of a task are averaged first, so the task is the unit: what is asked is how a
-scheduler does on another task of the same kind, and more seeds of the same tasks cannot answer that. Distances are
-averaged as logarithms, since a distance halved is worth the same wherever it starts. What the same tasks would give
-with other seeds is another question, and ``aggregates.py`` answers it.
+A cell is one GAN run, (task, seed). Seeds of a task are averaged first, so the task is the unit. The question is how a
+scheduler does on another task of the same kind; more seeds of the same tasks cannot answer that. Distances are averaged
+as logarithms, because halving a distance is worth the same wherever it starts. What the same tasks would give with
+other seeds is a different question, which ``aggregates.py`` answers.
 """
 
 from collections.abc import Mapping
@@ -17,23 +17,23 @@ from metagan_rl.experiments.benchmark.row import Cell
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
-"""Of every interval: 95 %."""
+"""The confidence of every interval: 95 %."""
 TASKS_TO_RESAMPLE = 8
-"""From so many tasks on an interval is resampled; over fewer it is Student's, which tells how little they say."""
+"""With this many tasks or more, intervals are resampled. Fewer give Student's, which show how little is known."""
 TIE = 1e-9
-"""Distances that differ by less than this share of themselves are a tie."""
+"""Distances that differ by less than this share are a tie."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval; ``low`` and ``high`` are NaN where one task alone tells nothing about others."""
+    """A value with its interval; ``low`` and ``high`` are NaN for a single task, which says nothing about others."""
 
     value: float
     low: float
     high: float
 
     def excludes(self, value: float) -> bool:
-        """The interval is known and lies wholly on one side of ``value``."""
+        """Whether the interval is known and lies wholly on one side of ``value``."""
         return bool(self.low > value or self.high < value)
 
 
@@ -41,25 +41,25 @@ UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 def fixed_stream(place: int = 0) -> np.random.Generator:
-    """What an interval is resampled by where nothing else is asked for: a report made again is the same report.
+    """The default generator for resampling; it is fixed, so that a report made again is the same.
 
     Args:
-        place: another number is another stream, for things whose resamples must not go together.
+        place: number of the stream. Give another for values that need independent resamples.
     """
     return np.random.default_rng(place)
 
 
 def draw_tasks(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """The bootstrap: how often each of K tasks is drawn, n ~ Multinomial(K, 1/K), ``[resamples, K]``."""
+    """The bootstrap: how often each of K tasks is drawn, n ~ Multinomial(K, 1/K), as ``[resamples, K]``."""
     return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
 def percentile_ends(resampled: np.ndarray, *, between: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper end of the percentile interval of resampled values ``[R, ...]``.
+    """The lower and upper end of the percentile interval of resampled values ``[R, ...]``.
 
     Args:
         resampled: a value for each resample.
-        between: ends may lie between two values; not so where some are infinite.
+        between: whether ends may lie between two values; give false if some are infinite.
     """
     shares = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     low, high = np.quantile(resampled, shares, axis=0, method="linear" if between else "nearest")
@@ -67,27 +67,27 @@ def percentile_ends(resampled: np.ndarray, *, between: bool = True) -> tuple[np.
 
 
 def student_factor(count: int) -> float:
-    """Standard errors from a mean of so many values to the end of Student's interval, t(count - 1)."""
+    """Half of Student's interval for the mean of ``count`` values, in standard errors: t(count - 1)."""
     return float(stdtrit(count - 1, (1 + CONFIDENCE) / 2))
 
 
 def bootstrap(
     values: np.ndarray, rng: np.random.Generator | None = None, *, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over tasks and its percentile bootstrap interval, m* = 1/K sum_k n_k x_k with n of :func:`draw_tasks`.
+    """The mean over tasks and its percentile bootstrap interval, m* = 1/K sum_k n_k x_k with n of :func:`draw_tasks`.
 
     With few tasks the interval is too narrow: at 5 tasks a nominal 95 % interval holds about 83 % of the time.
 
     Args:
-        values: ``[K, ...]``, one for each task; trailing axes are resampled together.
+        values: values ``[K, ...]``, one for each task; trailing axes are resampled together.
         rng: draws the resamples; by default :func:`fixed_stream`.
-        resamples: how many.
+        resamples: number of resamples.
 
     Returns:
-        Mean, lower and upper end, ``[...]`` each; the ends are NaN for a single task.
+        Mean, lower end and upper end, ``[...]`` each; the ends are NaN for a single task.
 
     Raises:
-        InvalidValueError: no tasks, or no resamples.
+        InvalidValueError: there are no tasks, or no resamples.
     """
     if not len(values):
         raise InvalidValueError("an interval over 0 tasks was asked for; give at least one task")
@@ -103,7 +103,7 @@ def bootstrap(
 def mean_interval(
     values: np.ndarray, rng: np.random.Generator | None = None, *, resamples: int = RESAMPLES
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over K tasks and its interval: :func:`bootstrap`, or for K < 8 Student's, m -+ t(K - 1) s / sqrt(K).
+    """The mean over K tasks and its interval: :func:`bootstrap`, or for K < 8 Student's, m -+ t(K - 1) s / sqrt(K).
 
     Arguments, results and errors are those of :func:`bootstrap`.
     """
@@ -119,34 +119,34 @@ def geometric_mean(distances: Mapping[Cell, float], rng: np.random.Generator | N
     """exp( 1/K sum_k 1/S_k sum_s log d_ks ), with the :func:`mean_interval` over the K tasks.
 
     Args:
-        distances: positive and finite, by cell.
+        distances: positive, finite distances by cell.
         rng: draws the resamples; by default :func:`fixed_stream`.
 
     Raises:
-        InvalidValueError: no cells, or a distance that is not positive and finite.
+        InvalidValueError: there are no cells, or a distance is not positive and finite.
     """
     return _of_logs(_logs(distances), rng)
 
 
 def geometric(values: Mapping[Cell, float]) -> float:
-    """The same mean alone, of values that are positive; NaN of none."""
+    """The same mean of positive values, without an interval; NaN if there are none."""
     return float(np.exp(by_task({cell: np.log(value) for cell, value in values.items()}).mean())) if values else np.nan
 
 
 def paired_ratio(
     distances: Mapping[Cell, float], reference: Mapping[Cell, float], rng: np.random.Generator | None = None
 ) -> Estimate:
-    """exp( 1/K sum_k 1/S_k sum_s log(d_ks / r_ks) ) over the cells both have; below 1 the scheduler is the better.
+    """exp( 1/K sum_k 1/S_k sum_s log(d_ks / r_ks) ) over the cells both have; below 1 the scheduler is better.
 
-    Pairing takes the difficulty of the task out of the interval: easy and hard tasks move both alike.
+    Pairing takes the difficulty of tasks out of the interval, because easy and hard tasks move both alike.
 
     Args:
-        distances: of the scheduler, by cell.
-        reference: of the scheduler it is held against, by cell.
+        distances: the scheduler's distances by cell.
+        reference: distances by cell of the scheduler to compare with.
         rng: draws the resamples; by default :func:`fixed_stream`.
 
     Raises:
-        InvalidValueError: no cell in common, or a distance that is not positive and finite.
+        InvalidValueError: they have no cell in common, or a distance is not positive and finite.
     """
     common = _common(distances, reference)
     own = _logs({cell: distances[cell] for cell in common})
@@ -155,16 +155,16 @@ def paired_ratio(
 
 
 def win_rate(distances: Mapping[Cell, float], reference: Mapping[Cell, float]) -> Estimate:
-    """Share of cells in which the scheduler's distance is the smaller, ties counting half.
+    """The share of cells in which the scheduler's distance is smaller; ties count half.
 
     p = 1/K sum_k 1/S_k sum_s w_ks with w in {0, 1/2, 1}, and the interval of :func:`rate`.
 
     Args:
-        distances: of the scheduler, by cell.
-        reference: of the scheduler it is held against, by cell.
+        distances: the scheduler's distances by cell.
+        reference: distances by cell of the scheduler to compare with.
 
     Raises:
-        InvalidValueError: no cell in common.
+        InvalidValueError: they have no cell in common.
     """
     wins = {}
     for cell in _common(distances, reference):
@@ -175,17 +175,17 @@ def win_rate(distances: Mapping[Cell, float], reference: Mapping[Cell, float]) -
 
 
 def rate(happened: Mapping[Cell, float]) -> Estimate:
-    """Share of runs to which something happened, 1/K sum_k 1/S_k sum_s h_ks, with Wilson's interval of n = K.
+    """The share of runs to which something happened, 1/K sum_k 1/S_k sum_s h_ks, with Wilson's interval for n = K.
 
-    The interval (Wilson 1927): centre (p + z²/2n) / (1 + z²/n), half width z/(1 + z²/n) sqrt(p(1 - p)/n + z²/4n²). A
-    bootstrap would have no width where it happened always or never; Wilson's errs on the wide side, because averaging
-    seeds only lowers the variance.
+    The interval (Wilson 1927) has centre (p + z²/2n) / (1 + z²/n) and half width
+    z/(1 + z²/n) sqrt(p(1 - p)/n + z²/4n²). A bootstrap would have no width if it happened always or never. Wilson's
+    interval errs on the wide side, because averaging seeds only lowers the variance.
 
     Args:
         happened: 0 to 1, by cell.
 
     Raises:
-        InvalidValueError: no cells.
+        InvalidValueError: there are no cells.
     """
     shares = by_task(happened)
     n, p, z = len(shares), float(shares.mean()), float(ndtri((1 + CONFIDENCE) / 2))
@@ -198,7 +198,7 @@ def divergence_rate(diverged: Mapping[Cell, bool]) -> float:
     """1/K sum_k 1/S_k sum_s [run ks diverged], in [0, 1].
 
     Raises:
-        InvalidValueError: no cells.
+        InvalidValueError: there are no cells.
     """
     return float(by_task(diverged).mean())
 
@@ -210,10 +210,10 @@ def by_task(values: Mapping[Cell, object]) -> np.ndarray:
         values: numbers or arrays of one shape, by cell.
 
     Returns:
-        ``[K, ...]``, in the order of the tasks' names.
+        Means ``[K, ...]``, in the order of the tasks' names.
 
     Raises:
-        InvalidValueError: no cells.
+        InvalidValueError: there are no cells.
     """
     if not values:
         raise InvalidValueError("there are no runs to average; give at least one")
@@ -241,5 +241,5 @@ def _logs(distances: Mapping[Cell, float]) -> dict[Cell, float]:
 
 def _of_logs(logs: Mapping[Cell, float], rng: np.random.Generator | None) -> Estimate:
     ends = mean_interval(by_task(logs), rng)
-    with np.errstate(over="ignore"):  # two tasks may say next to nothing
+    with np.errstate(over="ignore"):  # two tasks may give a huge interval
         return Estimate(*(float(np.exp(end)) for end in ends))

@@ -1,4 +1,4 @@
-"""From rows to tables: one group for each suite, split and tag; in it one entry for each scheduler."""
+"""Turns rows into tables: one group for each suite, split and tag, with one entry for each scheduler."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +21,11 @@ from metagan_rl.metrics import METRICS, STABILITY_TERMS
 from metagan_rl.metrics.quality import WORST_DISTANCE
 
 YARDSTICK = "constant"
-"""Everything is held against the unscheduled run, where there is one."""
+"""Everything is compared with the unscheduled run, if there is one."""
 TAGS = ("known-family", "held-out-family", "other-network", "other-budget", "real")
-"""Tags of the package's own tasks in the order of the tables; a user's tasks may have any other."""
+"""Tags of the package's own tasks, in the order of the tables. A user's tasks may have any others."""
 SMALLEST = 1e-12
-"""Distances are cut off here before their logarithm is taken."""
+"""Distances are raised to at least this before their logarithm is taken."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class Entry:
 
     Attributes:
         scheduler: its name.
-        tasks, seeds, runs: how many; ``seeds`` is the most that a task has.
+        tasks, seeds, runs: how many; ``seeds`` is the most that any task has.
         failed: runs that ended in an error and count nowhere else.
-        distance: geometric mean at the end.
-        ratio: to the yardstick, paired; unknown for the yardstick itself.
+        distance: geometric mean distance at the end.
+        ratio: paired ratio to the yardstick; unknown for the yardstick itself.
         wins: share of runs won against the yardstick.
-        diverged: share of runs.
-        means: of the columns that :func:`averaged` names; NaN where no row has one.
+        diverged: share of runs that diverged.
+        means: means of the columns that :func:`averaged` names; NaN if no row has a value.
         families: geometric mean distance by family.
-        best: the lowest distance, and surely lower than the next.
+        best: whether it has the lowest distance, and surely lower than the next.
     """
 
     scheduler: str
@@ -65,13 +65,13 @@ class Group:
 
     Attributes:
         suite, split, tag: which tasks.
-        yardstick: the scheduler that the others are held against.
-        entries: lowest distance first, those without a sound run last.
-        runs: cells that any scheduler has, each of which a complete comparison has for all.
-        tasks: how many.
+        yardstick: the scheduler that the others are compared with.
+        entries: lowest distance first, schedulers without a sound run last.
+        runs: number of cells that any scheduler has. In a complete comparison, every scheduler has them all.
+        tasks: number of tasks.
         floor: geometric mean distance of real points to real points.
-        start: the same of the untrained GANs.
-        lead: of the first entry over the second, paired; unknown if there is no second.
+        start: geometric mean distance of the untrained GANs.
+        lead: paired ratio of the first entry to the second; unknown if there is no second.
         families: number of tasks by family.
     """
 
@@ -89,22 +89,22 @@ class Group:
 
     @property
     def name(self) -> str:
-        """Readable: "planar, test split: held-out-family"."""
+        """A readable name, such as "planar, test split: held-out-family"."""
         return f"{self.suite}, {self.split} split: {self.tag}"
 
 
 def yardstick_of(schedulers: Sequence[str]) -> str:
-    """The scheduler that the others are held against: ``constant``, else the first."""
+    """The scheduler that the others are compared with: ``constant``, or else the first."""
     return YARDSTICK if YARDSTICK in schedulers or not schedulers else schedulers[0]
 
 
 def in_order(tags: Iterable[str]) -> list[str]:
-    """Each tag once: those of the package as they are listed, then all others by name."""
+    """Each tag once: the package's own in their order, then all others by name."""
     return sorted(set(tags), key=lambda tag: (TAGS.index(tag) if tag in TAGS else len(TAGS), tag))
 
 
 def group_rows(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    """Rows by suite, split and tag; known families first, then held-out ones, then real data, then a user's own."""
+    """Groups rows by suite, split and tag: known families, then held-out ones, real data and a user's own."""
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.key.suite, row.key.split, row.tag), []).append(row)
@@ -113,12 +113,12 @@ def group_rows(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
 
 
 def metrics_in(rows: Iterable[Row]) -> list[str]:
-    """Names of all metrics: those registered, then those that the rows have besides."""
+    """Names of all metrics: the registered ones, then any others that the rows have."""
     return list(dict.fromkeys([*METRICS, *(name for row in rows for name in row.metrics)]))
 
 
 def averaged(rows: Iterable[Row]) -> list[str]:
-    """Columns that are averaged: every metric but the distance, which has its own mean, stability and time."""
+    """Columns to average: stability, time, and every metric except the distance, which has its own mean."""
     return [*(name for name in metrics_in(rows) if name != "distance"), *STABILITY_TERMS, "seconds"]
 
 
@@ -126,8 +126,8 @@ def summarise(rows: Iterable[Row], schedulers: Sequence[str]) -> list[Group]:
     """Works out every table of a benchmark.
 
     Args:
-        rows: as ``read_rows`` gives them; of a cell that is there twice the last one counts.
-        schedulers: in the order of the benchmark.
+        rows: as ``read_rows`` gives them. If a cell is there twice, the last row counts.
+        schedulers: schedulers in the order of the benchmark.
     """
     rows = list(rows)
     yardstick, columns = yardstick_of(schedulers), averaged(rows)
@@ -135,13 +135,13 @@ def summarise(rows: Iterable[Row], schedulers: Sequence[str]) -> list[Group]:
 
 
 def end_distance(row: Row) -> float:
-    """The row's distance, the worst there is where the run has none, cut off where its logarithm would not exist."""
+    """The row's distance, or the worst possible if it has none; kept large enough to have a logarithm."""
     value = WORST_DISTANCE if row.distance is None or np.isnan(row.distance) else row.distance
     return float(np.clip(value, SMALLEST, WORST_DISTANCE))
 
 
 def by_scheduler(rows: Iterable[Row]) -> tuple[dict[str, dict[Cell, Row]], dict[str, set[Cell]]]:
-    """The sound rows of each scheduler by cell, and the cells that ended in an error; the last row of a cell counts."""
+    """Each scheduler's sound rows by cell, and its cells that ended in an error; the last row of a cell counts."""
     sound: dict[str, dict[Cell, Row]] = {}
     failed: dict[str, set[Cell]] = {}
     for row in rows:
@@ -162,7 +162,7 @@ def distances_of(cells: Mapping[Cell, Row]) -> dict[Cell, float]:
 
 
 def seeds_of(cells: Iterable[Cell]) -> dict[str, int]:
-    """How many runs each task has."""
+    """The number of runs of each task."""
     counts: dict[str, int] = {}
     for task, _ in cells:
         counts[task] = counts.get(task, 0) + 1
@@ -170,7 +170,7 @@ def seeds_of(cells: Iterable[Cell]) -> dict[str, int]:
 
 
 def known(value: float | None) -> TypeGuard[float]:
-    """A row's value is a finite number."""
+    """Whether a row's value is a finite number."""
     return value is not None and bool(np.isfinite(value))
 
 

@@ -1,4 +1,4 @@
-"""Tables in words: numbers as readers want them, the summaries in CSV and Markdown."""
+"""Tables as text: numbers as readers want them, and the summaries in CSV and Markdown."""
 
 import csv
 import io
@@ -15,13 +15,13 @@ from metagan_rl.experiments.report.statistics import Estimate
 from metagan_rl.experiments.report.summary import Group
 
 NARROWEST, WIDEST = 2.2, 5.0
-"""The scale of ratios reaches at least 1/2.2 or 2.2 and at most 1/5 or 5; what lies beyond is put at its end."""
+"""The scale of ratios reaches at least to 1/2.2 or 2.2, and at most to 1/5 or 5. Values beyond are put at its end."""
 DASH = "\N{EN DASH}"
-"""What is not known."""
+"""Stands for an unknown value."""
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, or a dash for what is not known."""
+    """A number with three significant digits, or a dash if it is unknown."""
     if value is None or not np.isfinite(value):
         return DASH
     return f"{value:#.3g}".removesuffix(".") if value else "0"
@@ -38,7 +38,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def brief(estimate: Estimate) -> str:
-    """An estimate and its interval, where it has one."""
+    """An estimate and its interval, if it has one."""
     return f"{estimate.value:.3g}" + (
         f" [{estimate.low:.3g}, {estimate.high:.3g}]" if np.isfinite(estimate.low) else ""
     )
@@ -50,7 +50,7 @@ def percents(estimate: Estimate) -> str:
 
 
 def fixed(value: float | None) -> str:
-    """A score: two decimals, or a dash for what is not known."""
+    """A score with two decimals, or a dash if it is unknown."""
     if value is None or not np.isfinite(value):
         return DASH
     return f"{value:.2f}".replace("-", "\N{MINUS SIGN}").replace("\N{MINUS SIGN}0.00", "0.00")
@@ -62,7 +62,7 @@ def fixed_interval(estimate: Estimate) -> str:
 
 
 def amount(value: float | None) -> str:
-    """A number of updates: 3072 as "3.1 k", 20 million as "20 M"."""
+    """A number of updates, such as "3.1 k" for 3072 and "20 M" for 20 million."""
     if value is None or not np.isfinite(value):
         return DASH
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
@@ -75,7 +75,8 @@ def whiskers(group: Group) -> dict[str, Any]:
     """Ratios to the yardstick on one logarithmic scale, as positions from 0 to 100.
 
     Returns:
-        ``ticks``: labels and positions; ``entries``: position of low end, value and high end by scheduler.
+        ``ticks`` with labels and positions, and ``entries`` with the positions of low end, value and high end by
+        scheduler.
     """
     ratios = {entry.scheduler: entry.ratio for entry in group.entries if np.isfinite(entry.ratio.value)}
     every = [end for ratio in ratios.values() for end in (ratio.low, ratio.value, ratio.high) if np.isfinite(end)]
@@ -91,7 +92,7 @@ def whiskers(group: Group) -> dict[str, Any]:
 
 
 def shade(value: float, yardstick: float) -> str:
-    """Background of a table's cell: blue for better than the yardstick, orange for worse, full at a factor of 2.5."""
+    """A cell's background: blue if better than the yardstick, orange if worse, full colour at a factor of 2.5."""
     if not (np.isfinite(value) and np.isfinite(yardstick)):
         return "transparent"
     strength = np.log(yardstick / value) / np.log(2.5)
@@ -102,9 +103,9 @@ def markdown_table(headings: Sequence[object], rows: Iterable[Sequence[object]],
     """A table in Markdown.
 
     Args:
-        headings: of its columns.
-        rows: cells; what comes from outside is to be made :func:`safe` first.
-        aligned: ``"---"``, ``":--"`` or ``"--:"`` for each column; by default names at the left, the rest at the right.
+        headings: headings of its columns.
+        rows: its cells; text from outside must be made :func:`safe` first.
+        aligned: ``"---"``, ``":--"`` or ``"--:"`` for each column; by default names are left and the rest right.
     """
     aligned = aligned or ["---", *["--:"] * (len(headings) - 1)]
     lines = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in (headings, *rows)]
@@ -112,7 +113,7 @@ def markdown_table(headings: Sequence[object], rows: Iterable[Sequence[object]],
 
 
 def safe(text: object) -> str:
-    """A name from outside as a cell or heading of Markdown: it starts no column, line, tag or code."""
+    """Makes a name from outside a Markdown cell or heading that cannot start a column, line, tag or code."""
     return re.sub(r"([|`<>&\\])", _escaped, str(text)).replace("\n", " ")
 
 
@@ -128,7 +129,7 @@ EVERYTHING = "all"
 
 
 def as_csv(groups: Sequence[Group], ranking: Ranking) -> str:
-    """All numbers, one line for each scheduler over everything (``all``) and in each group; the unknown is empty."""
+    """All numbers, with a line for each scheduler overall (``all``) and in each group; unknown ones are empty."""
     means = list(dict.fromkeys(name for group in groups for entry in group.entries for name in entry.means))
     ends = ("", "_low", "_high")
     columns = ["suite", "split", "tag", "scheduler", "tasks", "seeds", "runs", "failed"]
@@ -220,7 +221,7 @@ def _group_table(group: Group) -> str:
 
 
 def _ranking(ranking: Ranking) -> list[str]:
-    """The table over all groups, and what its columns are."""
+    """The table over all groups, and the explanation of its columns."""
     headings = ["scheduler", "score", "95 % other seeds", "95 % other tasks", *map(safe, ranking.tiers)]
     headings += [f"P(better than {BASELINE})", "95 %", "optimality gap", "20th percentile"]
     headings += ["distance", "diverged", "modes lost", "vanishing", "tuned with", "extra a run", "runs"]
@@ -240,7 +241,7 @@ def _ranking(ranking: Ranking) -> list[str]:
 
 
 def what_ranking_shows(ranking: Ranking) -> str:
-    """What the columns of the ranking are, and which tasks it is of."""
+    """Explains the columns of the ranking, and says which tasks it covers."""
     told = "There are no scores, because it was not measured on these tasks what tuning wins; lowest distance first. "
     if ranking.scored:
         told = (

@@ -1,4 +1,4 @@
-"""What a distance is worth: the trials that random search on each task takes to reach it."""
+"""What a distance is worth: the number of trials that random search on each task takes to reach it."""
 
 import numpy as np
 
@@ -6,16 +6,16 @@ from metagan_rl.experiments.report.statistics import RESAMPLES, Estimate, draw_t
 
 
 def worth_in_trials(search: np.ndarray, logs: np.ndarray, trials: np.ndarray) -> Estimate:
-    """Trials after which the geometric mean of random search comes down to a scheduler's.
+    """The number of trials after which the geometric mean of random search falls to a scheduler's.
 
-    Between the numbers that were tried it is linear in both logarithms. It is 0 where the scheduler does not reach even
-    what one trial gives, and infinite where search never reaches the scheduler. The interval is the bootstrap's over
-    tasks, which draws curve and scheduler together: hard tasks move both.
+    Between the numbers that were tried it is linear in both logarithms. It is 0 if the scheduler does worse than one
+    trial, and infinite if search never reaches the scheduler. The interval is the bootstrap's over tasks. It draws
+    curve and scheduler together, because hard tasks move both.
 
     Args:
         search: log distances ``[K, T]`` of K tasks after each number of trials.
-        logs: log distances of the scheduler ``[K]``.
-        trials: ``[T]``, ascending from 1.
+        logs: log distances ``[K]`` of the scheduler.
+        trials: numbers of trials ``[T]``, ascending from 1.
     """
     count = len(logs)
     value = float(_crossing(search.mean(axis=0)[None], logs.mean()[None], trials)[0])
@@ -28,9 +28,9 @@ def worth_in_trials(search: np.ndarray, logs: np.ndarray, trials: np.ndarray) ->
 
 
 def in_words(worth: Estimate, most: float) -> str:
-    """Readable: "9.4 trials [3.0, 22]"; what lies beyond the ``most`` trials made is told as that.
+    """A readable form, such as "9.4 trials [3.0, 22]"; if more than ``most`` trials are needed, it says so with ">".
 
-    The interval is left out where it is unknown or no other than the value.
+    The interval is left out if it is unknown or the same as the value.
     """
 
     def words(value: float) -> str:
@@ -42,7 +42,7 @@ def in_words(worth: Estimate, most: float) -> str:
 
 
 def _crossing(curves: np.ndarray, levels: np.ndarray, trials: np.ndarray) -> np.ndarray:
-    """Trials ``[R]`` at which curves ``[R, T]`` first come down to ``levels`` ``[R]``."""
+    """The trials ``[R]`` at which curves ``[R, T]`` first fall to ``levels`` ``[R]``."""
     below = curves <= levels[:, None]
     after = np.where(below.any(axis=1), below.argmax(axis=1), len(trials))
     inside = (after > 0) & (after < len(trials))

@@ -1,1 +1,1 @@
-"""Learners of Stable-Baselines3 and sb3-contrib; everything that needs them is in this folder."""
+"""Learners from Stable-Baselines3 and sb3-contrib. Everything that needs these libraries is in this folder."""

@@ -1,4 +1,4 @@
-"""Learners of Stable-Baselines3 and sb3-contrib behind our own protocol: only this file knows how they work inside."""
+"""Puts learners of Stable-Baselines3 and sb3-contrib behind our own protocol; their internals are used only here."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class SB3Learner(Learner):
-    """An algorithm of Stable-Baselines3, iteration by iteration; a subclass says which.
+    """Runs an algorithm of Stable-Baselines3 iteration by iteration; a subclass says which algorithm.
 
-    An iteration begins new episodes in all members, with seeds that depend on its number alone.
+    An iteration begins new episodes in all members, with seeds that depend only on its number.
 
     Args:
-        config: of the training run.
+        config: configuration of the training run.
     """
 
     def __init__(self, config: "TrainConfig") -> None:
         super().__init__(config)
         first = get_suite(config.tasks_of()).split("train")[0]
         self.steps = config.intervals(first) * config.trial_runs
-        """Intervals that each member trains for in an iteration."""
+        """Intervals that each member trains in an iteration."""
         name, keywords = config.environment()
         shards = min(config.shards, config.members)
         options = {"split": "train", **keywords, **config.env_keywords()}
@@ -41,27 +41,27 @@ class SB3Learner(Learner):
         try:
             torch.manual_seed(config.seed)
             self.model: Any = self.build(self.env)
-            self.model.set_logger(Logger(None, []))  # what there is to log is in what iterate returns
+            self.model.set_logger(Logger(None, []))  # iterate returns everything there is to log
         except BaseException:
             self.env.close()
             raise
 
     @abstractmethod
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
-        """The model, fresh."""
+        """Makes a fresh model."""
 
     @abstractmethod
     def schedule(self, done: float) -> None:
-        """Sets what depends on how much of the run is done, from 0 to 1."""
+        """Sets what depends on the share of the run that is done, from 0 to 1."""
 
     @property
     @abstractmethod
     def network(self) -> dict[str, Any]:
-        """``hidden``, ``layers`` and ``greedy`` of its :class:`PolicyConfig`."""
+        """``hidden``, ``layers`` and ``greedy`` of the policy's :class:`PolicyConfig`."""
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """Of its :class:`PolicyNetwork`, by name."""
+        """The weights of the policy's :class:`PolicyNetwork`, by name."""
 
     @property
     def updates_per_iteration(self) -> int:
@@ -69,12 +69,12 @@ class SB3Learner(Learner):
         return self.steps * self.config.members * self.config.interval_updates
 
     def iterate(self, number: int, done: float, on_interval: Callable[[], object]) -> dict[str, float]:
-        """Collects ``steps`` intervals from every member and learns; see :class:`Learner`."""
+        """Collects ``steps`` intervals from every member and learns from them; see :class:`Learner`."""
         log = RolloutLog(on_interval)
         self.schedule(done)
         self.begin_iteration()
         seed = int(np.random.SeedSequence([self.config.seed, number]).generate_state(1)[0] // 2)
-        # Stable-Baselines3 draws from torch's global generator, from NumPy's, and from that of the space of actions.
+        # Stable-Baselines3 draws from the global generators of torch and NumPy, and from that of the action space.
         torch.manual_seed(seed)
         np.random.seed(seed)
         self.model.action_space.seed(seed)
@@ -89,10 +89,10 @@ class SB3Learner(Learner):
         return {**log.summary(), **own}
 
     def begin_iteration(self) -> None:
-        """What has to be forgotten before new episodes begin."""
+        """Clears what must be forgotten before new episodes begin."""
 
     def end_iteration(self) -> None:
-        """What has to be marked once they are over."""
+        """Marks what must be marked once the episodes are over."""
 
     def policy(self, metadata: Mapping[str, Any]) -> PolicyScheduler:
         """See :class:`Learner`."""
@@ -125,7 +125,7 @@ class SB3Learner(Learner):
         self.env.close()
 
     def renamed(self, names: Mapping[str, str]) -> dict[str, Tensor]:
-        """Copies of the policy's weights whose names begin as given, under names that begin otherwise."""
+        """Copies the policy's weights, with prefixes of their names replaced; weights without one are left out."""
         return {
             ours + key.removeprefix(theirs): value.detach().clone()
             for key, value in self.model.policy.state_dict().items()

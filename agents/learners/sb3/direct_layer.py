@@ -1,4 +1,4 @@
-"""A linear layer from the observation straight to the action, by which a fresh agent keeps the controls in force."""
+"""A linear layer straight from the observation to the action, with which a fresh agent keeps the controls in force."""
 
 from typing import Any
 
@@ -12,15 +12,15 @@ from metagan_rl.loop.knobs import Knob
 from metagan_rl.loop.signals import Signal
 
 COARSE = 8
-"""Steps that a knob's range is thought of in, however many levels it has."""
+"""Coarse steps in a knob's range, however many levels it has."""
 
 
 class DirectLayer:
-    """Makes observations also reach a policy's logits by a linear layer of their own; to be mixed into SB3's policies.
+    """A mixin for SB3's policies: a linear layer of its own also takes the observation to the logits.
 
-    By that layer a fresh agent can be made to keep the controls in force (:func:`keep_controls`). Its exploration is
-    then a walk that starts at the user's base: whole stretches of training under other controls, whose effects can be
-    told, where controls drawn anew in every interval would only shake the GAN.
+    With this layer a fresh agent can keep the controls in force (:func:`keep_controls`). Its exploration is then a walk
+    that starts at the user's base. The GAN trains for whole stretches under other controls, whose effects can be seen.
+    Controls drawn anew in every interval would only shake the GAN.
     """
 
     features_dim: int
@@ -36,13 +36,13 @@ class DirectLayer:
         self.optimizer.add_param_group({"params": list(self.direct.parameters())})
 
     def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
-        """As the parent; the features are kept for the direct layer."""
+        """As in the parent, and keeps the features for the direct layer."""
         parent: Any = super()
         self._features = parent.extract_features(obs, features_extractor)
         return self._features
 
     def get_distribution(self, obs: Any, *memory: Any) -> Any:
-        """As the parent, which goes round :meth:`extract_features` here."""
+        """As in the parent, but calls :meth:`extract_features` first, because the parent bypasses it here."""
         self._features = self.extract_features(obs, self.pi_features_extractor)
         parent: Any = super()
         return parent.get_distribution(obs, *memory)
@@ -53,22 +53,22 @@ class DirectLayer:
 
 
 class MemorylessPolicy(DirectLayer, ActorCriticPolicy):
-    """The policy memoryless schedulers are trained with."""
+    """The policy that schedulers without memory are trained with."""
 
 
 def keep_controls(policy: Any, codec: ActionCodec, which: tuple[Signal, ...], stickiness: float) -> None:
-    """Sets a fresh policy up to keep the controls in force, and to leave them for neighbouring levels now and then.
+    """Sets a fresh policy up to keep the controls in force, and to move to neighbouring levels now and then.
 
-    A level's logit becomes -k |s - x|^2, up to what all levels share: s are the signals that tell the level, x those of
-    the controls in force, and k is such that a neighbouring level loses ``stickiness`` in log-probability; where levels
-    are finer than an eighth of the knob's range, a level that far away does. Levels of a knob that the policy cannot
-    see the state of are drawn alike.
+    A level's logit becomes -k |s - x|^2, apart from a term that all levels share. Here s are the signals that the level
+    would give, and x are those of the controls in force. k is such that a neighbouring level loses ``stickiness`` in
+    log-probability. If levels are finer than an eighth of the knob's range, a level that far away loses as much.
+    If the policy cannot see a knob's state, all levels of that knob are equally likely.
 
     Args:
-        policy: one with a :class:`DirectLayer`, changed in place.
+        policy: a policy with a :class:`DirectLayer`, changed in place.
         codec: its knobs and levels.
         which: signals it sees, in order.
-        stickiness: 0 draws all levels alike.
+        stickiness: log-probability lost by one level; 0 makes all levels equally likely.
     """
     columns = {signal.name: column for column, signal in enumerate(which)}
     with torch.no_grad():

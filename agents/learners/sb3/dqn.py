@@ -1,4 +1,4 @@
-"""``dqn``: Stable-Baselines3's DQN over moves, the value-based way: change one control by one level, or keep all."""
+"""``dqn``: Stable-Baselines3's value-based DQN over moves, each of which changes one control by one level or none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from metagan_rl.errors import InvalidValueError
 
 BATCH = 256
 N_STEPS = 5
-"""Rewards summed before the target network is asked: values of the last interval reach the first in a fifth of the
-synchronisations that single steps would need, and with them the number of synchronisations that a short run has."""
+"""Rewards summed before the target network is asked. Values of the last interval then reach the first in a fifth of the
+synchronisations that single steps would need. A short run has only about that many."""
 SYNCHRONISATIONS = 4
-"""Of the target network in an iteration."""
+"""Synchronisations of the target network in an iteration."""
 EXPLORING = 0.5
-"""How much of a run epsilon takes to fall to its end."""
+"""The share of a run in which epsilon falls to its final value."""
 KEPT = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 
 
@@ -34,11 +34,11 @@ class DQNConfig:
 
     Attributes:
         hidden: units of each of the two layers.
-        learning_rate: decayed to a fifth.
-        epochs: how often each transition is learned from on average.
-        replay: transitions that are learned from, the latest.
-        epsilon: share of random moves in the second half of the run; it falls from 1 to this in the first.
-        max_grad_norm: gradients longer than this are shortened to it.
+        learning_rate: learning rate at the start; it decays to a fifth.
+        epochs: how often each transition is learned from, on average.
+        replay: number of latest transitions to learn from.
+        epsilon: share of random moves in the second half of the run. In the first half it falls from 1 to this.
+        max_grad_norm: longest gradient; longer ones are shortened to it.
     """
 
     hidden: int = 64
@@ -57,11 +57,11 @@ class DQNConfig:
 class DQNLearner(SB3Learner):
     """DQN with two tanh layers, n-step returns, and a replay buffer that holds all of a usual run.
 
-    Undiscounted, as the other algorithms are: a run has an end, which ``progress`` tells, so that values stay finite,
-    and a discount of 0.99 would halve what the end of 64 intervals is worth at their beginning. Members explore each
-    for themselves (Stable-Baselines3 draws once for all of them): a random move with probability epsilon, which falls
-    from 1 to ``epsilon`` over the first half of the run. A fresh agent's values are all 0, so that it keeps the
-    controls in force. Checkpoints hold the replay buffer (35 MB when full of all signals), so that resuming is exact.
+    Rewards are not discounted, as in the other algorithms. A run has an end, which ``progress`` shows, so values stay
+    finite. A discount of 0.99 would halve what the end of 64 intervals is worth at their beginning. Each member
+    explores for itself (Stable-Baselines3 draws once for all): it makes a random move with probability epsilon, which
+    falls from 1 to ``epsilon`` over the first half of the run. A fresh agent's values are all 0, so it keeps the
+    controls in force. Checkpoints hold the replay buffer (35 MB when full, with all signals), so resuming is exact.
 
     Source: Mnih et al. 2015, doi:10.1038/nature14236; n-step returns: Hessel et al. 2018, arXiv:1710.02298.
     """
@@ -70,7 +70,7 @@ class DQNLearner(SB3Learner):
     actions = "moves"
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
-        """The model, which has no preference at first."""
+        """Makes the model, which has no preference at first."""
         own: DQNConfig = self.config.learner
         members = self.config.members
         if own.replay < members:
@@ -99,7 +99,7 @@ class DQNLearner(SB3Learner):
         return model
 
     def schedule(self, done: float) -> None:
-        """Epsilon falls to its end at half of the run, the learning rate to a fifth at its end."""
+        """Lowers epsilon to its final value by half of the run, and the learning rate to a fifth by its end."""
         own: DQNConfig = self.config.learner
         epsilon = max(own.epsilon, 1 - done / EXPLORING * (1 - own.epsilon))
         self.model.exploration_schedule = lambda _: epsilon
@@ -107,23 +107,23 @@ class DQNLearner(SB3Learner):
         self.model.lr_schedule = lambda _: own.learning_rate * (1 - 0.8 * done)
 
     def end_iteration(self) -> None:
-        """Marks episodes that the next iteration will cut off, so that no return runs on."""
+        """Marks episodes that the next iteration cuts off, so that no return runs on beyond them."""
         buffer = self.model.replay_buffer
         buffer.timeouts[buffer.pos - 1] = 1 - buffer.dones[buffer.pos - 1]
 
     @property
     def network(self) -> dict[str, Any]:
-        """Two layers and no LSTM, whose outputs are values."""
+        """Two layers and no LSTM; the outputs are values."""
         return {"hidden": 0, "layers": (self.config.learner.hidden, self.config.learner.hidden), "greedy": True}
 
     def weights(self) -> dict[str, Tensor]:
-        """Those of the network that learns; it has no direct layer, which is 0 then."""
+        """The weights of the network that learns. It has no direct layer, so that layer's weights are 0."""
         found = self.renamed({"q_net.q_net.0.": "layers.0.", "q_net.q_net.2.": "layers.1.", "q_net.q_net.4.": "head."})
         moves, inputs = len(found["head.bias"]), found["layers.0.weight"].shape[1]
         return {**found, "direct.weight": torch.zeros(moves, inputs)}
 
     def state(self) -> dict[str, Any]:
-        """As the parent, and the replay buffer, as far as it is filled."""
+        """As in the parent, plus the filled part of the replay buffer."""
         buffer = self.model.replay_buffer
         rows = buffer.buffer_size if buffer.full else buffer.pos
         kept = {name: torch.from_numpy(getattr(buffer, name)[:rows]).clone() for name in KEPT}
@@ -131,7 +131,7 @@ class DQNLearner(SB3Learner):
         return {**super().state(), "replay": kept, **place}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes up what :meth:`state` gave."""
+        """Restores what :meth:`state` gave."""
         super().load_state(state)
         buffer = self.model.replay_buffer
         for name, values in state["replay"].items():
@@ -140,14 +140,14 @@ class DQNLearner(SB3Learner):
 
 
 class _DQN(DQN):
-    """DQN whose members explore each for themselves."""
+    """DQN in which each member explores for itself."""
 
     action_space: gym.spaces.Discrete
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
     ) -> tuple[np.ndarray, Any]:
-        """Moves ``[B]``, greedy but for the random ones of each member."""
+        """Moves ``[B]``: greedy, except for each member's random ones."""
         moves, state = self.policy.predict(observation, state, episode_start, deterministic)
         if deterministic:
             return moves, state

@@ -1,7 +1,7 @@
-"""sb3-contrib's RecurrentPPO with what surrounds its networks made faster: same numbers, same options.
+"""sb3-contrib's RecurrentPPO, made faster around its networks, with the same numbers and the same options.
 
-On trial-shaped data a third of the stock update is neither LSTM nor gradient: padding sequences one by one, softmaxes
-over a handful of columns, Adam weight by weight.
+On trial-shaped data, a third of a stock update is neither LSTM nor gradient. It goes into padding sequences one by one,
+softmaxes over a handful of columns, and Adam weight by weight.
 """
 
 from typing import Any
@@ -16,12 +16,12 @@ from torch import Tensor
 
 
 class FastRecurrentPPO(RecurrentPPO):
-    """RecurrentPPO that pads its minibatches at once; for observations that are arrays."""
+    """RecurrentPPO that pads all sequences of a minibatch at once, for observations that are arrays."""
 
     def _setup_model(self) -> None:
         super()._setup_model()
         stock = self.rollout_buffer
-        if isinstance(stock, RecurrentRolloutBuffer):  # not that of dictionaries
+        if isinstance(stock, RecurrentRolloutBuffer):  # not the buffer for dictionaries
             self.rollout_buffer = FastRolloutBuffer(
                 stock.buffer_size,
                 stock.observation_space,
@@ -35,7 +35,7 @@ class FastRecurrentPPO(RecurrentPPO):
 
 
 class FastRolloutBuffer(RecurrentRolloutBuffer):
-    """The same minibatches, gathered by one table of rows instead of sequence by sequence."""
+    """Gives the same minibatches, but gathers them with one table of rows instead of sequence by sequence."""
 
     def _get_samples(  # type: ignore[override]  # as the parent's
         self, batch_inds: np.ndarray, env_change: np.ndarray, env: Any = None
@@ -50,13 +50,13 @@ class FastRolloutBuffer(RecurrentRolloutBuffer):
         outside = ~within.ravel()
 
         def padded(values: np.ndarray) -> Tensor:
-            """``[N, ...]`` to ``[S * T, ...]``, zero beyond each sequence's end."""
+            """Turns ``[N, ...]`` into ``[S * T, ...]``, zero beyond each sequence's end."""
             taken = values[rows]
             taken[outside] = 0
             return torch.as_tensor(taken, device=self.device)
 
         def state(values: np.ndarray) -> Tensor:
-            """``[N, layers, H]`` to ``[layers, S, H]``."""
+            """Turns ``[N, layers, H]`` into ``[layers, S, H]``."""
             return torch.as_tensor(values[batch_inds[first]].swapaxes(0, 1).copy(), device=self.device)
 
         return RecurrentRolloutBufferSamples(
@@ -76,20 +76,20 @@ class FastRolloutBuffer(RecurrentRolloutBuffer):
 
 
 class FastMultiCategorical(MultiCategoricalDistribution):
-    """Stable-Baselines3's distribution over several choices; log-probabilities and entropy without its objects.
+    """Stable-Baselines3's distribution over several choices, but without objects for log-probabilities and entropy.
 
-    Torch's softmax over a few columns does not use the processor's vectors; over as many rows it does.
+    Torch's softmax over a few columns does not use the processor's vector instructions. Over equally many rows it does.
     """
 
     def proba_distribution(self, action_logits: Tensor) -> "FastMultiCategorical":
-        """Args: action_logits: ``[N, all levels]``."""
+        """Takes the logits of all choices, ``[N, all levels]``."""
         self.logits = action_logits
         parts = action_logits.t().contiguous().split(list(self.action_dims))
         self._log_probabilities = [part.log_softmax(dim=0) for part in parts]  # [levels, N] for each choice
         return self
 
     def log_prob(self, actions: Tensor) -> Tensor:
-        """Of actions ``[N, choices]``: ``[N]``."""
+        """Log-probability ``[N]`` of actions ``[N, choices]``."""
         chosen = actions.t().long().unsqueeze(1)  # [choices, 1, N]
         pairs = zip(self._log_probabilities, chosen, strict=True)
         return torch.cat([values.gather(0, choice) for values, choice in pairs]).sum(dim=0)
@@ -99,11 +99,11 @@ class FastMultiCategorical(MultiCategoricalDistribution):
         return -torch.stack([(values.exp() * values).sum(dim=0) for values in self._log_probabilities]).sum(dim=0)
 
     def sample(self) -> Tensor:
-        """As the parent, which also refuses NaN."""
+        """As in the parent, which also refuses NaN."""
         super().proba_distribution(self.logits)
         return super().sample()
 
     def mode(self) -> Tensor:
-        """As the parent."""
+        """As in the parent."""
         super().proba_distribution(self.logits)
         return super().mode()

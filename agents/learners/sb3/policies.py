@@ -1,4 +1,4 @@
-"""Recurrent policy for RL² trials: sb3-contrib's, run through the LSTM in one call, with a direct way to the action."""
+"""Recurrent policy for RL² trials: sb3-contrib's, with a single LSTM call and a direct layer to the action."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from metagan_rl.agents.learners.sb3.fast_recurrent_ppo import FastMultiCategoric
 
 
 class FastLstmPolicy(RecurrentActorCriticPolicy):
-    """Same numbers as sb3-contrib's policy, several times faster in training.
+    """Gives the same numbers as sb3-contrib's policy, several times faster in training.
 
-    The rollout buffer cuts sequences at episode starts, so only a sequence's first step can be one: zeroing the state
-    there allows a single LSTM call, where the parent loops over time in Python. See sb3-contrib issue 113.
+    The rollout buffer cuts sequences at episode starts, so only a sequence's first step can be such a start. Zeroing
+    the state there allows a single LSTM call. The parent loops over time in Python. See sb3-contrib issue 113.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -41,4 +41,4 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
 
 
 class SchedulerPolicy(DirectLayer, FastLstmPolicy):
-    """The policy recurrent schedulers are trained with."""
+    """The policy that recurrent schedulers are trained with."""

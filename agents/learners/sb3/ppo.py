@@ -1,4 +1,4 @@
-"""``ppo``: Stable-Baselines3's PPO without memory, and ``autoloss``, which is that with what AutoLoss had."""
+"""``ppo``, Stable-Baselines3's PPO without memory, and ``autoloss``, which is PPO with what AutoLoss had."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class PPOConfig:
     """Options of ``ppo`` and ``recurrent-ppo``.
 
     Attributes:
-        hidden: units of the LSTM, where there is one, and of the layers; actor and critic have their own.
-        learning_rate: decayed to a fifth.
+        hidden: units of the LSTM, if there is one, and of each layer; actor and critic have their own.
+        learning_rate: learning rate at the start; it decays to a fifth.
         epochs: passes over each rollout.
-        minibatches: parts each rollout is cut into.
-        clip_range, gae_lambda, target_kl: of PPO.
-        max_grad_norm: gradients longer than this are shortened to it.
-        entropy_start: entropy bonus, falling to 0 at three quarters of the run.
-        stickiness: how strongly a fresh agent keeps the controls in force, as log-probability lost by one level, or by
-            an eighth of a knob's range where levels are finer.
+        minibatches: parts that each rollout is cut into.
+        clip_range, gae_lambda, target_kl: as in PPO.
+        max_grad_norm: longest gradient; longer ones are shortened to it.
+        entropy_start: entropy bonus at the start; it falls to 0 by three quarters of the run.
+        stickiness: how strongly a fresh agent keeps the controls in force: the log-probability lost by a change of one
+            level, or of an eighth of a knob's range if levels are finer.
     """
 
     hidden: int = 64
@@ -50,17 +50,17 @@ class PPOConfig:
 
 @register_learner("ppo")
 class PPOLearner(SB3Learner):
-    """PPO with two tanh layers for actor and critic each.
+    """PPO without memory: two tanh layers each for actor and critic.
 
-    It is ``recurrent-ppo`` with a layer in the place of the LSTM and nothing else changed: it sees the same numbers,
-    those of the trial's memory too, begins by keeping the controls in force as well, and goes through the same
-    schedules. What it loses against the other is what memory is worth.
+    It is ``recurrent-ppo`` with a layer in place of the LSTM, and nothing else changed. It sees the same numbers,
+    including those of the trial's memory. It also begins by keeping the controls in force, and follows the same
+    schedules. What it loses against ``recurrent-ppo`` is what memory is worth.
     """
 
     Config = PPOConfig
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
-        """The model, which keeps the controls in force at first."""
+        """Makes the model, which keeps the controls in force at first."""
         own: PPOConfig = self.config.learner
         layers = [own.hidden, own.hidden]
         with warnings.catch_warnings():  # the last minibatch may be a smaller one
@@ -75,7 +75,7 @@ class PPOLearner(SB3Learner):
         return model
 
     def settings(self) -> dict[str, Any]:
-        """Of PPO, with memory or without."""
+        """Settings of PPO, with memory or without."""
         own: PPOConfig = self.config.learner
         return {
             "learning_rate": own.learning_rate,
@@ -93,7 +93,7 @@ class PPOLearner(SB3Learner):
         }
 
     def schedule(self, done: float) -> None:
-        """Entropy falls to 0 at three quarters of the run, the learning rate to a fifth at its end."""
+        """Lowers the entropy bonus to 0 by three quarters of the run, and the learning rate to a fifth by its end."""
         self.model.ent_coef = self.config.learner.entropy_start * max(0.0, 1 - done / 0.75)
         self.model.lr_schedule = lambda _: self.config.learner.learning_rate * (1 - 0.8 * done)
 
@@ -103,7 +103,7 @@ class PPOLearner(SB3Learner):
         return {"hidden": 0, "layers": (self.config.learner.hidden, self.config.learner.hidden)}
 
     def weights(self) -> dict[str, Tensor]:
-        """The actor's."""
+        """The actor's weights."""
         return self.renamed(
             {
                 "mlp_extractor.policy_net.0.": "layers.0.",
@@ -123,12 +123,12 @@ class AutoLossConfig(PPOConfig):
 
 @register_learner("autoloss")
 class AutoLossLearner(PPOLearner):
-    """An ablation in the manner of AutoLoss: a small policy that sets the order of updates alone, from few signals.
+    """An ablation after AutoLoss: a small policy that sets only the order of updates, from few signals.
 
-    As there, the controller has two layers of 16, sees the share of training done, the ratio of the gradients, both
-    losses and a measure of quality (signals ``"autoloss"``), nothing of its own past, and chooses how many updates
-    D and G get. Unlike there it is trained by PPO on our reward, which REINFORCE's final one telescopes to, on many
-    tasks, and chooses a ratio an interval, not a network an update.
+    As in AutoLoss, the controller has two layers of 16 and chooses how many updates D and G get. It sees the share of
+    training done, the ratio of the gradients, both losses and a measure of quality (signals ``"autoloss"``), but
+    nothing of its own past. Unlike AutoLoss, it is trained on many tasks by PPO, and chooses a ratio for an interval,
+    not a network for an update. Its reward is ours; AutoLoss's final reward for REINFORCE is the sum of such rewards.
 
     Source: Xu et al. 2018, AutoLoss, arXiv:1810.02442.
     """

@@ -16,10 +16,10 @@ from metagan_rl.envs.sb3 import SB3VecEnv
 
 @register_learner("recurrent-ppo")
 class RecurrentPPOLearner(PPOLearner):
-    """PPO with an LSTM each for actor and critic, and a tanh layer after it."""
+    """PPO with memory: an LSTM each for actor and critic, followed by a tanh layer."""
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
-        """The model, which keeps the controls in force at first."""
+        """Makes the model, which keeps the controls in force at first."""
         own: PPOConfig = self.config.learner
         model = FastRecurrentPPO(
             SchedulerPolicy,
@@ -45,7 +45,7 @@ class RecurrentPPOLearner(PPOLearner):
         return {"hidden": self.config.learner.hidden, "layers": (self.config.learner.hidden,)}
 
     def weights(self) -> dict[str, Tensor]:
-        """The actor's."""
+        """The actor's weights."""
         return self.renamed(
             {
                 "lstm_actor.": "lstm.",

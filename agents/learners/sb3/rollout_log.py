@@ -1,4 +1,4 @@
-"""What a rollout tells: returns, quality by family, the controls that were chosen, and where the time went."""
+"""Summarises a rollout: returns, quality by family, the chosen controls, and where the time went."""
 
 import time
 from collections import defaultdict
@@ -34,7 +34,7 @@ class RolloutLog(BaseCallback):
         self._agent_share = 1 - (self._env_seconds() - self._seconds_before) / seconds
 
     def _env_seconds(self) -> float:
-        """Seconds spent in the environment's steps so far; the rest is the agent's."""
+        """Seconds spent in the environment's steps so far; the remaining time is the agent's."""
         env: Any = self.model.get_env()
         return float(env.seconds)
 
