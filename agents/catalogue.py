@@ -16,7 +16,7 @@ def scheduler_names() -> list[str]:
     from metagan_rl.agents.searches import bandit, population_based, tuned  # noqa: F401
 
     load_entry_points()
-    return list(SCHEDULERS)
+    return [name for name in SCHEDULERS if ":" not in name]
 
 
 def make_scheduler(name: str, **options: Any) -> Scheduler:

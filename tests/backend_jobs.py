@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from metagan_rl.agents.scheduler import SCHEDULERS
 
 from metagan_rl.agents import Scheduler, register_scheduler
+from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.tasks import SUITES, Base, Suite, register_suite, sample_task
 
 GATE = "GATE_OF_THE_HELD_SCHEDULER"

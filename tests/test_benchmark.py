@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from metagan_rl.agents.drive import drive
-from metagan_rl.agents.policy import shipped_policy
-from metagan_rl.agents.scheduler import SCHEDULERS
 
 from metagan_rl.agents import Scheduler, make_scheduler, register_scheduler
+from metagan_rl.agents.learners.shipped import shipped_policy
 from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, UnknownNameError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, every_scheduler, planning, run_benchmark
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.planning import batches_of
 from metagan_rl.experiments.benchmark.samples import SampleFile, SampleKeeper
+from metagan_rl.loop.drive import drive
+from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.metrics import METRICS
 from metagan_rl.tasks import Base, Suite, register_suite, sample_task
 from metagan_rl.tasks.suites import SUITES
@@ -91,7 +91,7 @@ def test_a_scheduler_that_misbehaves_has_rows_that_say_so(short_suite, tmp_path)
     @register_scheduler("not-a-number")
     class NotANumber(Scheduler):
         def propose(self, situation):
-            return situation.base.replace(generator_lr=np.full(len(situation), np.nan))
+            return situation.base.replace(generator_lr_factor=np.full(len(situation), np.nan))
 
     try:
         config = BenchmarkConfig(short_suite, "test", ("not-a-number", "constant"), seeds=1)
@@ -99,7 +99,7 @@ def test_a_scheduler_that_misbehaves_has_rows_that_say_so(short_suite, tmp_path)
     finally:
         SCHEDULERS.remove("not-a-number")
     bad = [row for row in rows if row["scheduler"] == "not-a-number"]
-    assert len(bad) == 4 and all("generator_lr" in row["error"] and "nan" in row["error"] for row in bad)
+    assert len(bad) == 4 and all("generator_lr_factor" in row["error"] and "nan" in row["error"] for row in bad)
     assert all(row["error"] is None for row in rows if row["scheduler"] == "constant")
 
 
@@ -199,7 +199,7 @@ def test_rows_tell_what_a_run_cost_besides_its_own_updates(short_suite, tmp_path
     for (name, _), row in rows.items():
         assert (row["extra_updates"], row["tuning_updates"]) == wanted[name]
     curves = [json.loads(line) for line in (out / "curves.jsonl").read_text().splitlines()]
-    assert all(len(curve["distance"]) == 5 and len(curve["generator_lr"]) == 4 for curve in curves)
+    assert all(len(curve["distance"]) == 5 and len(curve["generator_lr_factor"]) == 4 for curve in curves)
     with np.load(out / "samples.npz") as samples:
         assert sum(name.endswith("|pbt") for name in samples.files) == 2
 

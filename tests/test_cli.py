@@ -3,8 +3,8 @@ import subprocess
 import sys
 
 import pytest
-from metagan_rl.agents.scheduler import scheduler_names
 
+from metagan_rl.agents.catalogue import scheduler_names
 from metagan_rl.cli import main
 from metagan_rl.envs.registration import ENVIRONMENTS
 

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from metagan_rl.evaluation import DIRAC_FLOOR, evaluate, floor
+from metagan_rl.evaluation import evaluate, floor
 from metagan_rl.losses import LOSSES, register_loss
+from metagan_rl.networks.dirac import FLOOR as DIRAC_FLOOR
 from metagan_rl.populations import MixedPopulation, Population
 from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import Base, Networks, Task, get_suite

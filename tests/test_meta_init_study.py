@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from metagan_rl.controls import Controls
 
 from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.experiments.studies.meta_init import combining, study
 from metagan_rl.experiments.studies.meta_init.adapting import MOMENTS, adapt, geometric, repetition
 from metagan_rl.experiments.studies.meta_init.kinds import ADAPTATIONS, KINDS, Adaptation, adapted
 from metagan_rl.experiments.studies.meta_init.tables import as_markdown, panels
+from metagan_rl.loop.controls import Controls
 from metagan_rl.meta_init.command import settings_for
 from metagan_rl.populations import MixedPopulation
 

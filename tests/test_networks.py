@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.errors import UnknownNameError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks import ACTIVATIONS, DiracDiscriminator, DiracGenerator, StackedMLP, build_networks
 from metagan_rl.networks.base import size, split
@@ -166,7 +166,7 @@ def test_build_networks_gives_the_pair_that_was_asked_for() -> None:
     assert not generator.has_backward and not discriminator.has_penalty_backward
     generator, discriminator = build_networks(Networks(kind="dirac"), dim=1)
     assert isinstance(generator, DiracGenerator) and isinstance(discriminator, DiracDiscriminator)
-    with pytest.raises(InvalidValueError, match="'cnn'"):
+    with pytest.raises(UnknownNameError, match="'cnn'; did you mean conv"):
         build_networks(Networks(kind="cnn"), dim=1)
     with pytest.raises(UnknownNameError, match="relu"):
         StackedMLP((1, 1), "relus")

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metagan_rl.agents.tuned import tuned_constant
 
+from metagan_rl.agents.searches.tuned import tuned_constant
 from metagan_rl.experiments.benchmark.references import References, Room
 from metagan_rl.experiments.benchmark.row import Curve, Row
 from metagan_rl.experiments.report import promises as pr

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from metagan_rl.agents.tuned import tuned_constant
 
+from metagan_rl.agents.searches.tuned import tuned_constant
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.experiments.benchmark.references import FOLDER, LEAST_ROOM, Room, load_references, share_of_room
 from metagan_rl.tasks import get_suite

@@ -23,6 +23,7 @@ from torch.nn.functional import softplus
 import metagan_rl
 from metagan_rl import GANScheduler
 from metagan_rl.agents import TrainConfig, load_policy, make_scheduler, scheduler_names, train
+from metagan_rl.agents.catalogue import kind_of
 from metagan_rl.errors import MissingDataError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.benchmark.records import read_rows
@@ -115,7 +116,7 @@ def schedulers() -> dict[str, Any]:
     """Every scheduler on the plane."""
     split = get_suite("planar").split("val")
     tasks = [split[0], split[9], split[20]]
-    return {name: driven(name, tasks, 5) for name in scheduler_names()}
+    return {name: driven(name, tasks, 5) for name in scheduler_names() if kind_of(name) != "own"}
 
 
 def environments() -> dict[str, Any]:
