@@ -33,7 +33,7 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
     scheduler_names()
     scheduler = SCHEDULERS[name](**options)
     if not isinstance(scheduler, Scheduler):
-        raise InvalidValueError(f"scheduler {name!r} made {scheduler!r}, which is no metagan_rl.agents.Scheduler")
+        raise InvalidValueError(f"scheduler {name!r} made {scheduler!r}, which is not a metagan_rl.agents.Scheduler")
     return scheduler
 
 

@@ -215,7 +215,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             drawn = self.split.sample(rng) if tasks is None else tasks[place]
             task = self.split[drawn] if isinstance(drawn, str) else drawn
             if not isinstance(task, Task):
-                raise InvalidValueError(f"{task!r} is no task; give a Task or the name of one of the split's")
+                raise InvalidValueError(f"{task!r} is not a task; give a Task, or the name of a task of the split")
             chosen.append(task)
             own = int(rng.integers(MAX_SEED))  # drawn even if not used, so that later draws stay the same
             seeds.append(own if gan_seeds is None else _whole(gan_seeds[place], "gan_seed", MAX_GAN_SEED))

@@ -84,7 +84,7 @@ def _run_file(path: Path, given: str) -> ModuleType:
     name = f"metagan_rl_import_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ExtensionError(f"{given} is no Python file; give one that ends in .py")
+        raise ExtensionError(f"{given} is not a Python file; give one that ends in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # objects that it defines can then be pickled
     try:

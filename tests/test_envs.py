@@ -431,7 +431,7 @@ def test_numpy_numbers_seed_as_pythons_do():
         ({"gan_seed": -1}, "gan_seed is -1"),
         ({"gan_seed": "x"}, "gan_seed is 'x'"),
         ({"gan_seed": 2**70}, "at most"),
-        ({"task": 3}, "3 is no task"),
+        ({"task": 3}, "3 is not a task"),
         ({"tasks": []}, "did you mean task"),
         ({"task": get_suite("planar").split("val")[0].with_base(ratio="4:1")}, "4:1"),
     ],

@@ -124,7 +124,7 @@ def test_what_a_file_defines_can_be_pickled(tmp_path: Path) -> None:
         ("missing", "there is no module 'missing' to import; give a file"),
         ("missing.things", "there is no module 'missing.things' to import"),
         ("numpy.missing", "there is no module 'numpy.missing' to import"),
-        ("notes.txt", "notes.txt is no Python file; give one that ends in .py"),
+        ("notes.txt", "notes.txt is not a Python file; give one that ends in .py"),
     ],
 )
 def test_what_is_not_there_is_told_in_a_line(what: str, words: str, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_a_loss_may_be_named_by_module_and_attribute(parts: str) -> None:
     [
         ("{parts}:nothing", "scheduler '.*:nothing' cannot be imported: .*has no attribute 'nothing'"),
         ("no_such_module:Halving", "cannot be imported: there is no module 'no_such_module'"),
-        ("{parts}:none", "made 3, which is no metagan_rl.agents.Scheduler"),
+        ("{parts}:none", "made 3, which is not a metagan_rl.agents.Scheduler"),
         (":Halving", "cannot be imported"),
         ("{parts}:", "cannot be imported"),
     ],

@@ -295,14 +295,14 @@ def saved(
 
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "empty": (lambda content: b"", "not a whole features file"),
-    "half": (lambda content: content[: len(content) // 2], "not a whole features file"),
-    "short": (lambda content: content[:-1], "not a whole features file"),
-    "text": (lambda content: b"weights " * 100, "not a whole features file"),
-    "other": (saved(format="metagan-rl policy"), "of no metagan-rl features"),
+    "empty": (lambda content: b"", "not a complete features file"),
+    "half": (lambda content: content[: len(content) // 2], "not a complete features file"),
+    "short": (lambda content: content[:-1], "not a complete features file"),
+    "text": (lambda content: b"weights " * 100, "not a complete features file"),
+    "other": (saved(format="metagan-rl policy"), "not those of metagan-rl features"),
     "newer": (saved(version=2), "format 2; this version reads 1"),
-    "missing": (saved(lambda weights: weights.pop("mean")), "mean are missing, needless or of another shape"),
-    "extra": (saved(lambda weights: weights.update(more=torch.zeros(1))), "more are missing, needless"),
+    "missing": (saved(lambda weights: weights.pop("mean")), "mean are missing, unexpected or of another shape"),
+    "extra": (saved(lambda weights: weights.update(more=torch.zeros(1))), "more are missing, unexpected"),
     "shape": (saved(lambda weights: weights.update({"last.bias": torch.zeros(11)})), "last.bias are"),
     "nan": (saved(lambda weights: weights["mean"].fill_(float("nan"))), "not finite float32"),
     "half-precision": (saved(lambda weights: weights.update(mean=weights["mean"].half())), "not finite float32"),
@@ -324,7 +324,7 @@ def test_an_absent_features_file_and_one_of_a_policy_are_told(tmp_path: Path) ->
     with pytest.raises(FileFormatError, match="there is no features file"):
         read_features(tmp_path / "none.safetensors")
     (tmp_path / "plain.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
-    with pytest.raises(FileFormatError, match="of no metagan-rl features"):
+    with pytest.raises(FileFormatError, match="not those of metagan-rl features"):
         read_features(tmp_path / "plain.safetensors")
 
 

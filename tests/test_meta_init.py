@@ -458,8 +458,8 @@ class Giving:
     [
         (Giving(ring(), ring(), ring()), InvalidValueError, "ran dry at meta-step 1"),
         (Giving(ring(), None), InvalidValueError, "ran dry at meta-step 0"),
-        (Giving("ring"), InvalidValueError, "'ring', which is no Task"),
-        (Giving(float("nan")), InvalidValueError, "nan, which is no Task"),
+        (Giving("ring"), InvalidValueError, "'ring', which is not a Task"),
+        (Giving(float("nan")), InvalidValueError, "nan, which is not a Task"),
         ([ring()], InvalidValueError, r"no sample\(rng\)"),
         (
             Giving(ring(networks=replace(SMALL, width=9))),
@@ -502,7 +502,7 @@ def test_a_checkpoint_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     run = RunOptions(checkpoint=tmp_path / "run.safetensors")
     reptile(Rings(), run=run)
     before = (tmp_path / "run.safetensors").read_bytes()
-    with pytest.raises(InvalidValueError, match="is there already; go on by resume=True"):
+    with pytest.raises(InvalidValueError, match="exists already; continue with resume=True"):
         reptile(Rings(), run=run)
     (tmp_path / "run.safetensors").write_bytes(before[: len(before) // 2])
     with pytest.raises(FileFormatError, match=r"run\.safetensors"):
@@ -645,7 +645,7 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     save_meta_init(file, *pair(ring()))
     content = file.read_bytes()
     cases = {
-        "not a whole": content[:-10],
+        "not a complete": content[:-10],
         "changed after it was made": content[:-1] + bytes([content[-1] ^ 1]),
         "changed": content.replace(b'\\"width\\": 8', b'\\"width\\": 9'),
     }

@@ -59,7 +59,7 @@ def test_a_stopped_run_goes_on_exactly(digits, tmp_path):
     assert resumed.step == whole.step and torch.equal(weights(resumed), weights(whole))
     content = (tmp_path / "checkpoint.pt").read_bytes()
     (tmp_path / "checkpoint.pt").write_bytes(content[: len(content) // 2])
-    with pytest.raises(FileFormatError, match=r"checkpoint\.pt is no checkpoint"):
+    with pytest.raises(FileFormatError, match=r"checkpoint\.pt is not a checkpoint"):
         resumed.load(tmp_path / "checkpoint.pt")
 
 
@@ -83,7 +83,7 @@ def test_a_checkpoint_of_another_run_is_refused_and_changes_nothing(digits, tmp_
 @pytest.mark.parametrize("content", [b"garbage", b""])
 def test_what_is_no_checkpoint_is_told(digits, tmp_path, content):
     (tmp_path / "checkpoint.pt").write_bytes(content)
-    with pytest.raises(FileFormatError, match="no checkpoint"):
+    with pytest.raises(FileFormatError, match="not a checkpoint"):
         runner_of(digits).load(tmp_path / "checkpoint.pt")
 
 

@@ -163,8 +163,11 @@ def test_a_csv_file_is_a_suite_with_and_without_names_of_columns(header: str, tm
         (lambda lines: lines[:50], "has 50 rows; at least 80"),
         (lambda lines: [], "has no rows"),
         (lambda lines: ["a,b,c"], "has no rows"),
-        (lambda lines: ["a,b,c", *lines[:9], "1.0,tall,3.0", *lines[9:]], r"line 11, column 'b': 'tall' is no number"),
-        (lambda lines: [*lines[:9], "1.0,,3.0", *lines[9:]], r"line 10, column '2': '' is no number"),
+        (
+            lambda lines: ["a,b,c", *lines[:9], "1.0,tall,3.0", *lines[9:]],
+            r"line 11, column 'b': 'tall' is not a number",
+        ),
+        (lambda lines: [*lines[:9], "1.0,,3.0", *lines[9:]], r"line 10, column '2': '' is not a number"),
         (lambda lines: [*lines[:9], "1.0,2.0", *lines[9:]], "line 10 has 2 cells, the first has 3"),
         (lambda lines: [*lines[:9], "1.0,2.0,3.0,4.0", *lines[9:]], "line 10 has 4 cells"),
         (lambda lines: [*lines[:9], "1.0,nan,3.0", *lines[9:]], "(?i)nan"),

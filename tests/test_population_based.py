@@ -356,7 +356,7 @@ def test_the_same_search_comes_out_alone_and_among_others() -> None:
 def test_bad_options_are_refused(options: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidValueError, match=words):
         PopulationBased(**options)
-    with pytest.raises(InvalidValueError, match="3 GANs are no whole number of runs of 8"):
+    with pytest.raises(InvalidValueError, match="3 GANs are not a whole number of runs of 8"):
         PopulationBased().begin([1, 2, 3])
 
 

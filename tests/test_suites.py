@@ -225,7 +225,7 @@ def test_splits_that_share_data_are_refused() -> None:
         ({"splits": {"train": ()}}, "is empty"),
         ({"splits": {"dev": small().splits["val"]}}, "a split 'dev'"),
         ({"splits": {"train": small().splits["val"] * 2}}, "two tasks named"),
-        ({"splits": {"train": (3,)}}, "which is no Task"),
+        ({"splits": {"train": (3,)}}, "which is not a Task"),
         ({"splits": {"train": (Task("x", "ring", 2, {"a": np.ones(2)}),)}}, "JSON cannot hold"),
         ({"splits": {"train": (Task("x", "ring", 2, {"a": float("nan")}),)}}, "JSON cannot hold"),
         ({"version": 0}, "version 0"),
@@ -266,7 +266,7 @@ def test_a_truncated_file_is_told(tmp_path: Path, kept: float) -> None:
     small().save(path)
     text = path.read_text()
     path.write_text(text[: int(kept * len(text))])
-    with pytest.raises(FileFormatError, match=r"small\.json is no suite manifest, or it is truncated"):
+    with pytest.raises(FileFormatError, match=r"small\.json is not a suite manifest, or it is truncated"):
         Suite.load(path)
 
 
@@ -279,17 +279,17 @@ def edited(**changes: Any) -> Any:
     [
         (lambda text: text.replace('"seed":', '"seed":1', 1), "changed after it was made"),
         (lambda text: text.replace('"dim":2', '"dim":3', 1), "changed after it was made"),
-        (lambda text: text.replace('"seed":', '"sead":', 1), "no valid suite manifest"),
+        (lambda text: text.replace('"seed":', '"sead":', 1), "not a valid suite manifest"),
         (lambda text: text.replace('"width":64', '"width":0', 1), "width is 0"),
         (edited(sha256="0"), "changed after it was made"),
         (edited(format="policy"), "it does not say"),
         (edited(format_version=2), "format version 2; this release reads 1"),
-        (edited(splits=[]), "no valid suite manifest"),
-        (edited(splits={"train": [1]}), "no valid suite manifest"),
-        (edited(shared=None), "no valid suite manifest"),
+        (edited(splits=[]), "not a valid suite manifest"),
+        (edited(splits={"train": [1]}), "not a valid suite manifest"),
+        (edited(shared=None), "not a valid suite manifest"),
         (lambda text: json.dumps({"format": "metagan-rl suite", "format_version": 1}), "there is no 'splits' in it"),
-        (lambda text: "[1, 2]", "no suite manifest"),
-        (lambda text: "[" * 100_000, "no suite manifest"),
+        (lambda text: "[1, 2]", "not a suite manifest"),
+        (lambda text: "[" * 100_000, "not a suite manifest"),
     ],
 )
 def test_a_damaged_file_is_told(tmp_path: Path, change: Any, message: str) -> None:

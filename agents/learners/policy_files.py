@@ -114,9 +114,9 @@ def load_policy(path: str | Path) -> PolicyScheduler:
             header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (safetensors.SafetensorError, ValueError, TypeError, OSError, MemoryError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not a whole policy file ({error}); train or fetch it again") from None
+        raise FileFormatError(f"{path} is not a complete policy file ({error}); train or fetch it again") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileFormatError(f"{path} holds weights, but of no metagan-rl policy")
+        raise FileFormatError(f"{path} holds weights, but not those of a metagan-rl policy")
     if header.get("version") != VERSION:
         raise FileFormatError(f"{path} is a policy of format {header.get('version')}; this version reads {VERSION}")
     try:

@@ -47,7 +47,7 @@ def check_usable(name: str, scheduler: Scheduler, quality: Iterable[str]) -> Non
             raise UnknownNameError("part of quality", part, QUALITY_PARTS)
     if scheduler.members > 1:
         raise InvalidValueError(
-            f"scheduler {name!r} trains {scheduler.members} GANs side by side, and a loop has one; choose another"
+            f"scheduler {name!r} trains {scheduler.members} GANs side by side, but a loop has one; choose another"
         )
     missing = {
         part: [signal for signal in signals if signal in scheduler.needs]

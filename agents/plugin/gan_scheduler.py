@@ -103,7 +103,7 @@ class GANScheduler:
             margin=margin,
         )
         if generator_optimizer is discriminator_optimizer:
-            raise InvalidValueError("one optimizer is given for both networks; give each its own")
+            raise InvalidValueError("both networks have the same optimizer; give each its own")
         self.name, self.scheduler = chosen_scheduler(scheduler)
         check_usable(self.name, self.scheduler, self.options.quality)
         self.safeguard, self.strict, self.writer = safeguard, strict, writer
@@ -285,7 +285,7 @@ class GANScheduler:
         except InvalidValueError:
             raise
         except Exception as error:  # a damaged state may raise anything
-            raise InvalidValueError(f"the state is no whole state of a GANScheduler ({error!r})") from None
+            raise InvalidValueError(f"the state is not a complete state of a GANScheduler ({error!r})") from None
         self.scheduler, self.ledger, self._health, self._meter = scheduler, ledger, health, meter
         self._reward = reward
         self._base, self.proposed, self._quality = base, proposed, quality
@@ -331,7 +331,7 @@ class GANScheduler:
                     situation = Situation(self.ledger.signals(), self._base, self._in_force, self._reward, rates)
                     proposed = self.scheduler.step(situation)
                 if not isinstance(proposed, Controls) or len(proposed) != 1:
-                    raise InvalidValueError(f"it gave {proposed!r}, which is no Controls of one run")
+                    raise InvalidValueError(f"it gave {proposed!r}, which is not the Controls of one run")
                 self.proposed = proposed
             except Exception as error:  # a user's scheduler may raise anything, and this is a user's run
                 failed = SchedulerError(f"scheduler {self.name} failed at step {self.last_step}: {error}")

@@ -63,9 +63,7 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Makes the scheduler, and loads its state if a checkpoint had one."""
         if max(self._places) >= len(trainer.optimizers):
-            raise InvalidValueError(
-                f"the module has {len(trainer.optimizers)} optimizers; {self._places} are asked for"
-            )
+            raise InvalidValueError(f"the module has {len(trainer.optimizers)} optimizers; {self._places} are expected")
         writer = getattr(trainer.logger, "experiment", None)
         options = {"writer": writer if hasattr(writer, "add_scalar") else None, **self._options}
         self.scheduler = GANScheduler(self._named, *(trainer.optimizers[place] for place in self._places), **options)

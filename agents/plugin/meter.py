@@ -43,7 +43,7 @@ class LoopMeter:
             ValueError: there are no logits, or the real and generated ones differ in number.
         """
         if real is None or fake is None:
-            raise ValueError("real_logits and fake_logits are of use only together")
+            raise ValueError("give real_logits and fake_logits together, or neither")
         reals, fakes = list(_tensors(real)), list(_tensors(fake))
         if len(reals) != len(fakes) or not reals:
             raise ValueError(f"real_logits of {len(reals)} discriminators, and fake_logits of {len(fakes)}")

@@ -62,7 +62,7 @@ class LoopOptions:
                 raise UnknownNameError("knob", knob, MAY_CHANGE)
             if knob == "adversarial_weight" and self.mode == "both":
                 raise InvalidValueError(
-                    "knob 'adversarial_weight' is of mode \"discriminator\" alone; choose that, or leave it"
+                    "knob 'adversarial_weight' works in mode \"discriminator\" only; choose that mode or leave it out"
                 )
 
     def may_change(self, knob: str) -> bool:

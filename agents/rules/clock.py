@@ -81,7 +81,7 @@ class WarmUp(_Course):
 
     def __init__(self, share: float = 5 / 90) -> None:
         if not 0 < share <= 1:
-            raise InvalidValueError(f"share is {share!r}; it must lie above 0, and be 1 at most")
+            raise InvalidValueError(f"share is {share!r}; it must be above 0 and at most 1")
         self.share = share
 
     def factor(self, progress: np.ndarray) -> np.ndarray:

@@ -84,7 +84,7 @@ class UCB(Scheduler):
         if not 0 < discount <= 1 or not width > 0:
             raise InvalidValueError(f"discount is {discount} and width {width}; they must lie in (0, 1] and above 0")
         if not 1 < step <= LR_FACTOR:
-            raise InvalidValueError(f"step is {step}; it must lie above 1, and be {LR_FACTOR:g} at most")
+            raise InvalidValueError(f"step is {step}; it must be above 1 and at most {LR_FACTOR:g}")
         self.discount, self.width, self.step_factor = discount, width, step
 
     def begin(self, seeds: Sequence[int]) -> None:

@@ -76,7 +76,7 @@ class PopulationBased(Scheduler):
         """
         if len(seeds) % self.members:
             raise InvalidValueError(
-                f"{len(seeds)} GANs are no whole number of runs of {self.members} members; let drive() make them"
+                f"{len(seeds)} GANs are not a whole number of runs of {self.members} members; let drive() make them"
             )
         self._rngs = [np.random.default_rng(seed) for seed in seeds[:: self.members]]
         drawn = [_draw(self.knobs, rng, self.members) for rng in self._rngs]

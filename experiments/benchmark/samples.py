@@ -147,7 +147,9 @@ class SampleFile:
                     f"{len(updates)} moments and {real.shape[1]} columns"
                 )
             if name in distances and distances[name].shape != array.shape[:1]:
-                raise FileFormatError(f"{self._path} is damaged: {names[name]} has not as many distances as moments")
+                raise FileFormatError(
+                    f"{self._path} is damaged: {names[name]} does not have as many distances as moments"
+                )
         return TaskSamples(real, updates, points, distances)
 
     @contextmanager

@@ -90,7 +90,7 @@ def bootstrap(
         InvalidValueError: there are no tasks, or no resamples.
     """
     if not len(values):
-        raise InvalidValueError("an interval over 0 tasks was asked for; give at least one task")
+        raise InvalidValueError("there are no tasks to make an interval from; give at least one")
     if resamples < 1:
         raise InvalidValueError(f"resamples is {resamples}; it must be at least 1")
     mean, count = values.mean(axis=0), len(values)

@@ -69,7 +69,7 @@ def _sampled(distribution: TaskDistribution, rng: np.random.Generator, step: int
             f"the task distribution ran dry at meta-step {step}; give one with more tasks, or fewer outer_steps"
         )
     if not isinstance(task, Task):
-        raise InvalidValueError(f"the task distribution gave {task!r}, which is no Task")
+        raise InvalidValueError(f"the task distribution gave {task!r}, which is not a Task")
     return task
 
 

@@ -100,7 +100,7 @@ def read_checkpoint(
             _under("method.", tensors),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"{path} does not fit together ({error}); begin anew") from None
+        raise FileFormatError(f"{path} does not fit together ({error}); start again") from None
     for name, value in ours.items():
         if name != "outer_steps" and theirs.get(name) != value:
             raise InvalidValueError(

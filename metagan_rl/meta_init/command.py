@@ -92,12 +92,12 @@ def meta_init(
             start.check(task)
     except InvalidValueError as error:
         raise InvalidValueError(
-            f"suite {suite!r} has tasks of several shapes, and a meta-initialisation is of one ({error}); take another"
+            f"suite {suite!r} has tasks of several shapes, but a meta-initialisation has one ({error}); use another"
         ) from None
     checkpoint = out.with_suffix(".checkpoint.safetensors")
     if not resume and (out.exists() or checkpoint.exists()):
         there = out if out.exists() else checkpoint
-        raise InvalidValueError(f"{there} is there already; go on with --resume, or use another --out")
+        raise InvalidValueError(f"{there} exists already; continue with --resume, or use another --out")
     make_directory(out.parent)
     run = RunOptions(
         on_step=lambda done: _tell(done, chosen, show),

@@ -77,7 +77,7 @@ class Joint(Method):
     def load(self, state: Mapping[str, Tensor]) -> None:
         """See :class:`Method`."""
         if state and set(state) != {*MOMENTS, *COUNTS}:
-            raise FileFormatError("the checkpoint lacks the optimiser of joint training; begin anew")
+            raise FileFormatError("the checkpoint lacks the optimiser of joint training; start again")
         self._optimizer = {name: torch.as_tensor(value).clone() for name, value in state.items()}
 
 

@@ -99,7 +99,7 @@ class MetaRun:
             meta.check(task)
         if run.checkpoint is not None and not run.resume and Path(run.checkpoint).exists():
             raise InvalidValueError(
-                f"checkpoint {run.checkpoint} is there already; go on by resume=True, or name another"
+                f"checkpoint {run.checkpoint} exists already; continue with resume=True, or name another file"
             )
         if run.resume:
             assert run.checkpoint is not None

@@ -57,7 +57,7 @@ class OuterOptimizer:
         """
         for name, own in self._moments.items():
             if name not in state or state[name].shape != own.shape:
-                raise FileFormatError(f"the checkpoint's {name} of the outer optimiser does not fit; begin anew")
+                raise FileFormatError(f"the checkpoint's {name} of the outer optimiser does not fit; start again")
             own.copy_(state[name])
         self.steps = int(state["steps"])
 

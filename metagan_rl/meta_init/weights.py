@@ -223,7 +223,7 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
             head = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is not a whole {kind} file ({error}); make or fetch it again") from None
+        raise FileFormatError(f"{path} is not a complete {kind} file ({error}); make or fetch it again") from None
     if not isinstance(head, dict) or head.get("format") != kind or not isinstance(head.get("record"), dict):
         raise FileFormatError(f"{path} is no {kind} file")
     if head.get("version") != VERSION:

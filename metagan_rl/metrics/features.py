@@ -159,9 +159,9 @@ def read_features(path: str | Path) -> Features:
             header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is not a whole features file ({error}); {remedy}") from None
+        raise FileFormatError(f"{path} is not a complete features file ({error}); {remedy}") from None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileFormatError(f"{path} holds weights, but of no metagan-rl features")
+        raise FileFormatError(f"{path} holds weights, but not those of metagan-rl features")
     if header.get("version") != VERSION:
         raise FileFormatError(f"{path} holds features of format {header.get('version')}; this version reads {VERSION}")
     classifier = Classifier()
@@ -171,7 +171,7 @@ def read_features(path: str | Path) -> Features:
     found = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if found != expected:
         wrong = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
-        raise FileFormatError(f"{path}: {', '.join(wrong)} are missing, needless or of another shape; {remedy}")
+        raise FileFormatError(f"{path}: {', '.join(wrong)} are missing, unexpected or of another shape; {remedy}")
     if not all(w.dtype == torch.float32 and torch.isfinite(w).all() for w in weights.values()):
         raise FileFormatError(f"{path} holds weights that are not finite float32 numbers; {remedy}")
     mean, scale = weights.pop("mean"), weights.pop("scale")

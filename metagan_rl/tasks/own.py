@@ -65,7 +65,7 @@ def suite_from_array(
     try:
         table = np.asarray(rows)
     except ValueError as error:
-        raise DataError(f"table {name!r} is no array of numbers ({error}); give rows of one length") from None
+        raise DataError(f"table {name!r} is not an array of numbers ({error}); give rows of one length") from None
     if table.ndim == 3:
         _check_sides(f"table {name!r}", table.shape[1], table.shape[2], networks)
         table, images = table.reshape(len(table), -1), True
@@ -116,7 +116,7 @@ def suite_from_npy(path: str | os.PathLike[str], name: str | None = None, **opti
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"cannot read {path} as an array ({error}); write it with numpy.save") from None
     if not isinstance(rows, np.ndarray):
-        raise DataError(f"{path} holds several arrays; write the one that is meant with numpy.save")
+        raise DataError(f"{path} holds several arrays; save the one you want with numpy.save")
     return suite_from_array(name or _stem(path), rows, **{"register": False, **options})
 
 
@@ -144,11 +144,13 @@ def suite_from_csv(path: str | os.PathLike[str], name: str | None = None, **opti
     rows = []
     for number, line in lines:
         if len(line) != len(header):
-            raise DataError(f"{path}, line {number} has {len(line)} cells, the first has {len(header)}; mend the line")
+            raise DataError(
+                f"{path}, line {number} has {len(line)} cells, the first has {len(header)}; correct the line"
+            )
         for place, cell in enumerate(line):
             if not _is_number(cell):
                 raise DataError(
-                    f"{path}, line {number}, column {header[place]!r}: {cell[:40]!r} is no number; encode text as "
+                    f"{path}, line {number}, column {header[place]!r}: {cell[:40]!r} is not a number; encode text as "
                     "numbers, and drop or fill missing values first"
                 )
         rows.append([float(cell) for cell in line])

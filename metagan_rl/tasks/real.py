@@ -154,7 +154,7 @@ def checked_rows(name: str, array: Any, *, whole: bool = False) -> np.ndarray:
     try:
         rows = np.array(array, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"table {name!r} is no array of numbers ({error}); encode text as numbers first") from None
+        raise DataError(f"table {name!r} is not an array of numbers ({error}); encode text as numbers first") from None
     if rows.ndim != 2:
         raise DataError(f"table {name!r} has shape {list(rows.shape)}; it must be [rows, columns]")
     if rows.size == 0:

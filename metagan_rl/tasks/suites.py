@@ -120,7 +120,9 @@ class Suite:
         for split, tasks in self.splits.items():
             for task in tasks:
                 if not isinstance(task, Task):
-                    raise InvalidValueError(f"split {split!r} of suite {self.name!r} holds {task!r}, which is no Task")
+                    raise InvalidValueError(
+                        f"split {split!r} of suite {self.name!r} holds {task!r}, which is not a Task"
+                    )
                 if task.name in names:
                     raise InvalidValueError(f"suite {self.name!r} has two tasks named {task.name!r}; rename one")
                 names.add(task.name)
@@ -187,10 +189,10 @@ class Suite:
             raise FileFormatError(f"cannot read the suite manifest {path}: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             raise FileFormatError(
-                f"{path} is no suite manifest, or it is truncated: it is not valid JSON ({error})"
+                f"{path} is not a suite manifest, or it is truncated: it is not valid JSON ({error})"
             ) from error
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise FileFormatError(f'{path} is no suite manifest: it does not say "format": "{FORMAT}"')
+            raise FileFormatError(f'{path} is not a suite manifest: it does not say "format": "{FORMAT}"')
         if content.get("format_version") != FORMAT_VERSION:
             raise FileFormatError(
                 f"{path} has format version {content.get('format_version')!r}; this release reads {FORMAT_VERSION}"
@@ -204,11 +206,11 @@ class Suite:
             found, stated = suite.sha256, content["sha256"]
         except (MetaGANError, KeyError, TypeError, AttributeError) as error:
             detail = f"there is no {error} in it" if type(error) is KeyError else str(error)
-            raise FileFormatError(f"{path} is no valid suite manifest: {detail}") from error
+            raise FileFormatError(f"{path} is not a valid suite manifest: {detail}") from error
         if found != stated:
             raise FileFormatError(
                 f"{path}: its tasks have SHA-256 {found[:12]}…, but it states {str(stated)[:12]}…; "
-                "the file was changed after it was made: restore it, or save the suite anew"
+                "the file was changed after it was made: restore it, or save the suite again"
             )
         return suite
 

@@ -118,7 +118,7 @@ def _find(name_or_family: Any) -> tuple[Family, str | None]:
     if isinstance(name_or_family, Family):
         registered = [name for name in FAMILIES if FAMILIES[name] is name_or_family]
         return name_or_family, registered[0] if registered else None
-    raise InvalidValueError(f"{name_or_family!r} is no family; give a registered name or an instance of Family")
+    raise InvalidValueError(f"{name_or_family!r} is not a family; give a registered name or an instance of Family")
 
 
 @contextmanager
@@ -198,7 +198,7 @@ def _check_points(family: Family, parameters: Mapping[str, Any], dim: int, probl
         raise problems.stop(
             "shape",
             f"{what} gave shape {list(points.shape)}; expected [{expected[0]}, {dim}]: "
-            "return one row per point, or mend dim",
+            "return one row per point, or correct dim",
         )
     if len(points) < _MIN_ROWS:
         count = "1 row" if len(points) == 1 else f"{len(points)} rows"
@@ -240,7 +240,7 @@ def _check_modes(
                 f"{key} of the modes have shape {list(value.shape)}; expected {list(shape)}, 1 mode or more",
             )
         if not np.isfinite(value).all():
-            raise problems.stop(f"modes {key}", f"{key} of the modes hold NaN or infinite values; mend modes()")
+            raise problems.stop(f"modes {key}", f"{key} of the modes hold NaN or infinite values; correct modes()")
     weights, covariances = np.asarray(modes.weights), np.asarray(modes.covariances)
     if (weights <= 0).any() or abs(weights.sum() - 1.0) > 1e-6:
         problems.add(

@@ -42,7 +42,7 @@ def check_scheduler(name_or_scheduler: str | Scheduler | type[Scheduler], *, see
         scheduler = name_or_scheduler() if isinstance(name_or_scheduler, type) else name_or_scheduler
     if not isinstance(scheduler, Scheduler):
         raise ConformanceError(
-            f"scheduler {subject}", ["it is no Scheduler; derive it from metagan_rl.agents.Scheduler"]
+            f"scheduler {subject}", ["it is not a Scheduler; derive it from metagan_rl.agents.Scheduler"]
         )
     if not (isinstance(scheduler.source, str) and scheduler.source):
         problems.append("it has no source; say in `source` where the rule is from, if only 'folklore'")
@@ -100,7 +100,7 @@ def _drive(scheduler: Scheduler, count: int, seed: int, problems: list[str]) -> 
         changed = [name for name in one.keys() | other.keys() if not _equal(one.get(name), other.get(name))]
         if changed:
             what = "copies" if changed == [SOURCES] else "controls"
-            problems.append(f"begun anew with the same seed it gave other {what}; forget everything in begin(seeds)")
+            problems.append(f"begun again with the same seed, it gave other {what}; forget everything in begin(seeds)")
             return
 
 

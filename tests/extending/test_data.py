@@ -58,7 +58,7 @@ def test_a_csv_file_is_a_suite_to_benchmark_to_tune_and_to_learn_on(desk):
 def test_a_csv_file_with_words_is_refused_in_one_line(desk):
     desk.write("words.csv", "a,b\n1,2\n3,four\n")
     told = desk.run("benchmark", "--suite", "words.csv", "--schedulers", "constant", status=2)
-    assert "line 3, column 'b': 'four' is no number" in told and "Traceback" not in told
+    assert "line 3, column 'b': 'four' is not a number" in told and "Traceback" not in told
 
 
 def test_a_schedule_that_was_tuned_on_ones_own_data_is_compared_like_a_policy(desk):

@@ -213,7 +213,9 @@ def _run(
         )
     done = {StudyRun(row["kind"], row["start"], row["seed"], row["settings"]).key() for row in rows}
     if weights is not None and not done <= {cell.key() for cell in cells}:
-        raise InvalidValueError(f"{path} holds rows of seeds or settings that are not asked for; use another directory")
+        raise InvalidValueError(
+            f"{path} holds rows of seeds or settings that you did not ask for; use another directory"
+        )
     missing = [cell for cell in cells if cell.key() not in done]
     if weights is not None:
         missing = [_with_weights(cell, weights / f"{cell.name()}.safetensors") for cell in missing]

@@ -201,7 +201,7 @@ class GANRunner:
             self.random.set_state(random)
             self.step = step
         except Exception as error:  # whatever a damaged file leads to
-            raise FileFormatError(f"{path} is no checkpoint of such a run ({error}); begin anew") from None
+            raise FileFormatError(f"{path} is not a checkpoint of such a run ({error}); start again") from None
 
     def _noise(self, count: int) -> Tensor:
         return torch.randn(count, LATENT, generator=self.random).to(self.device)
