@@ -194,7 +194,7 @@ def test_the_summary_holds_the_ranking(data: Data, ranking: Ranking) -> None:
     assert (learned["tuning_updates"], learned["vanished"], learned["scored"]) == ("0", "0", "24")
     assert len(records) == len(SCHEDULERS) * (1 + len(TIERS))
     markdown = as_markdown(groups, ranking, [])
-    assert "| 3 M | 0 |" in markdown and "Scores are of 12 of 12 tasks." in markdown
+    assert "| 3 M | 0 |" in markdown and "12 of 12 tasks have a score." in markdown
 
 
 def test_a_scheduler_is_worth_the_trials_its_distance_takes(data: Data, ranking: Ranking) -> None:

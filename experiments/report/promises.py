@@ -86,7 +86,7 @@ def fewer_trials(
     taking_part = {name: cells for name, cells in sound.items() if own[name]}
     tasks = sorted(set.intersection(*(own[name] for name in taking_part))) if taking_part else []
     if not tasks:
-        return Promise(title, "Left out: no curve of random search was measured on tasks that all schedulers ran on.")
+        return Promise(title, "Left out: random search was not measured on the tasks that all schedulers ran on.")
     trials = sorted(set.intersection(*({float(n) for n in tried[task][:, 0]} for task in tasks)))
     search = np.log([[_at(tried[task], n) for n in trials] for task in tasks])  # [K, T]
     middle, low, high = (np.exp(ends) for ends in mean_interval(search))
@@ -106,12 +106,12 @@ def fewer_trials(
         numbers += [_number(name, "distance", distance), _number(name, "worth in trials", worth)]
     marks.sort(key=lambda mark: (-mark.distance, mark.name))
     caption = (
-        f"Grey: random search tries n constants on each of {len(tasks)} tasks and keeps the best by one seed; what "
-        "another seed then gives (geometric mean, 95 % band over tasks). A scheduler spends no trial on a task (or the "
-        "runs that follow a +); its line lies at the distance it reaches there, and where that meets the curve it "
-        "is worth so many trials (95 % interval over tasks). The promise is false if the interval of a learned "
-        f"schedule reaches down to one trial; it is not worth its training if {BASELINE}, tuned once for all tasks, is "
-        "worth as many."
+        f"Grey: random search. It tries n constants on each of {len(tasks)} tasks with one seed and keeps the best. "
+        "The curve shows what that constant reaches with another seed (geometric mean, 95 % band over tasks). "
+        "Lines: what each scheduler reaches on the same tasks without a trial (or with the runs after a +). "
+        "A scheduler is worth as many trials as the curve needs to reach its line (95 % interval over tasks). "
+        "The promise is false if the interval of a learned schedule includes one trial. Training it does not pay if "
+        f"{BASELINE}, tuned once for all tasks, is worth as many."
     )
     svg = draw.trials_figure("trials", Band(np.array(trials), middle, low, high), marks, lines)
     return Promise(title, caption, svg, tuple(numbers))
@@ -123,8 +123,8 @@ def generalisation(ranking: Ranking) -> Promise:
     standings = [standing for standing in ranking.standings if standing.tiers]
     tiers = [tier for tier in ranking.tiers if any(tier in standing.tiers for standing in standings)]
     if len(tiers) < 2:
-        return Promise(title, "Left out: scores on known families and on at least one other kind of tasks are needed; "
-                       "what tuning wins there was not measured.")  # fmt: skip
+        return Promise(title, "Left out: this needs scores on known families and on another kind of tasks, and their "
+                       "references were not measured.")  # fmt: skip
     series = {tier: {s.scheduler: s.tiers[tier] for s in standings if tier in s.tiers} for tier in tiers}
     numbers = [_number(name, "score", value, tier) for tier, values in series.items() for name, value in values.items()]
     numbers += [_number(s.scheduler, "gap", gap, tier) for s in standings for tier, gap in s.gaps.items()]
@@ -133,11 +133,11 @@ def generalisation(ranking: Ranking) -> Promise:
         draw.ROOM_ENDS,
     )  # fmt: skip
     caption = (
-        "Score by kind of tasks: interquartile mean of the share of the room between the median random constant (0) "
-        "and the best schedule of a search on that very task (1), with 95 % intervals over tasks; arrows point to "
-        "values beyond the frame. Learned schedules trained on known families only (the first mark); all else is new "
-        "to them. The promise is false where the interval of another tier reaches 0, and weak where it lies wholly "
-        "below that of the known families."
+        "Score by kind of tasks: 0 is the median random constant, 1 is the best schedule that a search found for that "
+        "very task. Marks are interquartile means with 95 % intervals over tasks. Arrows point to values beyond the "
+        "frame. Learned schedules trained on known families only (the first mark). Everything else is new to them. "
+        "The promise is false where the interval of another kind of tasks includes 0. It is weak where that interval "
+        "lies completely below the one of the known families."
     )
     return Promise(title, caption, svg, tuple(numbers))
 
@@ -158,10 +158,11 @@ def stability(ranking: Ranking) -> Promise:
         "stability", [s.scheduler for s in standings], series, "share of runs", (0.0, 1.0), {}, per_cent=True
     )
     caption = (
-        "Share of all runs that diverged and, of those that did not, that ended without some of the known modes (where "
-        "none are known: whose coverage fell below its own best by more than 0.1 on average) and whose generator's "
-        f"gradient vanished for a part of the run; Wilson's 95 % intervals with n = tasks. Left is better. The promise "
-        f"is false if a learned schedule's interval of any of the three lies wholly above that of {YARDSTICK}."
+        "Share of runs that diverged. Of the other runs: the share that lost modes, and the share in which the "
+        "generator's gradient vanished for a part of the run. A run lost modes if it ended without some known mode. "
+        "Where no modes are known, its coverage ended more than 0.1 below its own best, on average. Intervals are "
+        "Wilson's, 95 %, with n = tasks. Left is better. The promise is false if a learned schedule's interval of any "
+        f"of the three lies completely above that of {YARDSTICK}."
     )
     return Promise(title, caption, svg, tuple(numbers))
 
@@ -178,8 +179,8 @@ def adaptation(rows: Iterable[Row], curves: Iterable[Curve], lines: Mapping[str,
             by_tag.setdefault(tags[curve.key], {})[curve.key] = curve
     tiers = [tier for tier in (TAGS[0], *NEW_CONDITIONS) if tier in by_tag]
     if not set(tiers) & set(NEW_CONDITIONS):
-        return Promise(title, "Left out: curves on tasks with other networks or other budgets are needed, such as the "
-                       "test split of suite planar-mixed has.")  # fmt: skip
+        return Promise(title, "Left out: this needs curves on tasks with other networks or other budgets, such as "
+                       "those in the test split of suite planar-mixed.")  # fmt: skip
     share = np.linspace(0, 1, GRID + 1)
     panels, level, numbers = {}, {}, []
     for tier in tiers:
@@ -201,11 +202,11 @@ def adaptation(rows: Iterable[Row], curves: Iterable[Curve], lines: Mapping[str,
                 for x, *ends in list(zip(band.x, band.middle, band.low, band.high, strict=True))[:: GRID // 16]
             ]
     caption = (
-        "Distance relative to the start (geometric mean over tasks, with 95 % bands of some) against the "
-        f"share of the budget. Dotted: where {YARDSTICK} ends; dots: where a schedule first comes so far. Relative to "
-        "the start because distances on the way are measured on fewer points than those that the room is known in. "
-        "The promise is false if on other networks or budgets a learned schedule needs a much larger share of the "
-        "budget to its dot than on known families, or never comes so far."
+        "Distance relative to the start, against the share of the budget (geometric mean over tasks; some schedules "
+        f"have 95 % bands). The dotted line shows where {YARDSTICK} ends. A dot shows where a schedule first gets "
+        "there. Distances during training are measured on fewer points than those of the scores, so they are shown "
+        "relative to the start. The promise is false if, on other networks or budgets, a learned schedule needs a much "
+        "larger share of the budget to reach its dot than on known families, or never reaches it."
     )
     shown = tuple(name for name in lines if any(name in bands for bands in panels.values()))
     return Promise(title, caption, draw.panels_figure("adaptation", panels, lines, level), tuple(numbers), shown)
@@ -222,16 +223,16 @@ def profile(rows: Iterable[Row], references: Sequence[References], lines: Mappin
         if scores
     }
     if not bands:
-        return Promise(title, "Left out: it was not measured on these tasks what tuning wins, so there are no scores.")
+        return Promise(title, "Left out: these tasks have no references, so there are no scores.")
     numbers = [
         {**_number(name, "share of runs above x", Estimate(*map(float, ends))), "x": float(x)}
         for name, band in bands.items()
         for x, *ends in list(zip(band.x, band.middle, band.low, band.high, strict=True))[::4]
     ]
     caption = (
-        "Share of runs that score more than \N{GREEK SMALL LETTER TAU}, all tasks alike; further up is better, and a "
-        "line that lies above another everywhere is better in every respect. Bands: 95 % over other seeds, of some "
-        "schedules, unknown for one seed a task."
+        "Share of runs with a score above \N{GREEK SMALL LETTER TAU}. All tasks count the same. Higher is better. A "
+        "line that is above another everywhere is better in every respect. Some schedules have bands, 95 % over other "
+        "seeds. With one seed a task there are none."
     )
     shown = tuple(name for name in lines if name in bands)
     return Promise(title, caption, draw.profile_figure("profile", bands, lines), tuple(numbers), shown)

@@ -242,25 +242,29 @@ def _ranking(ranking: Ranking) -> list[str]:
 
 def what_ranking_shows(ranking: Ranking) -> str:
     """Explains the columns of the ranking, and says which tasks it covers."""
-    told = "There are no scores, because it was not measured on these tasks what tuning wins; lowest distance first. "
+    told = "There are no scores, because these tasks have no references. Lowest distance first. "
     if ranking.scored:
         told = (
-            "Score: interquartile mean over runs of the share of the room, (log untuned - log d) / (log untuned - log "
-            "oracle): 0 is the median random constant, 1 the best schedule that was found for that very task. "
-            "Its first interval says what these tasks would give with other seeds (stratified bootstrap; none for one "
-            "seed a task), the second what other tasks of the same kind would give. Optimality gap: mean of 1 - score, "
-            f"the score cut off at -1 and 1. Scores are of {ranking.scored} of {ranking.tasks} tasks"
+            "Score of a run: (log untuned - log d) / (log untuned - log oracle). 0 is the median random constant, 1 "
+            "is the best schedule found for that very task. The score of a scheduler is the interquartile mean over "
+            "its runs. The first interval is for other seeds on these tasks (stratified bootstrap; empty with one "
+            "seed a task), the second for other tasks of the same kind. Optimality gap: mean of 1 - score, with "
+            "scores cut off at -1 and 1. "
+            f"{ranking.scored} of {ranking.tasks} tasks have a score"
         )
         if ranking.narrow:
-            told += f"; {ranking.narrow} were left out because tuning wins next to nothing there (untuned / oracle "
-            told += f"below {LEAST_ROOM:g})"
+            told += f"; {ranking.narrow} left out because tuning gains almost nothing (untuned / oracle below "
+            told += f"{LEAST_ROOM:g})"
         if ranking.unreferenced:
-            told += f"; on {ranking.unreferenced} it was not measured what tuning wins"
+            told += f"; {ranking.unreferenced} without references"
         told += ". "
     if ranking.baseline:
-        told += f"P(better): a run ends at a smaller distance than one of {BASELINE} on the same task, ties half. "
+        told += (
+            f"P(better): how often a run ends at a smaller distance than a run of {BASELINE} on the same task; ties "
+            "count half. "
+        )
     return told + (
-        "Distance: geometric mean over all tasks. Modes lost and vanishing gradient: shares of the runs that did not "
-        "diverge. Tuned with: GAN updates spent once; extra: GAN updates spent on each run besides its own; a dash is "
-        "unknown."
+        "Distance: geometric mean over all tasks. Modes lost and vanishing: shares of the runs that did not diverge. "
+        "Tuned with: GAN updates spent once. Extra a run: GAN updates spent on each run besides its own. A dash "
+        "means unknown."
     )
