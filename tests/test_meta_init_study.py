@@ -171,7 +171,7 @@ def test_results_of_other_choices_are_never_mixed(tmp_path, monkeypatch):
     study.run_study(tmp_path, **options)
     monkeypatch.setattr(study, "GRIDS", {"fresh": {}, "joint": {"inner_lr": (3e-3,)}})
     (tmp_path / "choosing.jsonl").unlink()
-    with pytest.raises(InvalidValueError, match="settings that are not asked for"):
+    with pytest.raises(InvalidValueError, match="settings that you did not ask for"):
         study.run_study(tmp_path, **options)
     (tmp_path / "rows.jsonl").unlink()
     with pytest.raises(InvalidValueError, match="learned by other settings"):

@@ -145,7 +145,7 @@ def test_nothing_to_compare_is_said() -> None:
         paired_ratio({("a", 0): 1.0}, {("a", 1): 1.0}, rng())
     with pytest.raises(InvalidValueError, match="in common"):
         win_rate({("a", 0): 1.0}, {("b", 0): 1.0})
-    with pytest.raises(InvalidValueError, match="0 tasks"):
+    with pytest.raises(InvalidValueError, match="no tasks to make an interval"):
         bootstrap(np.zeros((0,)), rng())
     with pytest.raises(InvalidValueError, match="resamples is 0"):
         bootstrap(np.zeros(3), rng(), resamples=0)

@@ -209,8 +209,8 @@ def test_a_users_array_becomes_a_family(registered: None) -> None:
         (np.column_stack([np.arange(20.0), np.ones(20)]), "column 1 is constant"),
         (np.where(np.eye(20, 3) > 0, np.nan, np.arange(60.0).reshape(20, 3)), "3 rows with NaN"),
         (np.where(np.eye(20, 3) > 0, np.inf, np.arange(60.0).reshape(20, 3)), "infinite"),
-        ([["a", "b"]] * 20, "no array of numbers"),
-        ([[1.0], [1.0, 2.0]], "no array of numbers"),
+        ([["a", "b"]] * 20, "not an array of numbers"),
+        ([[1.0], [1.0, 2.0]], "not an array of numbers"),
         (None, r"shape \[\]"),
     ],
 )
@@ -247,7 +247,7 @@ def test_bad_names_are_refused(name: Any) -> None:
 def test_other_objects_are_no_families() -> None:
     with pytest.raises(InvalidValueError, match="derive it from"):
         register_family("my-blob", dict)  # type: ignore[arg-type]
-    with pytest.raises(InvalidValueError, match="no family"):
+    with pytest.raises(InvalidValueError, match="not a family"):
         check_family(3)  # type: ignore[arg-type]
 
     class Needy(ArrayTable):
