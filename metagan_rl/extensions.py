@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import traceback
+import zlib
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -81,7 +82,8 @@ def import_named(name: str) -> ModuleType:
 def _run_file(path: Path, given: str) -> ModuleType:
     if not path.is_file():
         raise ExtensionError(f"there is no file {given} to import; give a file (things.py) or a module")
-    name = f"metagan_rl_import_{path.stem}"
+    # Files of one name in two folders are two modules; a worker finds the same name from the same path.
+    name = f"metagan_rl_import_{path.stem}_{zlib.crc32(str(path).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ExtensionError(f"{given} is not a Python file; give one that ends in .py")

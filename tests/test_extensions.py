@@ -1,5 +1,6 @@
 """What users add is imported by name, in worker processes too, and its errors are shown as the user's own."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -110,11 +111,19 @@ def test_a_module_of_the_working_directory_is_imported_by_its_name(tmp_path: Pat
 
 
 def test_what_a_file_defines_can_be_pickled(tmp_path: Path) -> None:
-    import pickle
-
     (tmp_path / "picklable.py").write_text(PARTS)
     module = load_extension("picklable.py")
     assert pickle.loads(pickle.dumps(module.Halving(0.3))).factor == 0.3
+
+
+def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> None:
+    modules = []
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "things.py").write_text("class Thing: ...\n")
+        modules.append(load_extension(tmp_path / folder / "things.py"))
+    for module in modules:
+        assert pickle.loads(pickle.dumps(module.Thing)) is module.Thing
 
 
 @pytest.mark.parametrize(

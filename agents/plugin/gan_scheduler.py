@@ -230,7 +230,7 @@ class GANScheduler:
         kind = type(self.scheduler)
         if kind.begin is not Scheduler.begin and kind.state_dict is Scheduler.state_dict and not kind.remembers:
             self._complain(
-                f"{kind.__name__} has begin(), but remembers names no attribute: a run that is resumed begins it anew"
+                f"{kind.__name__} has begin(), but remembers names no attribute: a resumed run starts it again"
             )
         return {
             "version": VERSION,
