@@ -11,8 +11,6 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +71,16 @@ VARIANTS = (
 """Best first."""
 
 
+@dataclass(frozen=True)
+class Compiler:
+    """A C++ compiler."""
+
+    command: tuple[str, ...]
+    """What starts it."""
+    version: str
+    """Its version in one line, and what CXX adds."""
+
+
 class BuildError(Exception):
     """Why there is no object. It stops no installation: torch trains."""
 
@@ -86,7 +94,7 @@ class Report:
     complete: bool
     """Whether that is all that this machine can have."""
     message: str
-    """For the user: one line, and after it what the compiler said."""
+    """For the user: one line, followed by what the compiler said if it failed."""
 
 
 def variants_here() -> tuple[Variant, ...]:
@@ -149,8 +157,8 @@ def is_current(variant: Variant, compiler: str | None = None, folder: Path = OBJ
         return False
 
 
-def find_compiler() -> tuple[list[str], str]:
-    """The C++ compiler's command, and its version in one line.
+def find_compiler() -> Compiler:
+    """The C++ compiler that CXX names, or the first of ``COMPILERS`` that is here.
 
     Raises:
         BuildError: there is none.
@@ -163,9 +171,10 @@ def find_compiler() -> tuple[list[str], str]:
             continue
         lines = told.stdout.splitlines()
         if told.returncode == 0 and lines:
-            return command, lines[0].replace('"', "").replace("\\", "").strip()
-    tried = f"CXX={shlex.join(named)} is none" if named else f"none of {', '.join(COMPILERS)} is here"
-    raise BuildError(f"it needs a C++ compiler, and {tried}; install one (Debian: apt install g++) and run {COMMAND}")
+            version = " ".join([lines[0], *command[1:]])
+            return Compiler(tuple(command), version.replace('"', "").replace("\\", "").strip())
+    tried = f"CXX={shlex.join(named)} does not run" if named else f"none of {', '.join(COMPILERS)} is here"
+    raise BuildError(f"for want of a C++ compiler: {tried}. Install one (Debian: apt install g++), then run {COMMAND}")
 
 
 def build(folder: Path = OBJECTS, source: Path = SOURCE) -> Report:
@@ -179,79 +188,70 @@ def build(folder: Path = OBJECTS, source: Path = SOURCE) -> Report:
     """
     variants = variants_here()
     if not variants:
-        return Report((), False, f"native engine: not built, {unsupported()}; torch trains")
-    command: list[str] = []
-    compiler, lacking = None, ""
+        return Report((), False, f"native engine: none, so torch trains: {unsupported()}")
+    compiler: Compiler | str
     try:
-        command, compiler = find_compiler()
+        compiler = find_compiler()
     except BuildError as error:
-        lacking = str(error)
-    there = [each for each in variants if is_current(each, compiler, folder, source)]
-    missing = [each for each in variants if each not in there]
-    built, faults = {}, {}
-    if command:
-        # Compilers are processes of their own, so threads are enough to run them side by side.
-        with ThreadPoolExecutor() as pool:
-            jobs = {each: pool.submit(_compile, each, command, compiler, folder, source) for each in missing}
-        for each, job in jobs.items():
-            try:
-                built[each] = job.result()
-            except BuildError as error:
-                faults[each] = str(error)
-    kept = [each for each in faults if is_current(each, None, folder, source)]  # of another compiler, but good
-    for each in missing:
-        if each not in built and each not in kept:
-            _remove(each.path(folder))
-    parts = []
-    if there:
-        parts.append(f"{_names(there)} up to date")
-    if built:
-        parts.append(f"{_names(built)} built in {max(built.values()):.1f} s by {compiler}")
-    if lacking and missing:
-        parts.append(f"{_names(missing)} not built, {lacking}")
-    if faults:
-        parts.append(f"{_names(faults)} not built, the compiler failed")
-    if kept:
-        parts.append(f"{_names(kept)} kept from another compiler")
-    present = tuple(each for each in variants if each in (*there, *built, *kept))
-    if not present:
-        parts.append("torch trains")
-    # Both variants mostly fail of one fault.
-    message = "\n".join([f"native engine: {'; '.join(parts)}", *dict.fromkeys(faults.values())])
-    return Report(present, present == variants, message)
+        compiler = str(error)
+    # Compilers are processes of their own, so threads are enough to run them side by side.
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(lambda variant: _settle(variant, compiler, folder, source), variants))
+    present = tuple(variant for variant, (there, _) in zip(variants, outcomes, strict=True) if there)
+    told: dict[str, list[str]] = {}
+    for variant, (_, text) in zip(variants, outcomes, strict=True):
+        told.setdefault(text, []).append(variant.name)
+    # What the compiler says comes last, as it has many lines.
+    lines = sorted((f"{' and '.join(names)} {text}" for text, names in told.items()), key=lambda line: line.count("\n"))
+    start = "native engine: " if present else "native engine: none, so torch trains: "
+    return Report(present, present == variants, start + "; ".join(lines))
 
 
-def _compile(variant: Variant, command: list[str], compiler: str | None, folder: Path, source: Path) -> float:
-    """Makes one object, and returns the seconds that took. It has its final name only when it is whole."""
+def _settle(variant: Variant, compiler: Compiler | str, folder: Path, source: Path) -> tuple[bool, str]:
+    """Sees to one variant. Returns whether its object is there, and what became of it."""
+    if isinstance(compiler, str):
+        if is_current(variant, None, folder, source):
+            return True, "up to date"
+        _remove(variant.path(folder))
+        return False, f"not built, {compiler}"
+    if is_current(variant, compiler.version, folder, source):
+        return True, "up to date"
+    try:
+        _compile(variant, compiler, folder, source)
+    except BuildError as error:
+        if is_current(variant, None, folder, source):
+            return True, f"kept as another compiler made it: {error}"
+        _remove(variant.path(folder))
+        return False, f"not built: {error}"
+    return True, f"built by {compiler.version}"
+
+
+def _compile(variant: Variant, compiler: Compiler, folder: Path, source: Path) -> None:
+    """Makes one object. It has its final name only when it is whole."""
     path = variant.path(folder)
     temporary = folder.absolute() / f".{path.name}.{os.getpid()}.tmp"
-    defines = [f"-DVL={variant.lanes}", f'-DMETAGAN_ENGINE_BUILD="{stamp(variant, source)} {compiler}"']
+    made_of = f"{stamp(variant, source)} {compiler.version}"
+    defines = [f"-DVL={variant.lanes}", f'-DMETAGAN_ENGINE_BUILD="{made_of}"']
     # Run where the sources are, so that no path of this machine gets into the object.
-    line = [*command, *FLAGS, *variant.flags, *defines, "engine.cpp", "-o", str(temporary)]
-    started = time.perf_counter()
+    line = [*compiler.command, *FLAGS, *variant.flags, *defines, "engine.cpp", "-o", str(temporary)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(line, cwd=source, capture_output=True, text=True, errors="replace", env=_environment())
         if done.returncode:
-            raise BuildError(f"{shlex.join(command)}: {(done.stderr or done.stdout).strip() or 'no message'}")
+            raise BuildError(f"{compiler.version} says\n{(done.stderr or done.stdout).strip() or 'nothing'}")
         checksum_path(path).write_text(checksum(temporary, path.name), encoding="ascii")
         os.replace(temporary, path)
     except OSError as error:
-        raise BuildError(f"cannot write {path}: {error.strerror or error}") from error
+        raise BuildError(f"{path} cannot be written ({error.strerror or error})") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-    return time.perf_counter() - started
 
 
 def _remove(path: Path) -> None:
     for each in (path, checksum_path(path)):
         with contextlib.suppress(OSError):  # where nothing can be written, the report says so
             each.unlink()
-
-
-def _names(variants: Iterable[Variant]) -> str:
-    return " and ".join(each.name for each in variants)
 
 
 def _environment() -> dict[str, str]:
