@@ -8,6 +8,8 @@ VENV := .venv
 EXTRAS := .venv-extras
 OUT ?= runs/quickstart
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet -c constraints/ci.txt
+# Builds the native engine where it is missing or out of date, and tells in one line. Without a compiler torch trains.
+ENGINE := @$(VENV)/bin/python -m metagan_rl.engine.build || true
 CACHES := .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
 # One thread a process: small tensors, and processes use the cores better than threads do.
@@ -21,11 +23,13 @@ help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 run: $(VENV)/.installed-run
+	$(ENGINE)
 	$(VENV)/bin/metagan-rl quickstart --out $(OUT)
 	@echo "The report is in $(abspath $(OUT)):" && find $(OUT) -maxdepth 1 -name '*.html'
 
 # Where the extras have been asked for once, they are kept up to date.
 test: $(VENV)/.installed-dev $(wildcard $(EXTRAS)/.installed)
+	$(ENGINE)
 	$(VENV)/bin/pytest -n 2
 
 extras: $(EXTRAS)/.installed
@@ -41,7 +45,7 @@ format: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check --fix
 
 clean:
-	rm -rf build dist *.egg-info $(CACHES)
+	rm -rf build dist *.egg-info metagan_rl/engine/objects $(CACHES)
 	find . -name __pycache__ -type d -not -path './$(VENV)*/*' -prune -exec rm -rf {} +
 
 $(VENV)/bin/python $(EXTRAS)/bin/python:
@@ -49,14 +53,14 @@ $(VENV)/bin/python $(EXTRAS)/bin/python:
 	$(PYTHON) -m venv $(@:/bin/python=)
 
 # A stamp is written only after its installation has gone through, so an interrupted one is done again.
-$(VENV)/.installed-run: pyproject.toml $(wildcard constraints/*.txt) | $(VENV)/bin/python
+$(VENV)/.installed-run: pyproject.toml setup.py $(wildcard constraints/*.txt) | $(VENV)/bin/python
 	$(PIP_INSTALL) -e ".[data,report]"
 	@touch $@
 
-$(VENV)/.installed-dev: pyproject.toml $(wildcard constraints/*.txt) | $(VENV)/bin/python
+$(VENV)/.installed-dev: pyproject.toml setup.py $(wildcard constraints/*.txt) | $(VENV)/bin/python
 	$(PIP_INSTALL) -e ".[dev]"
 	@touch $@
 
-$(EXTRAS)/.installed: pyproject.toml $(wildcard constraints/*.txt) | $(EXTRAS)/bin/python
+$(EXTRAS)/.installed: pyproject.toml setup.py $(wildcard constraints/*.txt) | $(EXTRAS)/bin/python
 	$(EXTRAS)/bin/python -m pip install --quiet -c constraints/extras.txt -e ".[rllib,lightning]" pytest pytest-timeout
 	@touch $@
