@@ -11,11 +11,11 @@ from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaInit
-from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import Measurements, Population
 from metagan_rl.populations.drawing import Pool
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan
 from metagan_rl.populations.settings import Settings
+from metagan_rl.populations.torch_engine import TorchEngine
 from metagan_rl.tasks.task import Task
 
 Part = Literal["all", "support", "query"]
@@ -113,7 +113,6 @@ class MetaBatch(Population):
 
     def prepared(self, updates: int) -> tuple[IntervalPlan, IntervalInputs]:
         """The plan and the random inputs that :meth:`train_steps` would use, with all members in one chunk."""
-        members = np.arange(len(self))
-        plan = self._plan(Settings.of([task.base for task in self.tasks]), updates)
-        mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
-        return plan, self._inputs(members, self.state, updates, mix=mix)
+        engine = TorchEngine(self)
+        plan = engine.plan(Settings.of([task.base for task in self.tasks]), updates)
+        return plan, engine.inputs(np.arange(len(self)), plan)

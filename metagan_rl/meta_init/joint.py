@@ -13,8 +13,10 @@ from metagan_rl.meta_init.loop import Method, meta_train
 from metagan_rl.meta_init.options import RunOptions
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
+from metagan_rl.populations.engines import Engine, EngineName
 from metagan_rl.populations.interval import IntervalTrainer, Turn
 from metagan_rl.populations.settings import Settings
+from metagan_rl.populations.torch_engine import TorchEngine
 from metagan_rl.tasks.task import Task
 
 MOMENTS = ("generator_first", "generator_second", "discriminator_first", "discriminator_second")
@@ -31,13 +33,22 @@ class AveragingTrainer(IntervalTrainer):
         return super()._step(optimizer, turn, update, shared, rows)
 
 
-class OneGAN(MetaBatch):
-    """The tasks of a meta-step as one GAN. Each task draws its own batch, and the mean of their gradients is used."""
+class AveragingEngine(TorchEngine):
+    """Trains all members in one chunk."""
 
     trainer = AveragingTrainer
 
-    def _chunks(self, settings: Settings) -> Iterator[np.ndarray]:
-        yield np.arange(len(self))
+    def chunks(self, settings: Settings) -> Iterator[np.ndarray]:
+        """All members."""
+        yield np.arange(len(settings))
+
+
+class OneGAN(MetaBatch):
+    """The tasks of a meta-step as one GAN. Each task draws its own batch, and the mean of their gradients is used."""
+
+    def find_engines(self, name: EngineName) -> list[Engine]:
+        """One that averages."""
+        return [AveragingEngine(self)]
 
 
 class Joint(Method):

@@ -1,9 +1,8 @@
 """Draws all that is random in an interval for a chunk of members: noise, rows of the data, mixing shares.
 
-There are two streams. Each depends only on a member's seed and the number of its interval. ``"host"`` uses one torch
-generator for each member on the CPU, and gives the numbers that this library has always drawn. ``"device"`` uses
-counters (:mod:`.philox`) and draws for the whole chunk at once, where it is trained. Otherwise a GPU would wait while
-the CPU draws for thousands of members in turn.
+There are two streams. Each depends only on a member's seed and the number of its interval. ``"device"`` uses counters
+(:mod:`.philox`), so that numbers are drawn where and when they are needed: for a whole chunk at once on a GPU, for one
+batch in the native engine. ``"host"`` uses one torch generator for each member on the CPU, as this library did at first.
 """
 
 from collections.abc import Sequence
@@ -26,14 +25,14 @@ NOISE, ROWS, MIX = 0, 1, 2
 """Purposes of the numbers, as the counter holds them."""
 
 
-def find_noise(noise: str | None, device: torch.device) -> Noise:
-    """The stream of that name; ``None`` gives the one that suits the device.
+def find_noise(noise: str | None) -> Noise:
+    """The stream of that name; ``None`` gives ``"device"``, which is the same on every engine and device.
 
     Raises:
         UnknownNameError: there is no such stream.
     """
     if noise is None:
-        return "host" if device.type == "cpu" else "device"
+        return "device"
     for name in get_args(Noise):
         if noise == name:
             return name

@@ -7,6 +7,7 @@ from typing import Any, Self
 from metagan_rl.errors import UnknownNameError
 from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
 from metagan_rl.populations.drawing import find_noise
+from metagan_rl.populations.engines import checked_engine
 from metagan_rl.runtime import find_device
 from metagan_rl.tasks.task import Task
 
@@ -17,24 +18,28 @@ class PopulationOptions:
 
     Attributes:
         device: where the members' state lives and is trained, ``"cpu"`` or ``"cuda"``.
-        noise: where noise and data order are drawn, ``"host"`` or ``"device"``. The two streams hold different numbers
-            (see :mod:`.drawing`). Both work on any device, and each gives the same numbers on all devices. The default
-            depends on the device: ``"host"`` on a CPU.
+        engine: what trains them: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it has all that
+            the members need (see :mod:`.engines`).
+        noise: the stream of noise and data order, ``"device"`` (the default) or ``"host"``. The two hold different
+            numbers (see :mod:`.drawing`). Each gives the same numbers on all devices and engines.
         initial_weights: a meta-initialisation, or its file. All members then start from it, and their seeds fix only
             noise and data order. By default each starts from fresh weights drawn from its seed.
 
     Raises:
-        InvalidValueError: there is no such device.
-        UnknownNameError: there is no such noise.
+        InvalidValueError: there is no such device, or no native engine although it is asked for.
+        UnknownNameError: there is no such engine or noise.
         FileFormatError: the file of initial weights is damaged.
     """
 
     device: str = "cpu"
+    engine: str = "auto"
     noise: str | None = None
     initial_weights: MetaInit | str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        find_noise(self.noise, find_device(self.device))
+        find_device(self.device)
+        checked_engine(self.engine)
+        find_noise(self.noise)
 
     @classmethod
     def of(cls, given: Any) -> Self:

@@ -1,9 +1,8 @@
 """A population: B GANs of one shape, each with its own task, rates, loss and random stream, trained in lockstep."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,19 +12,17 @@ from torch import Tensor
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks.base import build_networks, find_networks, size, split
-from metagan_rl.penalties import PENALTIES
-from metagan_rl.populations.drawing import Drawn, Pool, draw_on_device, draw_on_host, find_noise, stream
-from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer, Run
+from metagan_rl.populations.drawing import Pool, find_noise, stream
+from metagan_rl.populations.engines import Engine, EngineName, checked_engine, find_engines
 from metagan_rl.populations.measurements import Measurements
+from metagan_rl.populations.native_engine import NativeEngine
 from metagan_rl.populations.options import PopulationOptions
 from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
 from metagan_rl.populations.state import PopulationState
+from metagan_rl.populations.torch_engine import TorchEngine
 from metagan_rl.runtime import available_memory, find_device
 from metagan_rl.tasks.task import Networks, Task
 
-CHUNK_MEMBERS = {"cpu": 32, "cuda": 4096}
-"""Members trained at a time. On a CPU they are enough that D's and G's of different ratios fill a matrix product, and
-few enough for the cache. On a GPU the limit bounds the memory of noise and activations."""
 STATE_COPIES = 2
 """Memory of a population, in states: its own, and as much again for the chunk in training, references and the rest."""
 
@@ -71,15 +68,12 @@ class Population:
         FileFormatError: the file of initial weights is damaged.
     """
 
-    trainer: type[IntervalTrainer] = IntervalTrainer
-    """The class that trains a chunk for one interval."""
-
     def __init__(
         self, tasks: Sequence[Task], seeds: Sequence[int], options: PopulationOptions | None = None, **given: Any
     ) -> None:
         options = options or PopulationOptions.named(**given)
         self.device = find_device(options.device)
-        self.noise = find_noise(options.noise, self.device)
+        self.noise = find_noise(options.noise)
         self.initial_weights = options.weights()
         if not tasks or len(tasks) != len(seeds):
             raise InvalidValueError(
@@ -98,21 +92,29 @@ class Population:
         self._pool: Pool | None = None
         self._check_memory(len(tasks))
         self.state = self._fresh(tasks, seeds)
+        self._engines = self.find_engines(checked_engine(options.engine))
+        self._by_torch = np.zeros(len(tasks), dtype=bool)
+
+    def find_engines(self, name: EngineName) -> list[Engine]:
+        """The engines that train this population; of those that take a member the first one trains it."""
+        return find_engines(name, self)
 
     def __len__(self) -> int:
         return len(self.tasks)
 
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Puts new, untrained tasks of the same shape into some places."""
-        self.state.put(self._places(members), self._fresh(tasks, seeds))
+        self.state.put(self.places(members), self._fresh(tasks, seeds))
         for member, task in zip(members, tasks, strict=True):
             self.tasks[member] = task
+        self._by_torch[np.asarray(members)] = False
         self._pool = None
 
     def keep(self, members: Sequence[int]) -> None:
         """Keeps only these members."""
-        self.state = self.state[self._places(members)]
+        self.state = self.state[self.places(members)]
         self.tasks = [self.tasks[member] for member in members]
+        self._by_torch = self._by_torch[np.asarray(members)]
         self._pool = None
 
     def copy(self, sources: Sequence[int] | np.ndarray) -> None:
@@ -123,7 +125,8 @@ class Population:
         Args:
             sources: for each of the B members the index of its source, ``[B]``.
         """
-        self.state = replace(self.state[self._places(sources)], seed=self.state.seed)
+        self.state = replace(self.state[self.places(sources)], seed=self.state.seed)
+        self._by_torch = self._by_torch[np.asarray(sources)]
 
     def append(self, tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Adds untrained members at the end.
@@ -134,6 +137,7 @@ class Population:
         self._check_memory(len(tasks))
         self.state = self.state.join(self._fresh(tasks, seeds))
         self.tasks.extend(tasks)
+        self._by_torch = np.append(self._by_torch, np.zeros(len(tasks), dtype=bool))
         self._pool = None
 
     def train(self, settings: Settings, updates: int) -> Measurements:
@@ -161,24 +165,45 @@ class Population:
         return self._train(settings, updates)
 
     def _train(self, settings: Settings, updates: int) -> Measurements:
-        torch.set_flush_denormal(True)  # dead GANs fill up with denormal numbers, which are 80 times slower
         measured = Measurements.empty(len(self))
-        for members in self._chunks(settings):
-            places = self._places(members)
-            chunk = self.state[places]
-            plan = self._plan(settings[members], updates)
-            mix = any(PENALTIES[name].uses_mix for name, _, _ in plan.penalties)
-            inputs = self._inputs(members, chunk, updates, mix=mix)
-            result = self.trainer(self.generator, self.discriminator, chunk, plan, inputs).run()
-            self.state.put(places, chunk)
-            measured.put(members, result)
+        left = np.flatnonzero(~self.state.diverged.numpy(force=True))
+        for engine in self._engines:
+            taken = engine.takes(settings[left])
+            members = left[taken]
+            if len(members):
+                measured.put(members, engine.train(members, settings[members], updates))
+                self._by_torch[members] |= engine.name != NativeEngine.name
+            left = left[~taken]
+        if len(left):
+            names = ", ".join(sorted({list(LOSSES)[loss] for loss in settings.loss[left]}))
+            raise InvalidValueError(
+                f"engine is 'native', which cannot train loss {names} with these penalties and networks; use 'auto' or "
+                "'torch'"
+            )
         return measured
+
+    @property
+    def engines(self) -> list[str]:
+        """The engine of each member: ``"native"``, or ``"torch"`` if that trained at least one of its intervals."""
+        native = self._engines[0].name == NativeEngine.name
+        return [NativeEngine.name if native and not torch_ else TorchEngine.name for torch_ in self._by_torch]
+
+    @property
+    def pool(self) -> Pool:
+        """The training data of all members."""
+        if self._pool is None:
+            self._pool = Pool([task.data().train for task in self.tasks], self.device, self.dtype)
+        return self._pool
+
+    def places(self, members: Sequence[int] | np.ndarray) -> Tensor:
+        """Indices of members as a tensor on the population's device, int64 ``[b]``."""
+        return torch.as_tensor(np.asarray(members), dtype=torch.long, device=self.device)
 
     def sample(self, noise: Tensor, *, members: Sequence[int] | None = None, average: bool = True) -> Tensor:
         """Generated points ``[B, N, D]`` from noise ``[B, N, Z]``, by the averaged or the current generator."""
         rows = self.state.average if average else self.state.generator
         if members is not None:
-            rows = rows[self._places(members)]
+            rows = rows[self.places(members)]
         with torch.no_grad():
             return self.generator(split(self.generator, rows), noise.to(self.device, self.dtype))
 
@@ -214,72 +239,3 @@ class Population:
             torch.stack(discriminators).to(self.device, self.dtype),
             seed_column.to(self.device),
         )
-
-    def _places(self, members: Sequence[int] | np.ndarray) -> Tensor:
-        return torch.as_tensor(np.asarray(members), dtype=torch.long, device=self.device)
-
-    def _chunks(self, settings: Settings) -> Iterator[np.ndarray]:
-        """Chunks of sound members that train together: with similar ratios, in runs of equal penalty and loss."""
-        sound = np.flatnonzero(~self.state.diverged.numpy(force=True))
-        losses = LOSSES.values()
-        penalised = [list(PENALTIES).index(losses[loss].penalty) for loss in settings.loss]
-        penalty = np.where(settings.penalty_weight > 0, penalised, -1)
-        ordered = sound[np.lexsort((sound, settings.loss[sound], penalty[sound], settings.ratio[sound]))]
-        parts = [ordered]
-        if self.shape.simultaneous:  # only members at ratio 1:1 step both networks from the same point
-            together = settings.ratio[ordered] == RATIOS.index("1:1")
-            parts = [ordered[together], ordered[~together]]
-        for part in parts:
-            for chunk in np.array_split(part, -(-len(part) // self._chunk_members())) if len(part) else []:
-                yield chunk[np.lexsort((chunk, settings.loss[chunk], penalty[chunk]))]
-
-    def _chunk_members(self) -> int:
-        members, columns = CHUNK_MEMBERS[self.device.type], self.kind.columns_at_once
-        if self.device.type == "cpu" and columns is not None:
-            return max(1, min(members, members * columns // self.shape.dim))
-        return members
-
-    def _plan(self, settings: Settings, updates: int) -> IntervalPlan:
-        """The plan for a chunk of members with these settings."""
-        cycles = [RATIOS.values()[ratio] for ratio in settings.ratio]
-        losses = [list(LOSSES)[loss] for loss in settings.loss]
-        penalties = [
-            LOSSES[loss].penalty if weight > 0 else None
-            for loss, weight in zip(losses, settings.penalty_weight, strict=True)
-        ]
-
-        def column(values: np.ndarray) -> Tensor:
-            return torch.tensor(values, dtype=self.dtype, device=self.device)[:, None]
-
-        return IntervalPlan(
-            updates=updates,
-            cycles=cycles,
-            losses=_runs(losses),
-            penalties=_runs(penalties),
-            penalty_weight=column(settings.penalty_weight),
-            generator_lr=column(settings.generator_lr),
-            discriminator_lr=column(settings.discriminator_lr),
-            beta1=column(settings.beta1),
-            beta2=column(settings.beta2),
-            ema_decay=column(settings.ema_decay),
-            optimizer=self.shape.optimizer,
-            simultaneous=self.shape.simultaneous and set(cycles) == {(1, 1)},
-        )
-
-    def _inputs(self, members: np.ndarray, chunk: PopulationState, updates: int, *, mix: bool = True) -> IntervalInputs:
-        if self._pool is None:
-            self._pool = Pool([task.data().train for task in self.tasks], self.device, self.dtype)
-        drawn = Drawn(updates, self.shape.batch_size, self.shape.networks.latent_dim, self.dtype, mix)
-        draw = draw_on_host if self.noise == "host" else draw_on_device
-        return draw(self._pool, self._places(members), chunk.seed, chunk.intervals, drawn)
-
-
-def _runs(names: Sequence[str | None]) -> list[Run]:
-    """Runs of equal names, in order, without those of ``None``."""
-    runs, first = [], 0
-    for name, same in groupby(names):
-        last = first + len(list(same))
-        if name is not None:
-            runs.append((name, first, last))
-        first = last
-    return runs
