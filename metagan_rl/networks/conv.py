@@ -15,7 +15,7 @@ from torch import Tensor
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.networks.base import NetworkKind, register_networks
 from metagan_rl.networks.convolution import KERNEL, convolution, derivative
-from metagan_rl.networks.mlp import ACTIVATIONS, Activation, product
+from metagan_rl.networks.mlp import ACTIVATIONS, Activation, over_samples, product
 from metagan_rl.tasks.task import Networks
 
 
@@ -206,7 +206,7 @@ class StackedConv:
         reversed_gradients: list[Tensor] = []
         for place, layer in reversed(list(enumerate(self.layers))):
             if by_weights:
-                by_bias = gradient.sum(dim=1).view(len(gradient), -1, layer.channels).sum(dim=1)
+                by_bias = over_samples(gradient).view(len(gradient), -1, layer.channels).sum(dim=1)
                 reversed_gradients += [by_bias, layer.by_weight(values[place], gradient)]
             if place or by_inputs:
                 gradient = layer.backward(weights[2 * place], gradient)

@@ -228,9 +228,8 @@ class IntervalTrainer:
         with torch.no_grad():
             generator_weights = split(self.generator, turn.of(self.state.generator))
             fake = self.generator(generator_weights, turn.of(self.inputs.noise[:, update]))
-        points = torch.cat([real, fake], dim=1)
         if self.closed_form:
-            values = self.discriminator.forward(weights, points)
+            values = self.discriminator.forward(weights, torch.cat([real, fake], dim=1))
             real_logits, fake_logits = values[-1].squeeze(-1).split(real.shape[1], dim=1)
             loss, by_logits = _with_slopes(
                 [LOSSES[name].of_discriminator for name, _, _ in turn.losses], turn.losses, real_logits, fake_logits
@@ -238,9 +237,9 @@ class IntervalTrainer:
             gradients, _ = self.discriminator.backward(weights, values, by_logits, by_weights=True, by_inputs=False)
             gradient = _flat(gradients)
         else:
+            # Two calls: gradients that cancel are summed in the same order, and their sum is exactly 0.
             values = []
-            logits = self.discriminator(weights, points).squeeze(-1)
-            real_logits, fake_logits = logits.split(real.shape[1], dim=1)
+            real_logits, fake_logits = (self.discriminator(weights, each).squeeze(-1) for each in (real, fake))
             formulas = [LOSSES[name].discriminator for name, _, _ in turn.losses]
             loss = evaluate_by_run(formulas, turn.losses, real_logits, fake_logits)
             gradient = _differentiate(loss.sum(), flat)
