@@ -195,6 +195,27 @@ class StackedMLP:
             gradient = product(gradient, weights[layer].transpose(1, 2))
         return gradient, chain
 
+    def backward_along(
+        self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], gradient: Tensor
+    ) -> list[Tensor]:
+        """The gradients by the weights that :meth:`backward` gives, without its products along the chain.
+
+        There is one output, so the gradient by it is one number for each sample. The gradients by the outputs of the
+        linear layers are those of the chain times this number.
+
+        Args:
+            weights: the weights.
+            values: as in :meth:`input_gradient`.
+            chain: result of :meth:`input_gradient`; it is not changed.
+            gradient: gradient by the output, ``[B, N, 1]``.
+        """
+        by_outputs = [*(each * gradient for each in reversed(chain)), gradient]
+        return [
+            by_weight
+            for inputs, by_output in zip(values[:-1], by_outputs, strict=True)
+            for by_weight in (product(inputs.transpose(1, 2), by_output), over_samples(by_output))
+        ]
+
     def penalty_backward(
         self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
     ) -> list[Tensor | None]:
