@@ -12,8 +12,16 @@ from torch import Tensor, nn
 
 from metagan_rl.errors import UnknownNameError
 from metagan_rl.losses import LOSSES
-from metagan_rl.networks import ACTIVATIONS, DiracDiscriminator, DiracGenerator, StackedMLP, build_networks
-from metagan_rl.networks.base import size, split
+from metagan_rl.networks import (
+    ACTIVATIONS,
+    DiracDiscriminator,
+    DiracGenerator,
+    StackedMLP,
+    StackedNetwork,
+    build_networks,
+    conv_networks,
+)
+from metagan_rl.networks.base import ClosedForm, size, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import Measurements, Population, PopulationState
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
@@ -34,7 +42,7 @@ SIZES = ((3, 5, 1), (3, 6, 4, 1), (2, 7, 5, 6, 1), (4, 1))
 B, N = 3, 8
 
 
-def stack(network: StackedMLP, members: int = B, seed: int = 0) -> Tensor:
+def stack(network: StackedNetwork, members: int = B, seed: int = 0) -> Tensor:
     rng = torch.Generator().manual_seed(seed)
     return torch.stack([network.initial(rng) for _ in range(members)]).double()
 
@@ -108,6 +116,21 @@ def test_backward_equals_autograd(activation: str, sizes: tuple[int, ...]) -> No
         torch.testing.assert_close(again.view_as(theirs), theirs)
     torch.testing.assert_close(by_inputs, reference[-1])
     torch.testing.assert_close(alone, reference[-1])
+
+
+@pytest.mark.parametrize(
+    ("network", "dim"), [(StackedMLP((3, 6, 5, 1)), 3), (StackedMLP((2, 1)), 2), (conv_networks(64, 3, 4)[1], 64)]
+)
+def test_backward_along_a_known_chain_equals_backward(network: ClosedForm, dim: int) -> None:
+    weights = split(network, stack(network))
+    values = network.forward(weights, draw(B, N, dim))
+    _, chain = network.input_gradient(weights, values)
+    before, outgoing = [each.clone() for each in chain], draw(B, N, 1, seed=2)
+    ours = network.backward_along(weights, values, chain, outgoing)
+    theirs, _ = network.backward(weights, values, outgoing, by_weights=True, by_inputs=False)
+    for mine, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other)
+    assert all(torch.equal(kept, each) for kept, each in zip(before, chain, strict=True))
 
 
 @pytest.mark.parametrize("name", PENALTIES)
@@ -291,6 +314,14 @@ def test_closed_form_trains_as_autograd_does_with_several_losses_at_once() -> No
     assert_trained_alike([("non-saturating", 0, 1), ("lsgan", 1, 2), ("rpgan", 2, 3)], "zero-centred")
 
 
+@pytest.mark.parametrize("penalised", [(0, 1), (1, 2), (2, 3), (0, 2)])
+def test_closed_form_trains_as_autograd_does_with_several_penalties_at_once(penalised: tuple[int, int]) -> None:
+    others = [("r1", member, member + 1) for member in range(3) if not penalised[0] <= member < penalised[1]]
+    for beside in ([], others):
+        penalties = sorted([("zero-centred", *penalised), *beside], key=lambda run: run[1])
+        assert_trained_alike([("lsgan", 0, 3)], None, penalties=penalties)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_closed_form_trains_as_autograd_does_when_both_step_at_once(optimizer: str) -> None:
     assert_trained_alike([("hinge", 0, 2)], "zero-centred", cycle=(1, 1), simultaneous=True, optimizer=optimizer)
@@ -331,12 +362,12 @@ def forbid(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:
 def test_activations_without_closed_form_train_through_autograd(
     activation: str, penalty_weight: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forbid(monkeypatch, "forward", "backward", "input_gradient", "penalty_backward")
+    forbid(monkeypatch, "forward", "backward", "input_gradient", "backward_along", "penalty_backward")
     assert_all_weights_move(*small_population(activation, penalty_weight))
 
 
 def test_penalty_of_tanh_networks_goes_through_autograd(monkeypatch: pytest.MonkeyPatch) -> None:
-    forbid(monkeypatch, "input_gradient", "penalty_backward")
+    forbid(monkeypatch, "input_gradient", "backward_along", "penalty_backward")
     assert_all_weights_move(*small_population("tanh", 0.1))
     assert_all_weights_move(*small_population("tanh", 0.1, "wgan"))
 
@@ -344,7 +375,7 @@ def test_penalty_of_tanh_networks_goes_through_autograd(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("activation", WITH_BACKWARD)
 def test_closed_form_is_used_where_there_is_one(activation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     population, settings = small_population(activation, 0.1)
-    called = {"backward": 0, "penalty_backward": 0}
+    called = {"backward": 0, "input_gradient": 0, "backward_along": 0, "penalty_backward": 0}
 
     def count(name: str) -> None:
         method = getattr(StackedMLP, name)
@@ -358,8 +389,13 @@ def test_closed_form_is_used_where_there_is_one(activation: str, monkeypatch: py
     for name in called:
         count(name)
     population.train(settings, 12)
-    assert called["backward"] == 6 + 2 * 6  # once for each of D's updates, through D and G for each of G's
-    assert called["penalty_backward"] == (6 if activation in PIECEWISE_LINEAR else 0)
+    discriminating, generating = 6, 6
+    if activation in PIECEWISE_LINEAR:  # D's loss and penalty go back through D once, together
+        assert called.pop("backward") == 2 * generating  # through D and G
+        assert set(called.values()) == {discriminating}
+    else:
+        assert called.pop("backward") == discriminating + 2 * generating
+        assert set(called.values()) == {0}
 
 
 def assert_all_weights_move(population: Population, settings: Settings) -> None:

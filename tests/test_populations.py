@@ -452,6 +452,62 @@ def test_training_again_gives_the_very_same_bits() -> None:
     assert_equal(first.state, second.state)
 
 
+# --- gradients that are 0 --------------------------------------------------------------------------------------------
+
+DIGITS = Task("digits/0", "digits", 64, {"classes": list(range(10))})
+CANCELLING = ("wgan", "rpgan")
+"""Losses that depend on differences of real and generated logits alone, so that D's last bias has no gradient."""
+
+
+def of_precision(dtype: torch.dtype, tasks: Sequence[Task]) -> Population:
+    population = Population(tasks, range(len(tasks)))
+    return in_double(population) if dtype == torch.float64 else population
+
+
+def last_bias(population: Population) -> Tensor:
+    return split(population.discriminator, population.state.discriminator)[-1]
+
+
+@pytest.mark.parametrize("batch_size", [7, 96])  # 1/7 and 1/96 are rounded
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", ["leaky-relu", "tanh", "silu"])  # closed form, partly, not at all
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_last_bias_of_the_discriminator_stays_where_its_gradient_is_zero(
+    kind: str, activation: str, dtype: torch.dtype, batch_size: int
+) -> None:
+    networks, data = Networks(latent_dim=3, width=5, kind=kind, activation=activation), {"mlp": ring(), "conv": DIGITS}
+    tasks = [
+        replace(
+            data[kind],
+            networks=networks,
+            base=replace(BASE, loss=loss, batch_size=batch_size, penalty_weight=penalty_weight),
+        )
+        for loss, penalty_weight in itertools.product((*CANCELLING, "lsgan"), (0.0, 0.1))
+    ]
+    population = of_precision(dtype, tasks)
+    before = last_bias(population).clone()
+    population.train(bases(tasks), 24)
+    moved = (last_bias(population) != before).flatten()
+    assert moved.tolist() == [False] * 4 + [True] * 2
+    assert not population.state.diverged.any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("penalty_weight", [0.0, 0.1])
+@pytest.mark.parametrize("loss", CANCELLING)
+def test_biases_of_units_with_one_slope_for_the_whole_batch_stay(
+    loss: str, penalty_weight: float, dtype: torch.dtype
+) -> None:
+    tasks = [ring(seed, loss=loss, penalty_weight=penalty_weight, batch_size=96) for seed in range(2)]
+    population = of_precision(dtype, tasks)
+    biases = split(population.discriminator, population.state.discriminator)[3][:, 0]  # of the last hidden layer
+    biases[:, 0], biases[:, 1] = 40, -40  # always on, never on
+    before = biases.clone()
+    population.train(bases(tasks), 24)
+    moved = split(population.discriminator, population.state.discriminator)[3][:, 0] != before
+    assert not moved[:, :2].any() and moved[:, 2:].any()
+
+
 # --- divergence ------------------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,12 @@ class ClosedForm(StackedNetwork, Protocol):
         """Gradient of the output by the inputs."""
         ...
 
+    def backward_along(
+        self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], gradient: Tensor
+    ) -> list[Tensor]:
+        """Gradients by the weights, with what :meth:`input_gradient` has already computed."""
+        ...
+
     def penalty_backward(
         self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
     ) -> list[Tensor | None]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.networks.base import NetworkKind, register_networks
 from metagan_rl.networks.convolution import KERNEL, convolution, derivative
-from metagan_rl.networks.mlp import ACTIVATIONS, Activation, product
+from metagan_rl.networks.mlp import ACTIVATIONS, Activation, over_samples, product
 from metagan_rl.tasks.task import Networks
 
 
@@ -206,8 +206,7 @@ class StackedConv:
         reversed_gradients: list[Tensor] = []
         for place, layer in reversed(list(enumerate(self.layers))):
             if by_weights:
-                by_bias = gradient.sum(dim=1).view(len(gradient), -1, layer.channels).sum(dim=1)
-                reversed_gradients += [by_bias, layer.by_weight(values[place], gradient)]
+                reversed_gradients += [_by_bias(gradient, layer), layer.by_weight(values[place], gradient)]
             if place or by_inputs:
                 gradient = layer.backward(weights[2 * place], gradient)
             if place:
@@ -224,6 +223,17 @@ class StackedConv:
             chain.append(gradient)
             gradient = self.layers[place].backward(weights[2 * place], gradient)
         return gradient, chain
+
+    def backward_along(
+        self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], gradient: Tensor
+    ) -> list[Tensor]:
+        """Gradients by the weights, from the gradient ``[B, N, 1]`` by the output and what was computed of it."""
+        by_outputs = [*(each * gradient for each in reversed(chain)), gradient]
+        return [
+            by_weight
+            for layer, inputs, by_output in zip(self.layers, values[:-1], by_outputs, strict=True)
+            for by_weight in (layer.by_weight(inputs, by_output), _by_bias(by_output, layer))
+        ]
 
     def penalty_backward(
         self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor
@@ -282,6 +292,10 @@ def conv_networks(
 
 def _by_channel(values: Tensor, layer: Layer) -> Tensor:
     return values.view(*values.shape[:2], -1, layer.channels)
+
+
+def _by_bias(gradient: Tensor, layer: Layer) -> Tensor:
+    return over_samples(gradient).view(len(gradient), -1, layer.channels).sum(dim=1)
 
 
 def _pair(networks: Networks, dim: int) -> tuple[StackedConv, StackedConv]:

@@ -84,6 +84,17 @@ def affine(inputs: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
     return flipped.transpose(1, 2)
 
 
+def over_samples(gradient: Tensor) -> Tensor:
+    """Sum over the N samples, ``[B, C]`` from ``[B, N, C]``: first of sample n and sample n + N/2, then of these pairs.
+
+    The first half of D's batch is real and the second generated. Critics and relativistic losses pull the two samples
+    of a pair in exactly opposite directions. So a bias whose gradient is 0 in exact arithmetic gets exactly 0. A
+    rounding error of 1e-9 would become a whole step under Adam, which divides by the gradient's own size.
+    """
+    half, odd = divmod(gradient.shape[1], 2)
+    return gradient.sum(dim=1) if odd else (gradient[:, :half] + gradient[:, half:]).sum(dim=1)
+
+
 class StackedMLP:
     """Linear layers with one activation between them and none at the end.
 
@@ -159,7 +170,7 @@ class StackedMLP:
         for layer in range(len(weights) - 2, -1, -2):
             inputs = values[layer // 2]
             if by_weights:
-                reversed_gradients += [gradient.sum(dim=1), product(inputs.transpose(1, 2), gradient)]
+                reversed_gradients += [over_samples(gradient), product(inputs.transpose(1, 2), gradient)]
             if layer or by_inputs:
                 back = weights[layer].transpose(1, 2)
                 gradient = product(gradient, back) if back.shape[1] > 1 else gradient * back
@@ -183,6 +194,27 @@ class StackedMLP:
             chain.append(gradient)
             gradient = product(gradient, weights[layer].transpose(1, 2))
         return gradient, chain
+
+    def backward_along(
+        self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], gradient: Tensor
+    ) -> list[Tensor]:
+        """The gradients by the weights that :meth:`backward` gives, without its products along the chain.
+
+        There is one output, so the gradient by it is one number for each sample. The gradients by the outputs of the
+        linear layers are those of the chain times this number.
+
+        Args:
+            weights: the weights.
+            values: as in :meth:`input_gradient`.
+            chain: result of :meth:`input_gradient`; it is not changed.
+            gradient: gradient by the output, ``[B, N, 1]``.
+        """
+        by_outputs = [*(each * gradient for each in reversed(chain)), gradient]
+        return [
+            by_weight
+            for inputs, by_output in zip(values[:-1], by_outputs, strict=True)
+            for by_weight in (product(inputs.transpose(1, 2), by_output), over_samples(by_output))
+        ]
 
     def penalty_backward(
         self, weights: list[Tensor], values: list[Tensor], chain: list[Tensor], cotangent: Tensor

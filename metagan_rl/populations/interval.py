@@ -89,6 +89,7 @@ class Turn:
     Attributes:
         members: their indices in the chunk, ``[b]``; ``None`` if all members step, so that nothing is gathered.
         losses, penalties: their runs.
+        parts: all members in order, with the name of the penalty if it uses the batch, else ``None``.
         penalty_weight, ema_decay: their values, ``[b, 1]``.
     """
 
@@ -97,6 +98,7 @@ class Turn:
         before = [0, *steps.cumsum(0).tolist()]
         self.losses = [(name, before[a], before[b]) for name, a, b in plan.losses if before[a] < before[b]]
         self.penalties = [(name, before[a], before[b]) for name, a, b in plan.penalties if before[a] < before[b]]
+        self.parts = _parts(self.penalties, before[-1])
         self.penalty_weight, self.ema_decay = self.of(plan.penalty_weight), self.of(plan.ema_decay)
         self.relative = any(LOSSES[name].relative for name, _, _ in self.losses)
 
@@ -108,6 +110,20 @@ class Turn:
         """Writes back what :meth:`of` returned, after it was changed."""
         if self.members is not None:
             rows.index_copy_(0, self.members, changed)
+
+
+def _parts(penalties: list[Run], members: int) -> list[tuple[str | None, int, int]]:
+    parts: list[tuple[str | None, int, int]] = []
+    done = 0
+    for name, first, last in [*penalties, (None, members, members)]:
+        if name is not None and not PENALTIES[name].uses_batch:
+            continue
+        if done < first:
+            parts.append((None, done, first))
+        if name is not None:
+            parts.append((name, first, last))
+        done = last
+    return parts
 
 
 def _turn(plan: IntervalPlan, steps: Tensor) -> Turn | None:
@@ -228,19 +244,16 @@ class IntervalTrainer:
         with torch.no_grad():
             generator_weights = split(self.generator, turn.of(self.state.generator))
             fake = self.generator(generator_weights, turn.of(self.inputs.noise[:, update]))
-        points = torch.cat([real, fake], dim=1)
         if self.closed_form:
-            values = self.discriminator.forward(weights, points)
+            values = self.discriminator.forward(weights, torch.cat([real, fake], dim=1))
             real_logits, fake_logits = values[-1].squeeze(-1).split(real.shape[1], dim=1)
             loss, by_logits = _with_slopes(
                 [LOSSES[name].of_discriminator for name, _, _ in turn.losses], turn.losses, real_logits, fake_logits
             )
-            gradients, _ = self.discriminator.backward(weights, values, by_logits, by_weights=True, by_inputs=False)
-            gradient = _flat(gradients)
+            gradient, chains = self._discriminator_gradients(turn, weights, values, by_logits)
         else:
-            values = []
-            logits = self.discriminator(weights, points).squeeze(-1)
-            real_logits, fake_logits = logits.split(real.shape[1], dim=1)
+            # Two calls: gradients that cancel are summed in the same order, and their sum is exactly 0.
+            real_logits, fake_logits = (self.discriminator(weights, each).squeeze(-1) for each in (real, fake))
             formulas = [LOSSES[name].discriminator for name, _, _ in turn.losses]
             loss = evaluate_by_run(formulas, turn.losses, real_logits, fake_logits)
             gradient = _differentiate(loss.sum(), flat)
@@ -250,16 +263,36 @@ class IntervalTrainer:
             if self.closed_form and self.discriminator.has_penalty_backward:
                 some = [each[members] for each in weights]
                 if penalty.uses_batch:
-                    there = [each[members] for each in values]
+                    there, chain = [each[members] for each in values], chains[a]
                 else:
                     mix = turn.of(self.inputs.mix[:, update])[members]
                     there = self.discriminator.forward(some, penalty.points(real[members], fake[members], mix))
-                gradient[members] += self._penalty_closed_form(penalty, weight, some, there)
+                    chain = self.discriminator.input_gradient(some, there)
+                gradient[members] += self._penalty_closed_form(penalty, weight, some, there, *chain)
             else:
                 mix = turn.of(self.inputs.mix[:, update])[members]
                 at = penalty.points(real[members], fake[members], mix)
                 gradient[members] += self._penalty_gradient(penalty, weight, flat[members], at)
         return gradient
+
+    def _discriminator_gradients(
+        self, turn: Turn, weights: list[Tensor], values: list[Tensor], by_logits: Tensor
+    ) -> tuple[Tensor, dict[int, tuple[Tensor, list[Tensor]]]]:
+        """D's gradients without penalty ``[b, P]``, and what :meth:`input_gradient` gave for each run that needs it.
+
+        A penalty on the batch itself goes back through D from a gradient of 1. The loss takes the same way from its own
+        slopes. So it is gone once for both.
+        """
+        gradients, chains = [], {}
+        for name, a, b in turn.parts if self.discriminator.has_penalty_backward else [(None, 0, len(by_logits))]:
+            some, there = ([each[a:b] for each in every] for every in (weights, values))
+            if name is None:
+                found, _ = self.discriminator.backward(some, there, by_logits[a:b], by_weights=True, by_inputs=False)
+            else:
+                chains[a] = self.discriminator.input_gradient(some, there)
+                found = self.discriminator.backward_along(some, there, chains[a][1], by_logits[a:b])
+            gradients.append(_flat(found))
+        return torch.cat(gradients), chains
 
     def _generator_gradient(self, turn: Turn, update: int) -> Tensor:
         noise = turn.of(self.inputs.noise[:, update])
@@ -300,9 +333,14 @@ class IntervalTrainer:
         return _differentiate((weight * penalty.value(gradient)).sum(), flat)
 
     def _penalty_closed_form(
-        self, penalty: Penalty, weight: Tensor, weights: list[Tensor], values: list[Tensor]
+        self,
+        penalty: Penalty,
+        weight: Tensor,
+        weights: list[Tensor],
+        values: list[Tensor],
+        gradient: Tensor,
+        chain: list[Tensor],
     ) -> Tensor:
-        gradient, chain = self.discriminator.input_gradient(weights, values)
         total = (weight * penalty.value(gradient.requires_grad_())).sum()
         (cotangent,) = torch.autograd.grad(total, gradient)
         gradients = self.discriminator.penalty_backward(weights, values, chain, cotangent)
