@@ -11,11 +11,21 @@ from metagan_rl.errors import MissingDependencyError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.report.page import write_report
 from metagan_rl.files import make_directory, write_whole
+from metagan_rl.loop.runs import PlainRunOptions
 
 SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
 
 
-def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str, show: Callable[[str], None]) -> Path:
+def quickstart(
+    minutes: float,
+    out: Path,
+    seed: int,
+    seeds: int,
+    where: PlainRunOptions | None = None,
+    *,
+    command: str,
+    show: Callable[[str], None],
+) -> Path:
     """Trains for some minutes and compares on held-out families, real tables and real digits.
 
     If it was stopped, call it again with the same directory: it goes on where it stopped.
@@ -25,6 +35,7 @@ def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str
         out: directory for ``train/``, ``benchmark/`` and the report.
         seed: seed of the agent.
         seeds: GAN runs for each planar task and scheduler.
+        where: their device and engine count.
         command: the command line, kept with the results.
         show: gets lines of progress.
 
@@ -38,11 +49,12 @@ def quickstart(minutes: float, out: Path, seed: int, seeds: int, *, command: str
     for library, extra in (("sklearn", "data"), ("matplotlib", "report"), ("jinja2", "report")):
         if importlib.util.find_spec(library) is None:  # check now, not after the training
             raise MissingDependencyError(library, extra, "quickstart")
-    config = TrainConfig(minutes=minutes, seed=seed, members=32, validate_every=5, validation_tasks=12)
+    place = {name: getattr(where or PlainRunOptions(), name) for name in ("device", "engine")}
+    config = TrainConfig(minutes=minutes, seed=seed, members=32, validate_every=5, validation_tasks=12, **place)
     configs = [
-        BenchmarkConfig("planar", "test", SCHEDULERS, seeds=seeds, tasks=2),
-        BenchmarkConfig("tabular", "test", SCHEDULERS, seeds=1),
-        BenchmarkConfig("digits", "test", SCHEDULERS, seeds=1),
+        BenchmarkConfig("planar", "test", SCHEDULERS, seeds=seeds, tasks=2, **place),
+        BenchmarkConfig("tabular", "test", SCHEDULERS, seeds=1, **place),
+        BenchmarkConfig("digits", "test", SCHEDULERS, seeds=1, **place),
     ]
     make_directory(out)
     resume = (out / "train" / CONFIG).exists()

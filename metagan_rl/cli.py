@@ -44,12 +44,17 @@ class Quickstart:
     """Directory for all results."""
     seed: int = 0
     """Seed of the agent, its tasks and its GANs."""
+    device: str = "cpu"
+    """Where GANs are trained: cpu or cuda."""
+    engine: str = "auto"
+    """What trains GANs: native, torch, or auto for the native engine wherever it has what they need."""
 
     def run(self, command: str) -> None:
         """Runs the command."""
         from metagan_rl.experiments.quickstart import quickstart
 
-        report = quickstart(self.minutes, self.out, self.seed, self.seeds, command=command, show=_show)
+        where = PlainRunOptions(device=self.device, engine=self.engine)
+        report = quickstart(self.minutes, self.out, self.seed, self.seeds, where, command=command, show=_show)
         _show(f"report: {report}")
 
 
@@ -194,6 +199,8 @@ class MetaInit:
     """Weight of the loss's gradient penalty; by default each task's own."""
     seed: int = 0
     """Seed of the first weights, the tasks, the noise and the order of the data."""
+    engine: str = "auto"
+    """What trains GANs: native, torch, or auto. maml differentiates through torch in any case."""
     validation_tasks: int = 6
     """Number of validation tasks that show the quality before and after adaptation. 0: no validation."""
     validate_every: int = 200

@@ -20,6 +20,7 @@ from metagan_rl.networks.convolution import InTurns, Patches, Unrolled
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import MixedPopulation, Population, PopulationState
 from metagan_rl.populations.settings import Settings
+from metagan_rl.populations.torch_engine import TorchEngine
 from metagan_rl.tasks import Base, Networks, Task, table_from_array
 
 NETWORKS = Networks(latent_dim=4, width=3, kind="conv")
@@ -276,7 +277,8 @@ def train_plainly(population: Population, member: int, updates: int) -> tuple[nn
     betas = (base.beta1, base.beta2)
     G_adam = torch.optim.Adam(G.parameters(), base.generator_lr, betas)
     D_adam = torch.optim.Adam(D.parameters(), base.discriminator_lr, betas)
-    inputs = population._inputs(np.array([member]), state, updates)
+    engine = TorchEngine(population)
+    inputs = engine.inputs(np.array([member]), engine.plan(bases(population.tasks)[[member]], updates), mix=True)
 
     def slopes(points: Tensor) -> Tensor:
         points = points.clone().requires_grad_()

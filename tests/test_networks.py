@@ -346,7 +346,7 @@ def small_population(
     networks = Networks(latent_dim=2, width=8, depth=2, activation=activation)
     base = Base(batch_size=8, loss=loss, penalty_weight=penalty_weight)
     task = Task("ring8/0", "ring8", 2, networks=networks, base=base)
-    return Population([task], [0]), Settings.of([base])
+    return Population([task], [0], engine="torch"), Settings.of([base])
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, *methods: str) -> None:

@@ -17,6 +17,7 @@ from metagan_rl.populations import MixedPopulation, Population, PopulationState
 from metagan_rl.populations.drawing import AT_ONCE, Drawn, Pool, draw_on_device
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
 from metagan_rl.populations.philox import as_index, as_normal, as_uniform, philox
+from metagan_rl.populations.torch_engine import TorchEngine
 
 MEMBERS, UPDATES, BATCH, LATENT = 3, 24, 128, 8
 
@@ -184,9 +185,10 @@ def trainer(device: str, **base: Any) -> IntervalTrainer:
     """Members of every kind in one chunk, on a device where a population may not live."""
     tasks = [replace(task, base=replace(task.base, **base)) for task in varied_tasks()]
     population = Population(tasks, list(range(len(tasks))))
-    order = np.concatenate(list(population._chunks(bases(tasks))))
-    plan = population._plan(bases(tasks)[order], 24)
-    inputs = population._inputs(order, population.state[order], 24)
+    engine = TorchEngine(population)
+    order = np.concatenate(list(engine.chunks(bases(tasks))))
+    plan = engine.plan(bases(tasks)[order], 24)
+    inputs = engine.inputs(order, plan)
 
     def moved(instance: Any) -> Any:
         there = {f.name: getattr(instance, f.name) for f in fields(instance)}

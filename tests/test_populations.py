@@ -23,8 +23,8 @@ from metagan_rl.networks.base import split
 from metagan_rl.populations import Measurements, MixedPopulation, Population, PopulationState, Shape
 from metagan_rl.populations.interval import SAMPLE_LIMIT, WEIGHT_LIMIT
 from metagan_rl.populations.measurements import Recorder
-from metagan_rl.populations.population import CHUNK_MEMBERS
 from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
+from metagan_rl.populations.torch_engine import CHUNK_MEMBERS, TorchEngine
 from metagan_rl.tasks import Base, Networks, Task, get_suite
 
 SMALL = Networks(latent_dim=3, width=8, depth=2)
@@ -235,7 +235,8 @@ class PlainGAN:
 
     def train(self, updates: int) -> dict[str, float]:
         """Trains on what the population is about to see; call it before the population is trained."""
-        self.inputs = self.population._inputs(np.array([0]), self.population.state, updates)
+        engine = TorchEngine(self.population)
+        self.inputs = engine.inputs(np.array([0]), engine.plan(bases(self.population.tasks), updates), mix=True)
         self.noted: dict[str, list[Any]] = {}
         D_updates, G_updates = (int(number) for number in self.base.ratio.split(":"))
         update = 0
@@ -407,8 +408,10 @@ def test_randomness_depends_on_nothing_but_seed_and_interval() -> None:
     assert torch.equal(together.state.discriminator[1], alone.state.discriminator[0])
     seen = []
     for _ in range(2):
-        all_inputs = together._inputs(np.arange(3), together.state, 12)
-        inputs = alone._inputs(np.array([0]), alone.state, 12)
+        all_inputs, inputs = (
+            engine.inputs(np.arange(len(engine.population)), engine.plan(bases(engine.population.tasks), 12), mix=True)
+            for engine in (TorchEngine(together), TorchEngine(alone))
+        )
         assert torch.equal(all_inputs.noise[1], inputs.noise[0]) and torch.equal(all_inputs.mix[1], inputs.mix[0])
         assert torch.equal(all_inputs.points[all_inputs.rows[1]], inputs.points[inputs.rows[0]])
         seen.append(inputs.noise)

@@ -18,7 +18,9 @@ class TrainConfig(EnvOptions):
 
     Attributes:
         device: where GANs are trained: ``"cpu"`` or ``"cuda"``. The agent itself stays on the CPU.
-        noise: where noise and data order are drawn: ``"host"`` or ``"device"``. The default is ``"host"`` on a CPU.
+        engine: what trains GANs: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it has what
+            they need.
+        noise: the stream of noise and data order: ``"device"`` (the default) or ``"host"``.
         initial_weights: meta-initialisation file that all GANs start from; ``None`` for fresh weights in each. The run
             keeps a copy.
         interval_updates: updates in an interval.

@@ -28,7 +28,8 @@ from metagan_rl.agents.learners.policy_files import load_policy, save_policy
 from metagan_rl.agents.learners.validation import Validation
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.populations import ENGINE
+from metagan_rl.populations.engines import engine_of
+from metagan_rl.tasks import get_suite
 
 CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
 INITIAL = "initial_weights.safetensors"
@@ -132,11 +133,16 @@ class TrainingRun:
         metadata = {
             "metagan_rl": __version__,
             "training": training,
-            "engine": ENGINE,
+            "engine": self._engine(),
             "iterations": self.iteration,
             "gan_updates": self.iteration * self.learner.updates_per_iteration,
         }
         return self.learner.policy(metadata)
+
+    def _engine(self) -> str:
+        """What trained the GANs; both names if the tasks' networks are of both kinds."""
+        tasks = get_suite(self.config.tasks_of()).split("train")
+        return ", ".join(sorted({engine_of(each.networks, self.config.engine, self.config.device) for each in tasks}))
 
     def _write(self, record: dict[str, float], writer: SummaryWriter) -> None:
         updates = self.iteration * self.learner.updates_per_iteration

@@ -165,6 +165,7 @@ def _row(batch: Batch, member: int, runs: Runs, trace: Trace, scheduler: Schedul
         updates=updates,
         extra_updates=(scheduler.members - 1 + batch.searched) * updates,
         tuning_updates=scheduler.cost,
+        engine=runs.population.engines[member],
         version=__version__,
         initial_weights=batch.origin,
     )

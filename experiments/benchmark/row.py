@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, SupportsFloat
 
 from metagan_rl.metrics import STABILITY_TERMS
-from metagan_rl.populations import ENGINE
 
 FIRST_ENGINE = "torch"
 """The engine of rows that do not name one, from when there was only this one."""
@@ -66,7 +65,7 @@ class Row:
         extra_updates: further GAN updates spent on this run, by other members or a search on its task.
         tuning_updates: GAN updates spent once for all runs of the scheduler.
         seconds: the run's share of its batch's time.
-        engine: what trained the GAN.
+        engine: what trained the GAN: ``"native"`` or ``"torch"``.
         version: version of the package.
         initial_weights: SHA-256 of the meta-initialisation that the GAN started from; ``None`` for fresh weights.
         error: the error that the run ended in, if it failed.
@@ -84,7 +83,7 @@ class Row:
     extra_updates: float | None = None
     tuning_updates: float | None = None
     seconds: float | None = None
-    engine: str = ENGINE
+    engine: str = FIRST_ENGINE
     version: str | None = None
     initial_weights: str | None = None
     error: str | None = None

@@ -26,7 +26,7 @@ class RunOptions(PopulationOptions):
     """All that a run depends on besides task, seed and scheduler; environments, training and benchmark share it.
 
     Attributes:
-        device, noise, initial_weights: as in :class:`PopulationOptions`.
+        device, engine, noise, initial_weights: as in :class:`PopulationOptions`.
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
         reward: a :class:`Reward`, its weights by name, or a name in ``REWARDS``.
@@ -64,7 +64,8 @@ class PlainRunOptions(RunOptions):
 
     Attributes:
         device: "cpu" or "cuda".
-        noise: where noise and data order are drawn: "host" or "device"; by default "host" on a CPU.
+        engine: what trains GANs: "native", "torch", or "auto" for the native engine wherever it has what they need.
+        noise: the stream of noise and data order: "device" (the default) or "host".
         initial_weights: a file of metagan-rl meta-init; all GANs start from its weights. By default each GAN starts
             from fresh weights.
         interval_updates: updates in an interval, a multiple of 12.

@@ -92,10 +92,13 @@ class MetaBatch(Population):
         tasks, seeds: from :func:`draw_tasks`.
         meta: the weights that they start from.
         part: part of each task's training rows: all, or one of the two halves, support and query.
+        engine: what trains them.
     """
 
-    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], meta: MetaInit, part: Part = "all") -> None:
-        super().__init__(tasks, seeds, initial_weights=meta)
+    def __init__(
+        self, tasks: Sequence[Task], seeds: Sequence[int], meta: MetaInit, part: Part = "all", engine: str = "auto"
+    ) -> None:
+        super().__init__(tasks, seeds, initial_weights=meta, engine=engine)
         if part != "all":
             data = [task.data().train for task in tasks]
             for task, rows in zip(tasks, data, strict=True):

@@ -25,7 +25,7 @@ class Reptile(Method):
 
     def step(self, meta: MetaInit, tasks: list[Task], seeds: list[int]) -> tuple[Tensor, Tensor] | None:
         """See :class:`Method`."""
-        batch = MetaBatch(tasks, seeds, meta)
+        batch = MetaBatch(tasks, seeds, meta, engine=self.settings.engine)
         if batch.train_steps(self.settings.inner_updates).diverged.any():
             return None
         generator, discriminator = batch.state.generator, batch.state.discriminator

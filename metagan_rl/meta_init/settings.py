@@ -6,6 +6,7 @@ from typing import Any
 
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.losses import LOSSES
+from metagan_rl.populations.engines import checked_engine
 from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import LEARNING_RATE_RANGE, Base
 
@@ -33,6 +34,7 @@ class MetaSettings:
         penalty_weight: weight of the loss's gradient penalty in the discriminators' losses; ``None``: each task's own.
         batch_size: samples in an update; ``None``: the tasks' own, which must then agree.
         seed: fixes which tasks are drawn, the noise and the order of the data.
+        engine: what trains the members: ``"native"``, ``"torch"`` or ``"auto"``. MAML differentiates through torch.
 
     Raises:
         InvalidValueError: a value is out of range.
@@ -53,6 +55,7 @@ class MetaSettings:
     penalty_weight: float | None = None
     batch_size: int | None = None
     seed: int = 0
+    engine: str = "auto"
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -66,6 +69,7 @@ class MetaSettings:
             raise InvalidValueError(f"inner_lr is {self.inner_lr!r}; it must lie between {low:g} and {high:g}")
         if not 0 < self.outer_lr < math.inf:
             raise InvalidValueError(f"outer_lr is {self.outer_lr!r}; it must be more than 0, and finite")
+        checked_engine(self.engine)
         for name in ("inner_optimizer", "outer_optimizer"):
             if getattr(self, name) not in OPTIMIZERS:
                 raise UnknownNameError(name.replace("_", " "), getattr(self, name), OPTIMIZERS)

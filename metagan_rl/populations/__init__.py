@@ -6,12 +6,8 @@ from metagan_rl.populations.population import Population, Shape
 from metagan_rl.populations.settings import CYCLE, RATIOS, Settings
 from metagan_rl.populations.state import PopulationState
 
-ENGINE = "torch"
-"""The engine that trains populations. Result rows, ``info`` and policy files name it."""
-
 __all__ = [
     "CYCLE",
-    "ENGINE",
     "RATIOS",
     "Measurements",
     "MixedPopulation",

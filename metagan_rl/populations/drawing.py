@@ -2,7 +2,7 @@
 
 There are two streams. Each depends only on a member's seed and the number of its interval. ``"device"`` uses counters
 (:mod:`.philox`), so that numbers are drawn where and when they are needed: for a whole chunk at once on a GPU, for one
-batch in the native engine. ``"host"`` uses one torch generator for each member on the CPU, as this library did at first.
+batch in the native engine. ``"host"`` uses one torch generator for each member on the CPU.
 """
 
 from collections.abc import Sequence

@@ -14,6 +14,8 @@ from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.native_engine import NativeEngine, what_is_missing
 from metagan_rl.populations.settings import Settings
 from metagan_rl.populations.torch_engine import TorchEngine
+from metagan_rl.runtime import find_device
+from metagan_rl.tasks.task import Networks
 
 if TYPE_CHECKING:
     from metagan_rl.populations.population import Population
@@ -66,7 +68,7 @@ def find_engines(name: EngineName, population: Population) -> list[Engine]:
     by_torch = TorchEngine(population)
     if name == "torch":
         return [by_torch]
-    missing = what_is_missing(population)
+    missing = what_is_missing(population.shape.networks, population.device)
     if name == "native" and missing:
         raise InvalidValueError(f"engine is 'native', but {missing}; use 'auto' or 'torch'")
     if missing:
@@ -79,3 +81,14 @@ def find_engines(name: EngineName, population: Population) -> list[Engine]:
         os.environ[SAID] = "1"
         logging.getLogger("metagan_rl").warning("torch trains, which is several times slower: %s", library.reason)
     return [by_torch]
+
+
+def engine_of(networks: Networks, name: str = "auto", device: str = "cpu") -> str:
+    """What trains GANs of these networks under built-in losses: ``"native"`` or ``"torch"``.
+
+    Raises:
+        UnknownNameError: there is no such engine.
+        InvalidValueError: there is no such device, or no native engine although it is asked for.
+    """
+    native = checked_engine(name) != "torch" and not what_is_missing(networks, find_device(device))
+    return NativeEngine.name if native and not isinstance(load_library(), NoLibrary) else TorchEngine.name

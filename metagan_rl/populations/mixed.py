@@ -63,6 +63,15 @@ class MixedPopulation:
         return self._gather(lambda population: population.state.diverged.numpy(force=True), bool)
 
     @property
+    def engines(self) -> list[str]:
+        """What trains each member; see :attr:`Population.engines`."""
+        names = [""] * len(self)
+        for population, members in self.groups():
+            for member, name in zip(members, population.engines, strict=True):
+                names[member] = name
+        return names
+
+    @property
     def trained_intervals(self) -> np.ndarray:
         """Intervals trained by each member, int ``[B]``. A diverged member stopped with the one that blew it up."""
         return self._gather(lambda population: population.state.intervals.numpy(force=True), int)

@@ -20,6 +20,7 @@ from metagan_rl.populations.drawing import Drawn, draw_on_host
 from metagan_rl.populations.interval import SAMPLE_LIMIT, WEIGHT_LIMIT
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.populations.settings import RATIOS, Settings
+from metagan_rl.tasks.task import Networks
 
 if TYPE_CHECKING:
     from metagan_rl.populations.population import Population
@@ -88,8 +89,10 @@ class NativeEngine:
     def takes(self, settings: Settings) -> np.ndarray:
         """Which members it can train under these settings, bool ``[b]``: those of a built-in loss.
 
-        It has no penalty on convolutional networks with tanh.
+        It has no double precision, and no penalty on convolutional networks with tanh.
         """
+        if self.population.dtype != torch.float32:
+            return np.zeros(len(settings), dtype=bool)
         taken = np.isin(settings.loss, [LOSSES.index(name) for name in LOSS_CODES])
         networks = self.population.shape.networks
         if networks.kind == "conv" and networks.activation == "tanh":
@@ -127,7 +130,10 @@ class NativeEngine:
             ctypes.c_void_p(measured.ctypes.data),
         )
         if failed == OUT_OF_MEMORY:
-            raise InvalidValueError(f"networks {shape.networks} with batches of {shape.batch_size} do not fit the memory")
+            raise InvalidValueError(
+                f"networks {shape.networks} with batches of {shape.batch_size} do not fit into the free memory; use "
+                "narrower ones or smaller batches"
+            )
         assert not failed, failed
         result = Measurements(*measured.T.copy())
         sound = torch.from_numpy(result.diverged == 0)
@@ -176,15 +182,12 @@ class NativeEngine:
         return plans
 
 
-def what_is_missing(population: Population) -> str | None:
-    """What the engine has not of a population's shape, in words; ``None`` if it has everything."""
-    kind, activation = population.shape.networks.kind, population.shape.networks.activation
-    if population.device.type != "cpu":
-        return f"it trains on a CPU, and the device is {population.device.type!r}"
-    if kind not in KINDS:
-        return f"it has no networks of kind {kind!r}, only {', '.join(KINDS)}"
-    if population.dtype != torch.float32:
-        return f"it computes in single precision, and these networks need {population.dtype}"
-    if activation not in SLOPES:
-        return f"it has no activation {activation!r}, only {', '.join(SLOPES)}"
+def what_is_missing(networks: Networks, device: torch.device) -> str | None:
+    """What the engine has not of what networks need, in words; ``None`` if it has everything."""
+    if device.type != "cpu":
+        return f"it trains on a CPU, and the device is {device.type!r}"
+    if networks.kind not in KINDS:
+        return f"it has no networks of kind {networks.kind!r}, only {', '.join(KINDS)}"
+    if networks.activation not in SLOPES:
+        return f"it has no activation {networks.activation!r}, only {', '.join(SLOPES)}"
     return None

@@ -18,8 +18,8 @@ class PopulationOptions:
 
     Attributes:
         device: where the members' state lives and is trained, ``"cpu"`` or ``"cuda"``.
-        engine: what trains them: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it has all that
-            the members need (see :mod:`.engines`).
+        engine: what trains them: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it has all
+            that the members need (see :mod:`.engines`).
         noise: the stream of noise and data order, ``"device"`` (the default) or ``"host"``. The two hold different
             numbers (see :mod:`.drawing`). Each gives the same numbers on all devices and engines.
         initial_weights: a meta-initialisation, or its file. All members then start from it, and their seeds fix only
