@@ -1,4 +1,4 @@
-"""How fast populations train, and where the time goes: ``python -m metagan_rl.experiments.studies.throughput [--quick]``.
+"""How fast GANs train, and where the time goes: ``python -m metagan_rl.experiments.studies.throughput [--quick]``.
 
 Four sides take turns in one process: separate GANs as anyone would write them (nn.Module, torch.optim.Adam), the torch
 population, the native engine, and the same GANs in JAX (extra ``peers``). A side that is not at hand is left out, and

@@ -22,15 +22,15 @@ FMA_ROUNDS = 2_000_000
 def missing() -> dict[str, str]:
     """In words, why a side is not at hand, for each that is not."""
     reasons = {}
-    if isinstance(_library(), str):
-        reasons[NATIVE] = str(_library())
+    if isinstance(library(), str):
+        reasons[NATIVE] = str(library())
     if importlib.util.find_spec("jax") is None:
         reasons[JAX] = "jax is not installed; pip install 'metagan-rl[peers]'"
     return reasons
 
 
 @cache
-def _library() -> Any:
+def library() -> Any:
     """The handle of the engine's shared object, or in words why there is none."""
     if "engine" not in {field.name for field in fields(PopulationOptions)}:
         return "populations have no option 'engine'"
@@ -67,9 +67,9 @@ def by_each(make: Callable[[str], Side]) -> list[Side]:
 
 def peak() -> list[Side]:
     """Multiplications and additions in registers, as many as the core can do; none without the engine's library."""
-    library = _library()
-    if isinstance(library, str):
+    handle = library()
+    if isinstance(handle, str):
         return []
-    operations = library.metagan_fma_peak
+    operations = handle.metagan_fma_peak
     operations.argtypes, operations.restype = [ctypes.c_int64], ctypes.c_double
     return [Side(PEAK, lambda: operations(FMA_ROUNDS))]

@@ -3,6 +3,7 @@
 import os
 import statistics
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -46,7 +47,7 @@ def _stepped(name: str, env: gym.Env[Any, Any]) -> Side:
     return Side(name, step, prepare=lambda: env.reset() if ended else None)
 
 
-def on_all_cores(turns: int, seconds: float) -> Measurement:
+def on_all_cores(turns: int, seconds: int) -> Measurement:
     """Sharded environments of each engine, and ordinary ones, each with all cores for so many seconds in a turn."""
     cores = os.cpu_count() or 1
     members, large = 8 * max(2, cores), 64 * max(2, cores)
@@ -54,9 +55,7 @@ def on_all_cores(turns: int, seconds: float) -> Measurement:
     for engine in engines():
         for count in (members, large):
             options = {**OPTIONS, **by(engine)}
-            made[f"{engine} {count}"] = lambda count=count, options=options: ShardedVectorEnv(
-                ENVIRONMENT, count, cores, **options
-            )
+            made[f"{engine} {count}"] = partial(ShardedVectorEnv, ENVIRONMENT, count, cores, **options)
     envs: dict[str, Any] = {}
     rates: dict[str, list[float]] = {name: [] for name in made}
     try:

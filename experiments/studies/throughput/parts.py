@@ -4,8 +4,11 @@ import cProfile
 import pstats
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from typing import Any, get_args
 
 import gymnasium as gym
@@ -15,7 +18,7 @@ import torch
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.studies.separate import UPDATES
 from metagan_rl.experiments.studies.throughput.engines import NATIVE, TORCH, by, engines
-from metagan_rl.experiments.studies.throughput.training import TWINS, Measurement, process_megabytes
+from metagan_rl.experiments.studies.throughput.training import TWINS, Measurement
 from metagan_rl.experiments.studies.throughput.turns import Side, median, ratios, take_turns
 from metagan_rl.networks.convolution import (
     KERNEL,
@@ -28,6 +31,7 @@ from metagan_rl.networks.convolution import (
 )
 from metagan_rl.populations import Population, Settings
 from metagan_rl.populations.drawing import Noise
+from metagan_rl.runtime import prepare_process
 from metagan_rl.tasks import Task
 
 PARTS = {
@@ -108,7 +112,12 @@ def noise(task: Task, members: int, turns: int) -> Measurement:
 
 
 def profile(engine: str, members: int = 128, steps: int = 4) -> Measurement:
-    """Shares of a step of members whose controls are drawn at random, as an exploring agent's are."""
+    """Shares of a step of members whose controls are drawn at random, and the memory of a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn"), prepare_process) as alone:
+        return alone.submit(_profile, engine, members, steps).result()
+
+
+def _profile(engine: str, members: int, steps: int) -> Measurement:
     env = MetaGANVectorEnv("planar", members, split="train", **by(engine))
     env.reset(seed=0)
     env.action_space.seed(0)
@@ -122,13 +131,13 @@ def profile(engine: str, members: int = 128, steps: int = 4) -> Measurement:
         "kind": "profile",
         "engine": engine,
         "members": members,
-        "shares": {part: round(share, 3) for part, share in _shares(vars(pstats.Stats(profiler))["stats"]).items()},
-        "process_megabytes": process_megabytes(),
+        "shares": {part: round(share, 3) for part, share in shares_of(vars(pstats.Stats(profiler))["stats"]).items()},
+        "process_megabytes": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024),
     }
 
 
-def _shares(stats: dict[Any, Any]) -> dict[str, float]:
-    """Shares of a step by part, from cumulative times."""
+def shares_of(stats: dict[Any, Any]) -> dict[str, float]:
+    """Shares of a step by part, from the cumulative times of ``pstats``."""
     seconds = {(Path(file).name, function): entry[3] for (file, _, function), entry in stats.items()}
     total = seconds["vector.py", "step"]
     training, metrics = (

@@ -2,8 +2,7 @@
 
 import importlib
 import math
-import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -41,7 +40,6 @@ def updates(task: Task, members: int, penalty: str, turns: int) -> Measurement:
         "peak_gigaflops": round(per_second(rates)[PEAK] / 1e9, 1) if PEAK in rates else None,
         "megaflop_per_update": round(flops / 1e6, 2),
         "kilobytes_per_member": _kilobytes_per_member(task),
-        "process_megabytes": process_megabytes(),
     }
 
 
@@ -124,11 +122,6 @@ def flops_per_update(task: Task) -> float:
     discriminators = generator + 2 * (3 * discriminator - 2.0 * batch * task.dim * width)
     generators = 3 * generator - 2.0 * batch * latent * width + 2 * discriminator
     return (discriminators + generators) / 2
-
-
-def process_megabytes() -> int:
-    """The most memory this process has had so far."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def _populations(task: Task, members: int, penalty: str, length: int) -> list[Side]:

@@ -58,7 +58,9 @@ def median(values: Sequence[float], digits: int = 2) -> float:
 
 def per_second(rates: Rates, digits: int = 0) -> dict[str, float]:
     """The median rate of each side."""
-    return {name: median(values, digits) if digits else round(statistics.median(values)) for name, values in rates.items()}
+    return {
+        name: median(values, digits) if digits else round(statistics.median(values)) for name, values in rates.items()
+    }
 
 
 def ratios(rates: Rates) -> dict[str, float]:
