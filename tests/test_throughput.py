@@ -1,18 +1,53 @@
 """The measurement of speed: every kind of row can be asked for, and what was measured can be turned into the docs."""
 
+import itertools
 import json
 import sys
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
+import torch
+from elsewhere import needs
+from torch.utils.flop_counter import FlopCounterMode
 
-from metagan_rl.experiments.studies import throughput
-from metagan_rl.experiments.studies.throughput import Kind, Throughput, sections
+from metagan_rl.experiments.report.tables import DASH
+from metagan_rl.experiments.studies import command, throughput
+from metagan_rl.experiments.studies.separate import SeparateGAN
+from metagan_rl.experiments.studies.throughput import engines, measuring, page, parts, training
+from metagan_rl.experiments.studies.throughput.measuring import Kind, Throughput, sections, write_rows
+from metagan_rl.experiments.studies.throughput.turns import LEAST_SECONDS, Side, per_second, ratios, take_turns
 from metagan_rl.tasks import get_suite
 
 pytest.importorskip("matplotlib")
+TASK = get_suite("planar").split("train")[0]
+SMALL = training.reshaped(TASK, width=8, batch=8)
+
+
+class Clock:
+    """Time that passes only when a side says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def side(self, name: str, work: float, seconds: list[float], preparing: float = 0.0) -> Side:
+        """A side that takes these seconds, call by call, over and over."""
+        each = itertools.cycle(seconds)
+
+        def run() -> float:
+            self.now += next(each)
+            return work
+
+        def prepare() -> None:
+            self.now += preparing
+
+        return Side(name, run, prepare)
 
 
 def test_every_kind_of_row_that_can_be_asked_for_is_measured_and_explained() -> None:
@@ -27,30 +62,198 @@ def test_an_unknown_kind_is_refused_with_those_there_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["throughput", "--only", "compil"])
-    monkeypatch.setattr(throughput, "prepare_process", lambda: None)
+    monkeypatch.setattr(command, "prepare_process", lambda: None)
     with pytest.raises(SystemExit) as stop:
-        throughput.main()
+        command.run_command(Throughput, write_rows)
     told = "".join(capsys.readouterr())
     assert stop.value.code == 2 and "convolutional" in told
 
 
+def test_a_ratio_is_the_median_over_turns_and_a_short_call_is_repeated() -> None:
+    clock = Clock()
+    slow = clock.side("slow", 6.0, [1.0, 1.0, 2.0, 4.0], preparing=100.0)  # the first call warms up
+    brief = clock.side("brief", 1.0, [LEAST_SECONDS / 4])
+    rates = take_turns([slow, brief], 3, clock)
+    assert rates["slow"] == pytest.approx([6.0, 3.0, 1.5])
+    assert rates["brief"] == pytest.approx([4 / LEAST_SECONDS] * 3)
+    assert clock.now == pytest.approx(400 + 8 + (1 + 3 * 4) * LEAST_SECONDS / 4)
+    assert per_second(rates) == {"slow": 3, "brief": round(4 / LEAST_SECONDS)}
+    assert ratios(rates)["brief/slow"] == pytest.approx(4 / LEAST_SECONDS / 3, rel=1e-3)
+
+
+def test_the_operations_of_an_update_are_those_that_torch_counts() -> None:
+    gan = SeparateGAN(TASK)
+    with FlopCounterMode(display=False) as counter:
+        gan.train(2, (1, 1))
+    assert training.flops_per_update(TASK) == counter.get_total_flops() / 2
+
+
+def test_a_row_of_updates_compares_the_sides_at_hand() -> None:
+    row = training.updates(SMALL, 2, "one-centred", 1)
+    assert set(row["updates_per_second"]) == {*engines.engines(), "separate", "jax"} - set(engines.missing())
+    assert all(rate > 0 for rate in row["updates_per_second"].values())
+    assert row["ratios"]["torch/separate"] == pytest.approx(1 / row["ratios"]["separate/torch"], rel=0.05, abs=0.002)
+
+
+def test_random_controls_are_measured_by_each_engine() -> None:
+    row = training.under_random_controls(SMALL, 2, 1)
+    assert set(row["updates_per_second"]) == set(engines.engines()) and row["updates_per_second"]["torch"] > 0
+
+
+def test_shares_of_a_step_add_up_to_one() -> None:
+    row = parts.profile("torch", members=2, steps=1)
+    assert sum(row["shares"].values()) == pytest.approx(1, abs=0.01)
+    assert all(-0.01 <= share < 1 for share in row["shares"].values())
+
+
+def test_the_share_of_the_engine_is_the_time_of_calls_into_its_folder() -> None:
+    outside, inside = ("/x/populations/population.py", 1, "train"), ("/x/metagan_rl/engine/interval.py", 1, "run")
+    deeper = ("/x/metagan_rl/engine/library.py", 1, "call")
+
+    def entry(seconds: float, callers: dict[Any, Any]) -> tuple[Any, ...]:
+        return (1, 1, 0.0, seconds, {caller: (1, 1, 0.0, share) for caller, share in callers.items()})
+
+    stats = {
+        ("/x/envs/vector.py", 1, "step"): entry(10.0, {}),
+        ("/x/populations/mixed.py", 1, "train"): entry(8.0, {}),
+        ("/x/evaluation.py", 1, "evaluate"): entry(1.5, {}),
+        inside: entry(7.0, {outside: 7.0}),
+        deeper: entry(6.5, {inside: 6.5}),
+    }
+    shares = parts.shares_of(stats)
+    assert shares == pytest.approx(
+        {"native engine": 0.7, "rest of training": 0.1, "metrics": 0.15, "environment": 0.05}
+    )
+
+
+def test_an_engine_that_refuses_a_shape_is_left_out_and_torch_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from metagan_rl.errors import InvalidValueError
+
+    def make(engine: str) -> Side:
+        if engine == "native":
+            raise InvalidValueError("the native engine has no convolutions of this size")
+        return Side(engine, lambda: 1.0)
+
+    monkeypatch.setattr(engines, "missing", lambda: {})
+    assert [side.name for side in engines.by_each(make)] == ["torch"]
+    assert "left out: native: the native engine has no convolutions" in capsys.readouterr().out
+    monkeypatch.setattr(engines, "missing", lambda: {"native": "no compiler was there"})
+    assert engines.engines() == ["torch"] and engines.by("torch") == {}
+
+
+def test_the_library_of_the_engine_is_found_or_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = make_dataclass("Options", [("device", str), ("engine", str)])
+    monkeypatch.setattr(engines, "PopulationOptions", options)
+    found: list[Any] = [SimpleNamespace(handle="the handle"), "no shared object was built; install a C++ compiler"]
+    fake = SimpleNamespace(load_library=lambda: found[0])
+    monkeypatch.setitem(sys.modules, "metagan_rl.engine.library", fake)
+    assert engines.library.__wrapped__() == "the handle"
+    del found[0]
+    assert "install a C++ compiler" in engines.library.__wrapped__()
+
+
+def test_a_share_of_the_peak_is_operations_over_those_of_the_library_s_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loop:
+        argtypes: list[Any]
+        restype: Any
+
+        def __call__(self, rounds: int) -> float:
+            sum(range(10_000))
+            return 1e6
+
+    monkeypatch.setattr(engines, "library", lambda: SimpleNamespace(metagan_fma_peak=Loop()))
+    row = training.updates(SMALL, 2, "none", 1)
+    assert "peak" not in row["updates_per_second"]
+    for side, share in row["peak_share"].items():
+        rate = share * row["peak_gigaflops"] * 1e9 / training.flops_per_update(SMALL)
+        assert rate == pytest.approx(row["updates_per_second"][side], rel=0.1)
+    assert row["peak_share"]["torch"] > 0
+
+
 def test_rows_of_one_kind_replace_theirs_and_become_a_picture_and_a_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from metagan_rl.experiments.studies import pictures
 
-    task = get_suite("planar").split("train")[0]
     out = tmp_path / "throughput.jsonl"
     committed = (pictures.RESULTS / "throughput.jsonl").read_text(encoding="utf-8").splitlines()
     others = [line for line in committed if json.loads(line)["kind"] != "noise"]
     out.write_text("\n".join([*others, json.dumps({"kind": "noise"})]) + "\n", encoding="utf-8")
-    measured = throughput._noise(task, 2, 1)
-    monkeypatch.setattr(throughput, "_noise", lambda *args: measured)
-    monkeypatch.setattr(throughput, "prepare_process", lambda: None)
-    monkeypatch.setattr(sys, "argv", ["throughput", "--only", "noise", "--quick", "--out", str(out)])
-    throughput.main()
+    measured = parts.noise(SMALL, 2, 1)
+    monkeypatch.setattr(measuring.parts, "noise", lambda *args: measured)
+    write_rows(Throughput(out=out, quick=True, only="noise"))
     rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == len(others) + 1 and rows[-1]["milliseconds"] == measured["milliseconds"]
+    told = capsys.readouterr().out
+    assert all(f"left out: {side}: {reason}" in told for side, reason in engines.missing().items())
     monkeypatch.setattr(pictures, "RESULTS", tmp_path)
     assert pictures.throughput(tmp_path).stat().st_size > 1000
-    assert any(f"| host | {measured['milliseconds']['host']} |" in table for table in pictures.throughput_tables())
+    line = f"| torch | host | {measured['milliseconds']['torch, host']} |"
+    assert any(line in table for table in pictures.throughput_tables())
+
+
+def updates_row(**rates: int) -> dict[str, Any]:
+    names = list(rates)
+    return {
+        "kind": "updates",
+        **page.DEFAULT,
+        "updates_per_second": rates,
+        "ratios": {f"{a}/{b}": rates[a] / rates[b] for a in names for b in names if a != b},
+        "peak_share": {"native": 0.71} if "native" in rates else {},
+    }
+
+
+def test_the_tables_hold_every_side_and_say_which_were_not_at_hand() -> None:
+    summary = page.tables({"updates": [updates_row(separate=1000, jax=9000, torch=6000, native=24000)]})[0]
+    assert "| default shape | 1,000 | 9,000 | 6,000 | 24,000 | 4.0 | 2.7 | 24.0 | 6.0 | 71% |" in summary
+    assert "Not at hand" not in summary
+    summary, *others = page.tables({"updates": [updates_row(separate=1000, torch=6000)]})
+    assert "Not at hand when this was measured: JAX, native." in summary
+    assert f"| {DASH} | 6,000 | {DASH} |" in summary and "Not measured." in others
+
+
+@pytest.mark.parametrize("penalty", training.PENALTIES)
+@needs("jax")
+def test_a_pair_of_updates_in_jax_is_that_of_separate_modules(penalty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import jax
+
+    from metagan_rl.experiments.studies.throughput import jax_twin
+
+    batch, latent = SMALL.base.batch_size, SMALL.networks.latent_dim
+    loss, weight = training.PENALTIES[penalty]
+    gan = SeparateGAN(SMALL, loss, weight)
+    state = jax.jit(partial(jax_twin.start, SMALL))(jax.random.key(0))
+    for network in ("generator", "discriminator"):
+        layers = [layer for layer in getattr(gan, network) if isinstance(layer, torch.nn.Linear)]
+        for (matrix, bias), layer in zip(state[network][0], layers, strict=True):
+            layer.weight.data, layer.bias.data = torch.tensor(matrix.T.tolist()), torch.tensor(bias.tolist())
+    rows, share = torch.arange(batch), torch.rand(batch, 1)
+    noises = [torch.randn(batch, latent), torch.randn(batch, latent)]
+    drawn = tuple(each.numpy() for each in (gan.data[rows], *noises, share))
+    after = jax.jit(partial(jax_twin.pair, SMALL, loss, weight))(state, drawn)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "randint", lambda *args: rows)
+        patch.setattr(torch, "randn", lambda *args: noises.pop(0))
+        patch.setattr(torch, "rand", lambda *args: share)
+        gan.train(2, (1, 1))
+    for network in ("generator", "discriminator"):
+        moments = getattr(gan, f"{network}_adam").state
+        layers = [layer for layer in getattr(gan, network) if isinstance(layer, torch.nn.Linear)]
+        for (matrix, bias), layer in zip(after[network][1], layers, strict=True):
+            for ours, theirs in ((matrix.T, layer.weight), (bias, layer.bias)):
+                expected = moments[theirs]["exp_avg"]
+                torch.testing.assert_close(torch.tensor(ours.tolist()), expected, rtol=1e-4, atol=1e-6)
+
+
+@needs("jax")
+def test_the_twins_in_jax_all_train_and_differ() -> None:
+    from metagan_rl.experiments.studies.throughput.jax_twin import JaxTwins
+
+    twins = JaxTwins(SMALL, 3)
+    twins.train()
+    twins.train()
+    weights = torch.tensor(twins.states["average"][0][0].tolist())
+    assert twins.states["steps"].tolist() == [48.0] * 3
+    assert weights.isfinite().all() and not torch.equal(weights[0], weights[1])

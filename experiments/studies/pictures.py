@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -19,6 +18,7 @@ from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
+from metagan_rl.experiments.studies.throughput import page
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.scheduler import Situation
 from metagan_rl.loop.signals import FURTHER, SIGNALS, Signal, choose_signals
@@ -72,129 +72,14 @@ def render(out: Path) -> Path:
     return path
 
 
-def _throughput_rows() -> dict[str, list[dict[str, Any]]]:
-    """The committed rows by kind."""
-    rows = read_lines(RESULTS / "throughput.jsonl")
-    return {kind: [row for row in rows if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in rows)}
-
-
 def throughput(out: Path) -> Path:
-    """How fast populations train, as a picture."""
-    kinds = _throughput_rows()
-    default = [row for row in kinds["updates"] if (row["width"], row["batch"]) == (64, 128)]
-    plain = [row for row in default if row["penalty"] == "none"]
-    picture = out / "throughput.png"
-    with picture_file(picture, 7.2, 3.2) as figure:
-        speed, ratio = figure.subplots(1, 2)
-        members = [row["members"] for row in plain]
-        speed.plot(members, [row["population_updates_per_second"] for row in plain], "o-", color=AGENT)
-        speed.plot(members, [row["separate_updates_per_second"] for row in plain], "s--", color="#000000")
-        speed.set(xscale="log", xlabel="members", ylabel="updates/s, one thread", ylim=(0, None))
-        speed.annotate("one population", (members[-1], plain[-1]["population_updates_per_second"]), (0, -14),
-                       textcoords="offset points", ha="right", color=AGENT)  # fmt: skip
-        speed.annotate("separate GANs", (members[-1], plain[-1]["separate_updates_per_second"]), (0, 6),
-                       textcoords="offset points", ha="right")  # fmt: skip
-        ratio.plot(members, [row["ratio"] for row in plain], "o-", color=AGENT)
-        ratio.axhline(1, color="#bdbdbd", linewidth=0.8)
-        ratio.set(xscale="log", xlabel="members", ylabel="population / separate", ylim=(0, None))
-    return picture
+    """How fast GANs train, as a picture."""
+    return page.picture(page.read_kinds(RESULTS / "throughput.jsonl"), out)
 
 
 def throughput_tables() -> list[str]:
     """The tables of ``docs/throughput.md``, from the committed rows."""
-    kinds = _throughput_rows()
-    environments, profile, noise = (kinds[kind][0] for kind in ("environments", "profile", "noise"))
-    return [
-        markdown_table(
-            ("members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio", "peak share"),
-            [
-                [
-                    row["members"],
-                    row["width"],
-                    row["batch"],
-                    row["penalty"],
-                    f"{row['population_updates_per_second']:,}",
-                    f"{row['separate_updates_per_second']:,}",
-                    f"{row['ratio']:.1f}",
-                    "" if row["peak_share"] is None else f"{row['peak_share']:.0%}",
-                ]
-                for row in kinds["updates"]
-            ],
-        ),
-        markdown_table(
-            ("images", "members", "width", "batch", "penalty", "updates/s", "separate, updates/s", "ratio"),
-            [
-                [
-                    row["images"],
-                    row["members"],
-                    row["width"],
-                    row["batch"],
-                    row["penalty"],
-                    f"{row['population_updates_per_second']:,}",
-                    f"{row['separate_updates_per_second']:,}",
-                    f"{row['ratio']:.1f}",
-                ]
-                for row in kinds["convolutional"]
-            ],
-        ),
-        markdown_table(
-            ("side", "channels", "unrolled", "patches", "in turns", "grouped", "taken"),
-            [
-                [
-                    row["side"],
-                    "{} to {}".format(*row["channels"]),
-                    *(row["milliseconds"].get(form, "") for form in ("unrolled", "patches", "inturns", "grouped")),
-                    row["chosen"],
-                ]
-                for row in kinds["forms"]
-            ],
-        ),
-        markdown_table(
-            ("", "environment steps/s", "updates/s", "ratio"),
-            [
-                [
-                    f"single environments, `AsyncVectorEnv`, {environments['members']}",
-                    f"{environments['separate_steps_per_second']:.1f}",
-                    f"{environments['separate_updates_per_second']:,}",
-                    "1",
-                ],
-                [
-                    f"sharded population, {environments['members']}",
-                    f"{environments['steps_per_second']:.1f}",
-                    f"{environments['updates_per_second']:,}",
-                    f"{environments['ratio']:.1f}",
-                ],
-                [
-                    f"sharded population, {environments['members_large']}",
-                    "",
-                    f"{environments['updates_per_second_large']:,}",
-                    f"{environments['ratio_large']:.1f}",
-                ],
-            ],
-        ),
-        markdown_table(
-            ("drawn", "milliseconds", "of the interval's time"),
-            [
-                [name, noise["milliseconds"][name], f"{noise['share_of_interval'][name]:.1%}"]
-                for name in noise["milliseconds"]
-            ],
-        ),
-        markdown_table(
-            ("in", "sizes", "milliseconds", "microseconds per update", "at zero, ms", "R²"),
-            [
-                [
-                    row["in"],
-                    ", ".join(map(str, row["sizes"])),
-                    ", ".join(map(str, row["milliseconds"])),
-                    row["microseconds_per_update"],
-                    row["milliseconds_at_zero"],
-                    row["r_squared"],
-                ]
-                for row in kinds["scaling"]
-            ],
-        ),
-        markdown_table(("part", "share"), [[part, f"{share:.1%}"] for part, share in profile["shares"].items()]),
-    ]
+    return page.tables(page.read_kinds(RESULTS / "throughput.jsonl"))
 
 
 def _described(signal: Signal) -> list[str]:
