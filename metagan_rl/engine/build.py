@@ -36,6 +36,8 @@ FLAGS = (
     "-static-libstdc++",
     "-static-libgcc",
     "-Wl,--exclude-libs,ALL",
+    "-Wl,-Bsymbolic",
+    "-Wl,--gc-sections",  # what is not called needs no newer libc
     "-Wl,-z,defs",  # a function that is nowhere is an error here, not where it is loaded
 )
 
