@@ -87,7 +87,7 @@ def _summary(kinds: Kinds) -> str:
     rows = [
         (_name(row, "default shape"), row)
         for row in kinds["updates"]
-        if {**row, **DEFAULT, "penalty": row["penalty"]} == row
+        if all(row[name] == DEFAULT[name] for name in ("members", "width", "batch"))
     ]
     rows += [(f"random controls, {row['members']} members", row) for row in kinds.get("random", [])]
     rows += [("one environment of one GAN", row) for row in kinds.get("single", [])]
