@@ -2,8 +2,9 @@
 
 import itertools
 import json
+import os
 import sys
-from dataclasses import fields, make_dataclass
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import torch
 from elsewhere import needs
 from torch.utils.flop_counter import FlopCounterMode
 
+from metagan_rl.engine.library import VARIABLE
 from metagan_rl.experiments.report.tables import DASH
 from metagan_rl.experiments.studies import command, throughput
 from metagan_rl.experiments.studies.separate import SeparateGAN
@@ -100,30 +102,12 @@ def test_random_controls_are_measured_by_each_engine() -> None:
     assert set(row["updates_per_second"]) == set(engines.engines()) and row["updates_per_second"]["torch"] > 0
 
 
-def test_shares_of_a_step_add_up_to_one() -> None:
-    row = parts.profile("torch", members=2, steps=1)
+@pytest.mark.parametrize("engine", engines.engines())
+def test_shares_of_a_step_add_up_to_one(engine: str) -> None:
+    row = parts.profile(engine, members=2, steps=1)
+    assert ("native engine" in row["shares"]) == (engine == "native")
     assert sum(row["shares"].values()) == pytest.approx(1, abs=0.01)
     assert all(-0.01 <= share < 1 for share in row["shares"].values())
-
-
-def test_the_share_of_the_engine_is_the_time_of_calls_into_its_folder() -> None:
-    outside, inside = ("/x/populations/population.py", 1, "train"), ("/x/metagan_rl/engine/interval.py", 1, "run")
-    deeper = ("/x/metagan_rl/engine/library.py", 1, "call")
-
-    def entry(seconds: float, callers: dict[Any, Any]) -> tuple[Any, ...]:
-        return (1, 1, 0.0, seconds, {caller: (1, 1, 0.0, share) for caller, share in callers.items()})
-
-    stats = {
-        ("/x/envs/vector.py", 1, "step"): entry(10.0, {}),
-        ("/x/populations/mixed.py", 1, "train"): entry(8.0, {}),
-        ("/x/evaluation.py", 1, "evaluate"): entry(1.5, {}),
-        inside: entry(7.0, {outside: 7.0}),
-        deeper: entry(6.5, {inside: 6.5}),
-    }
-    shares = parts.shares_of(stats)
-    assert shares == pytest.approx(
-        {"native engine": 0.7, "rest of training": 0.1, "metrics": 0.15, "environment": 0.05}
-    )
 
 
 def test_an_engine_that_refuses_a_shape_is_left_out_and_torch_is_not(
@@ -140,18 +124,17 @@ def test_an_engine_that_refuses_a_shape_is_left_out_and_torch_is_not(
     assert [side.name for side in engines.by_each(make)] == ["torch"]
     assert "left out: native: the native engine has no convolutions" in capsys.readouterr().out
     monkeypatch.setattr(engines, "missing", lambda: {"native": "no compiler was there"})
-    assert engines.engines() == ["torch"] and engines.by("torch") == {}
+    assert engines.engines() == ["torch"]
 
 
-def test_the_library_of_the_engine_is_found_or_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = make_dataclass("Options", [("device", str), ("engine", str)])
-    monkeypatch.setattr(engines, "PopulationOptions", options)
-    found: list[Any] = [SimpleNamespace(handle="the handle"), "no shared object was built; install a C++ compiler"]
-    fake = SimpleNamespace(load_library=lambda: found[0])
-    monkeypatch.setitem(sys.modules, "metagan_rl.engine.library", fake)
-    assert engines.library.__wrapped__() == "the handle"
-    del found[0]
-    assert "install a C++ compiler" in engines.library.__wrapped__()
+def test_populations_are_trained_by_the_object_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with engines.variant("none"):
+        assert engines.engines() == ["torch"] and "switched off" in engines.missing()["native"]
+        assert engines.peak() == []
+    assert VARIABLE not in os.environ
+    row = training.by_variants(SMALL, 2, 1)
+    assert set(row["updates_per_second"]) == {"torch", *engines.variants()}
 
 
 def test_a_share_of_the_peak_is_operations_over_those_of_the_library_s_loop(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +146,9 @@ def test_a_share_of_the_peak_is_operations_over_those_of_the_library_s_loop(monk
             sum(range(10_000))
             return 1e6
 
-    monkeypatch.setattr(engines, "library", lambda: SimpleNamespace(metagan_fma_peak=Loop()))
+    library = SimpleNamespace(handle=SimpleNamespace(metagan_fma_peak=Loop()))
+    monkeypatch.setattr(engines, "load_library", lambda: library)
+    monkeypatch.setattr(engines, "missing", lambda: {"native": "not built"})
     row = training.updates(SMALL, 2, "none", 1)
     assert "peak" not in row["updates_per_second"]
     for side, share in row["peak_share"].items():

@@ -6,6 +6,7 @@ its column says so. What one thread does is measured in CPU time, what all cores
 turns, so they depend little on how busy the machine is; rates do. Rows, by ``kind``:
 
 * ``updates``: updates of GANs of one shape, on all four sides, and their share of the core's measured FMA peak.
+* ``variants``: the native engine's objects for this CPU and for older ones.
 * ``random``: the same when every member has controls of its own, as an exploring agent's are.
 * ``single``: one environment of one GAN, stepped once per interval and measured every time.
 * ``convolutional``: convolutional networks on 8x8 and 28x28 images.

@@ -1,16 +1,16 @@
 """What trains populations here: the engines at hand, and the peak of the core that they run on."""
 
 import ctypes
-import importlib
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import fields
-from functools import cache
-from typing import Any
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from metagan_rl.errors import MetaGANError
+from metagan_rl.engine.build import variants_here
+from metagan_rl.engine.library import VARIABLE, Library, NoLibrary, find_library, load_library
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.experiments.studies.command import show_line
 from metagan_rl.experiments.studies.throughput.turns import Side
-from metagan_rl.populations.options import PopulationOptions
 
 TORCH, NATIVE, SEPARATE, JAX, PEAK = "torch", "native", "separate", "jax", "peak"
 """Names of the sides in rows: two engines, two peers, and the most that the core can do."""
@@ -18,38 +18,19 @@ ENGINES = (TORCH, NATIVE)
 FMA_ROUNDS = 2_000_000
 
 
-@cache
 def missing() -> dict[str, str]:
     """In words, why a side is not at hand, for each that is not."""
     reasons = {}
-    if isinstance(library(), str):
-        reasons[NATIVE] = str(library())
+    if isinstance(library := load_library(), NoLibrary):
+        reasons[NATIVE] = library.reason
     if importlib.util.find_spec("jax") is None:
         reasons[JAX] = "jax is not installed; pip install 'metagan-rl[peers]'"
     return reasons
 
 
-@cache
-def library() -> Any:
-    """The handle of the engine's shared object, or in words why there is none."""
-    if "engine" not in {field.name for field in fields(PopulationOptions)}:
-        return "populations have no option 'engine'"
-    try:
-        found = importlib.import_module("metagan_rl.engine.library").load_library()
-    except ModuleNotFoundError as error:
-        return str(error)
-    handle = getattr(found, "handle", None)
-    return str(found) if handle is None else handle
-
-
 def engines() -> Sequence[str]:
     """The engines at hand, torch first."""
     return [engine for engine in ENGINES if engine not in missing()]
-
-
-def by(engine: str) -> dict[str, Any]:
-    """The keyword that has populations and environments trained by an engine."""
-    return {"engine": engine} if NATIVE not in missing() else {}
 
 
 def by_each(make: Callable[[str], Side]) -> list[Side]:
@@ -58,18 +39,37 @@ def by_each(make: Callable[[str], Side]) -> list[Side]:
     for engine in engines():
         try:
             sides.append(make(engine))
-        except MetaGANError as error:
+        except InvalidValueError as error:
             if engine == TORCH:
                 raise
-            print(f"left out: {engine}: {error}", flush=True)
+            show_line(f"left out: {engine}: {error}")
     return sides
 
 
+def variants() -> list[str]:
+    """The native engine's objects that this CPU runs, best first."""
+    return [each.name for each in variants_here() if isinstance(find_library(each.name), Library)]
+
+
+@contextmanager
+def variant(name: str) -> Iterator[None]:
+    """Populations made within the block are trained by this object of the native engine."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = name
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
+
+
 def peak() -> list[Side]:
-    """Multiplications and additions in registers, as many as the core can do; none without the engine's library."""
-    handle = library()
-    if isinstance(handle, str):
+    """Multiplications and additions in registers, as many as the core can do; none without the native engine."""
+    library = load_library()
+    if isinstance(library, NoLibrary):
         return []
-    operations = handle.metagan_fma_peak
+    operations = library.handle.metagan_fma_peak
     operations.argtypes, operations.restype = [ctypes.c_int64], ctypes.c_double
     return [Side(PEAK, lambda: operations(FMA_ROUNDS))]

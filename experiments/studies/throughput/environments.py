@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv
 import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.envs.sharded import ShardedVectorEnv
 from metagan_rl.experiments.studies.separate import KNOBS, UPDATES, SeparateGANEnv
-from metagan_rl.experiments.studies.throughput.engines import SEPARATE, by, engines
+from metagan_rl.experiments.studies.throughput.engines import SEPARATE, engines
 from metagan_rl.experiments.studies.throughput.training import Measurement
 from metagan_rl.experiments.studies.throughput.turns import Side, per_second, ratios, take_turns
 
@@ -23,7 +23,7 @@ OPTIONS: dict[str, Any] = {"split": "train", "knobs": KNOBS}
 
 def single(turns: int) -> Measurement:
     """One environment with one GAN, stepped under random actions."""
-    made = {engine: gym.make(ENVIRONMENT, disable_env_checker=True, **OPTIONS, **by(engine)) for engine in engines()}
+    made = {engine: gym.make(ENVIRONMENT, disable_env_checker=True, **OPTIONS, engine=engine) for engine in engines()}
     rates = take_turns([_stepped(name, env) for name, env in {**made, SEPARATE: SeparateGANEnv()}.items()], turns)
     return {
         "kind": "single",
@@ -54,7 +54,7 @@ def on_all_cores(turns: int, seconds: int) -> Measurement:
     made: dict[str, Callable[[], Any]] = {SEPARATE: lambda: AsyncVectorEnv([SeparateGANEnv] * members, context="spawn")}
     for engine in engines():
         for count in (members, large):
-            options = {**OPTIONS, **by(engine)}
+            options = {**OPTIONS, "engine": engine}
             made[f"{engine} {count}"] = partial(ShardedVectorEnv, ENVIRONMENT, count, cores, **options)
     envs: dict[str, Any] = {}
     rates: dict[str, list[float]] = {name: [] for name in made}

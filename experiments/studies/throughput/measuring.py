@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import torch
 
 from metagan_rl import __version__
+from metagan_rl.engine.library import Library, load_library
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.studies.command import show_line
 from metagan_rl.experiments.studies.separate import UPDATES
@@ -22,6 +23,7 @@ from metagan_rl.tasks import get_suite
 
 Kind = Literal[
     "updates",
+    "variants",
     "random",
     "single",
     "convolutional",
@@ -90,6 +92,7 @@ def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Measuremen
 
     return {
         "updates": updates,
+        "variants": lambda: iter([training.by_variants(task, 16, turns)]),
         "random": under_random_controls,
         "single": lambda: iter([environments.single(turns)]),
         "convolutional": convolutional,
@@ -111,9 +114,16 @@ def write_rows(options: Throughput) -> None:
     kept = read_lines(options.out) if options.only is not None and options.out.exists() else []
     rows = [row for row in kept if row["kind"] != options.only]
     measured = sections(options)
+    library = load_library()
+    told = {
+        "machine": machine(),
+        "variant": library.variant if isinstance(library, Library) else None,
+        "torch": torch.__version__.split("+")[0],
+        "version": __version__,
+    }
     for kind in get_args(Kind) if options.only is None else (options.only,):
         for row in measured[kind]():
-            rows.append({**row, "machine": machine(), "torch": torch.__version__.split("+")[0], "version": __version__})
+            rows.append({**row, **told})
             show_line(json.dumps(row))
             write_whole(options.out, "".join(json.dumps(each) + "\n" for each in rows))
 

@@ -41,6 +41,7 @@ def tables(kinds: Kinds) -> list[str]:
     """The page's tables in order."""
     makers: dict[str, Callable[[Sequence[Measurement]], str]] = {
         "updates": _updates,
+        "variants": lambda rows: _variants(rows[0]),
         "convolutional": _convolutional,
         "forms": _forms,
         "environments": lambda rows: _environments(rows[0]),
@@ -87,7 +88,7 @@ def _summary(kinds: Kinds) -> str:
     rows = [
         (_name(row, "default shape"), row)
         for row in kinds["updates"]
-        if {**row, **DEFAULT, "penalty": row["penalty"]} == row
+        if all(row[name] == DEFAULT[name] for name in ("members", "width", "batch"))
     ]
     rows += [(f"random controls, {row['members']} members", row) for row in kinds.get("random", [])]
     rows += [("one environment of one GAN", row) for row in kinds.get("single", [])]
@@ -119,6 +120,14 @@ def _updates(rows: Sequence[Measurement]) -> str:
         headings,
         [[*_shape(row), *_rates(row), *_times(row), _share(row, TORCH), _share(row, NATIVE)] for row in rows],
     )
+
+
+def _variants(row: Measurement) -> str:
+    lines = [
+        [name, f"{rate:,}", f"{row['ratios'].get(f'{name}/{TORCH}', 1):.1f}"]
+        for name, rate in row["updates_per_second"].items()
+    ]
+    return markdown_table(("built for", "updates/s", "times torch"), lines)
 
 
 def _convolutional(rows: Sequence[Measurement]) -> str:

@@ -17,7 +17,7 @@ import torch
 
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.studies.separate import UPDATES
-from metagan_rl.experiments.studies.throughput.engines import NATIVE, TORCH, by, engines
+from metagan_rl.experiments.studies.throughput.engines import engines
 from metagan_rl.experiments.studies.throughput.training import TWINS, Measurement
 from metagan_rl.experiments.studies.throughput.turns import Side, median, ratios, take_turns
 from metagan_rl.networks.convolution import (
@@ -35,12 +35,13 @@ from metagan_rl.runtime import prepare_process
 from metagan_rl.tasks import Task
 
 PARTS = {
-    ("population.py", "_inputs"): "data",
+    ("native_engine.py", "train"): "native engine",
+    ("torch_engine.py", "inputs"): "data",
     ("interval.py", "_discriminator_gradient"): "discriminator",
     ("interval.py", "_generator_gradient"): "generator",
     ("interval.py", "_step"): "optimizer",
 }
-"""Functions of the torch population whose time, with all they call, is one part of a step."""
+"""Functions whose time, with all they call, is one part of a step."""
 FORMS = (Unrolled, Patches, InTurns)
 
 
@@ -87,11 +88,11 @@ def _grouped(side: int, kernel: torch.Tensor) -> Callable[[], int]:
 
 
 def noise(task: Task, members: int, turns: int) -> Measurement:
-    """Milliseconds of an interval by each engine and stream; the native engine has the device's stream alone."""
+    """Milliseconds of an interval by each engine and stream."""
     settings = Settings.of([task.base] * members)
 
     def side(engine: str, stream: str) -> Side:
-        population = Population([task] * members, list(range(members)), noise=stream, **by(engine))
+        population = Population([task] * members, list(range(members)), noise=stream, engine=engine)
 
         def run() -> int:
             population.train(settings, UPDATES)
@@ -99,10 +100,7 @@ def noise(task: Task, members: int, turns: int) -> Measurement:
 
         return Side(f"{engine}, {stream}", run)
 
-    sides = [side(TORCH, stream) for stream in get_args(Noise)]
-    if NATIVE in engines():
-        sides.append(side(NATIVE, "device"))
-    rates = take_turns(sides, turns)
+    rates = take_turns([side(engine, stream) for engine in engines() for stream in get_args(Noise)], turns)
     return {
         "kind": "noise",
         "members": members,
@@ -118,7 +116,7 @@ def profile(engine: str, members: int = 128, steps: int = 4) -> Measurement:
 
 
 def _profile(engine: str, members: int, steps: int) -> Measurement:
-    env = MetaGANVectorEnv("planar", members, split="train", **by(engine))
+    env = MetaGANVectorEnv("planar", members, split="train", engine=engine)
     env.reset(seed=0)
     env.action_space.seed(0)
     env.step(env.action_space.sample())
@@ -144,20 +142,8 @@ def shares_of(stats: dict[Any, Any]) -> dict[str, float]:
         seconds.get(function, 0.0) / total for function in (("mixed.py", "train"), ("evaluation.py", "evaluate"))
     )
     shares = {part: seconds[function] / total for function, part in PARTS.items() if function in seconds}
-    native = sum(
-        times[3]
-        for (file, _, _), (*_, callers) in stats.items()
-        for (caller, _, _), times in callers.items()
-        if _of_engine(file) and not _of_engine(caller)
-    )
-    if native:
-        shares["native engine"] = native / total
     shares["rest of training"] = training - sum(shares.values())
     return {**shares, "metrics": metrics, "environment": 1 - training - metrics}
-
-
-def _of_engine(file: str) -> bool:
-    return Path(file).parts[-3:-1] == ("metagan_rl", "engine")
 
 
 class _Trials(gym.Env[np.ndarray, np.ndarray]):

@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.experiments.studies.separate import UPDATES, SeparateGAN
-from metagan_rl.experiments.studies.throughput.engines import JAX, PEAK, SEPARATE, by, by_each, missing, peak
+from metagan_rl.experiments.studies.throughput.engines import (
+    JAX,
+    NATIVE,
+    PEAK,
+    SEPARATE,
+    TORCH,
+    by_each,
+    missing,
+    peak,
+    variant,
+    variants,
+)
 from metagan_rl.experiments.studies.throughput.turns import Rates, Side, median, per_second, ratios, take_turns
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import choose_knobs
@@ -63,7 +74,7 @@ def under_random_controls(task: Task, members: int, turns: int) -> Measurement:
     tasks, seeds = [task] * members, list(range(members))
 
     def side(engine: str) -> Side:
-        population = Population(tasks, seeds, **by(engine))
+        population = Population(tasks, seeds, engine=engine)
         return Side(
             engine,
             run=lambda: sum(_trained(population, each, UPDATES) for each in settings),
@@ -77,6 +88,20 @@ def under_random_controls(task: Task, members: int, turns: int) -> Measurement:
         "batch": task.base.batch_size,
         **_compared(take_turns(by_each(side), turns)),
     }
+
+
+def by_variants(task: Task, members: int, turns: int) -> Measurement:
+    """The native engine's objects for this CPU and older ones, beside torch."""
+
+    def side(name: str, engine: str) -> Side:
+        population, settings = _population(task, members, "none", engine)
+        return Side(name, partial(_trained, population, settings, UPDATES))
+
+    sides = [side(TORCH, TORCH)]
+    for name in variants():
+        with variant(name):
+            sides.append(side(name, NATIVE))
+    return {"kind": "variants", **_shape(task, members, "none"), **_compared(take_turns(sides, turns))}
 
 
 def scaling(what: str, task: Task, sizes: Sequence[tuple[int, int]], engine: str, turns: int) -> Measurement:
@@ -137,7 +162,7 @@ def _population(task: Task, members: int, penalty: str, engine: str) -> tuple[Po
     settings = Settings.of([task.base] * members).replace(
         loss=np.full(members, LOSSES.index(loss)), penalty_weight=np.full(members, weight)
     )
-    return Population([task] * members, list(range(members)), **by(engine)), settings
+    return Population([task] * members, list(range(members)), engine=engine), settings
 
 
 def _trained(population: Population, settings: Settings, length: int) -> int:
