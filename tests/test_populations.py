@@ -845,3 +845,20 @@ def test_a_gpu_trains_and_measures_as_the_cpu_does() -> None:
         np.testing.assert_allclose(ours.discriminator_loss, theirs.discriminator_loss, rtol=1e-3)
     mine, other = (evaluate(population, range(len(tasks))) for population in (here, there))
     np.testing.assert_allclose(mine.distance, other.distance, rtol=0.05)
+
+
+@pytest.mark.parametrize("engine", ["torch", "auto"])
+def test_members_may_have_intervals_of_different_lengths(engine: str) -> None:
+    tasks = [ring8(seed) for seed in range(3)]
+    updates = np.array([12, 36, 12])
+    together = Population(tasks, range(3), engine=engine)
+    measured = together.train(bases(tasks), updates)
+    for member, length in enumerate(updates):
+        alone = Population(tasks[member : member + 1], [member], engine=engine)
+        result = alone.train(bases(alone.tasks), int(length))
+        assert_same(alone.state, together.state[[member]], rtol=1e-4, atol=1e-6)
+        assert result.generator_move[0] == pytest.approx(measured.generator_move[member], rel=1e-4)
+    with pytest.raises(InvalidValueError, match="updates of shape"):
+        together.train(bases(tasks), updates[:2])
+    with pytest.raises(InvalidValueError, match="an interval of 13 updates"):
+        together.train(bases(tasks), np.array([12, 13, 12]))

@@ -112,7 +112,7 @@ class MetaBatch(Population):
 
     def train_steps(self, updates: int) -> Measurements:
         """Trains every member for ``updates`` updates, a whole number of its cycles."""
-        return self._train(Settings.of([task.base for task in self.tasks]), updates)
+        return self._train(np.arange(len(self)), Settings.of([task.base for task in self.tasks]), updates)
 
     def prepared(self, updates: int) -> tuple[IntervalPlan, IntervalInputs]:
         """The plan and the random inputs that :meth:`train_steps` would use, with all members in one chunk."""

@@ -118,13 +118,14 @@ class MixedPopulation:
         for shape, population in self._populations.items():
             population.copy(rows[shape])
 
-    def train(self, settings: Settings, updates: int) -> Measurements:
+    def train(self, settings: Settings, updates: int | np.ndarray) -> Measurements:
         """Trains all sound members for one interval; see :meth:`Population.train`."""
         if len(settings) != len(self):
             raise InvalidValueError(f"settings of {len(settings)} members, but there are {len(self)}")
         measured = Measurements.empty(len(self))
         for population, members in self.groups():
-            measured.put(members, population.train(settings[members], updates))
+            length = updates[members] if isinstance(updates, np.ndarray) else updates
+            measured.put(members, population.train(settings[members], length))
         return measured
 
     def sample(self, noise: Sequence[Tensor], members: Sequence[int], *, average: bool = True) -> list[Tensor]:

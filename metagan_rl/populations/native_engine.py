@@ -31,6 +31,8 @@ SLOPES = {"leaky-relu": 0.2, "relu": 0.0, "tanh": 0.0}
 """The activations that it has, with their slopes below 0; tanh has none."""
 KINDS = {"mlp": 0, "conv": 1}
 OPTIMIZERS = {"adam": 0, "sgd": 1}
+UPDATES_A_CALL = 20_000
+"""Updates of all members in one call of the library. Python hears of Ctrl-C between two calls."""
 OUT_OF_MEMORY = 2
 
 
@@ -105,6 +107,13 @@ class NativeEngine:
         Raises:
             InvalidValueError: there is not enough memory.
         """
+        measured, most = Measurements.empty(len(members)), max(1, UPDATES_A_CALL // updates)
+        for first in range(0, len(members), most):
+            some = slice(first, first + most)
+            measured.put(some, self._train_some(members[some], settings[some], updates))
+        return measured
+
+    def _train_some(self, members: np.ndarray, settings: Settings, updates: int) -> Measurements:
         population = self.population
         state, pool, shape = population.state, population.pool, population.shape
         places = population.places(members)

@@ -140,13 +140,13 @@ class Population:
         self._by_torch = np.append(self._by_torch, np.zeros(len(tasks), dtype=bool))
         self._pool = None
 
-    def train(self, settings: Settings, updates: int) -> Measurements:
+    def train(self, settings: Settings, updates: int | np.ndarray) -> Measurements:
         """Trains every member that has not diverged for one interval.
 
         Args:
             settings: settings of the B members.
-            updates: gradient steps of each member, D and G together. Every member's cycle must fit into it a whole
-                number of times; any multiple of 12 works.
+            updates: gradient steps of each member, D and G together: one number for all, or an array ``[B]``. Every
+                member's cycle must fit into it a whole number of times; any multiple of 12 works.
 
         Returns:
             The measurements; NaN for members that had diverged before.
@@ -156,23 +156,33 @@ class Population:
         """
         if len(settings) != len(self):
             raise InvalidValueError(f"settings of {len(settings)} members, but the population has {len(self)}")
+        if np.ndim(updates) and np.shape(updates) != (len(self),):
+            raise InvalidValueError(f"updates of shape {np.shape(updates)}, but the population has {len(self)} members")
+        lengths = np.unique(updates).tolist()
         cycle = math.lcm(*(sum(RATIOS.values()[place]) for place in np.unique(settings.ratio)))
-        if updates < cycle or updates % cycle:
-            raise InvalidValueError(
-                f"an interval of {updates} updates; with these ratios it must be a multiple of {cycle}, and {CYCLE} "
-                "suits them all"
-            )
-        return self._train(settings, updates)
-
-    def _train(self, settings: Settings, updates: int) -> Measurements:
+        for length in lengths:
+            if length < cycle or length % cycle:
+                raise InvalidValueError(
+                    f"an interval of {length} updates; with these ratios it must be a multiple of {cycle}, and {CYCLE} "
+                    "suits them all"
+                )
+        sound = ~self.state.diverged.numpy(force=True)
         measured = Measurements.empty(len(self))
-        left = np.flatnonzero(~self.state.diverged.numpy(force=True))
+        for length in lengths:
+            members = np.flatnonzero(sound & (updates == length))
+            measured.put(members, self._train(members, settings[members], length))
+        return measured
+
+    def _train(self, members: np.ndarray, settings: Settings, updates: int) -> Measurements:
+        """Trains some sound members for intervals of one length; returns their measurements."""
+        measured = Measurements.empty(len(members))
+        left = np.arange(len(members))
         for engine in self._engines:
             taken = engine.takes(settings[left])
-            members = left[taken]
-            if len(members):
-                measured.put(members, engine.train(members, settings[members], updates))
-                self._by_torch[members] |= engine.name != NativeEngine.name
+            some = left[taken]
+            if len(some):
+                measured.put(some, engine.train(members[some], settings[some], updates))
+                self._by_torch[members[some]] |= engine.name != NativeEngine.name
             left = left[~taken]
         if len(left):
             names = ", ".join(sorted({list(LOSSES)[loss] for loss in settings.loss[left]}))
