@@ -9,12 +9,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from metagan_rl.envs.registration import find_environment
+from metagan_rl.envs.registration import find_environment, make_vector
 from metagan_rl.errors import InvalidValueError
 
 
 def make_sb3_vec_env(
-    env_id: str = "MetaGAN/Planar-v1", num_envs: int = 16, *, shards: int = 1, **options: Any
+    env_id: str = "MetaGAN/Planar-v2", num_envs: int = 16, *, shards: int = 1, **options: Any
 ) -> "SB3VecEnv":
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 
@@ -33,7 +33,7 @@ def make_sb3_vec_env(
         from metagan_rl.envs.sharded import ShardedVectorEnv
 
         return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options))
-    return SB3VecEnv(gym.make_vec(env_id, num_envs=num_envs, **options))
+    return SB3VecEnv(make_vector(env_id, num_envs, **options))
 
 
 class SB3VecEnv(VecEnv):

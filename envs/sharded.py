@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metagan_rl.envs.registration import make_vector
 from metagan_rl.envs.vector import member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 
@@ -135,7 +135,7 @@ def _work(pipe: Connection, env_id: str, num_envs: int, options: dict[str, Any])
 
     prepare_process()
     try:
-        env = gym.make_vec(env_id, num_envs=num_envs, **options)
+        env = make_vector(env_id, num_envs, **options)
         pipe.send(("spaces", (env.single_observation_space, env.single_action_space)))
         while True:
             command, arguments = pipe.recv()

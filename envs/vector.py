@@ -9,11 +9,14 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metagan_rl.envs.departures import Departures
 from metagan_rl.envs.options import EnvOptions
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.drive import situation_of
 from metagan_rl.loop.ledger import Outcome
+from metagan_rl.loop.reference import Reference
 from metagan_rl.loop.reward import find_reward
 from metagan_rl.loop.runs import Runs
 from metagan_rl.tasks import Task, get_suite
@@ -43,7 +46,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
               (``{"ratio": ["1:1", "2:1"], "loss": None}``); all others stay at the task's base.
             * ``control``: ``"both"``, or ``"discriminator"`` or ``"generator"`` for only that side's own knobs.
             * ``lr_levels``: number of levels of each learning rate, if actions are discrete or moves.
-            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"`` of one knob.
+            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"`` of one knob. Around
+              a reference also ``"joint-moves"`` and ``"continuous-moves"`` of all knobs; see :class:`ActionCodec`.
+            * ``reference``: the schedule that action zero follows: the name of a scheduler (``"constant"`` is the
+              task's own base, ``"tuned-decay"`` the schedule tuned for all tasks), a schedule file (``.json``) or a
+              policy file (``.safetensors``). Actions are then departures from it, and the observation also has the
+              departure of each knob. ``None``: actions are values of the knobs.
+            * ``pace``: share of the farthest departure that a move covers.
             * ``signals``: names of signals, or a set. ``"all"``: all. ``"loop"``: what any training loop has, without a
               quality metric. ``"outputs"``: of these, what needs no gradient norms. ``"autoloss"``: those nearest to
               AutoLoss's.
@@ -84,6 +93,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             for task in self.split:
                 self._ready.check(task)
         self.codec = self.options.codec()
+        named = self.options.reference
+        self.reference = None if named is None else Reference(named, num_envs)
+        self.departures = None if named is None else Departures(num_envs, self.codec)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, render_mode
@@ -95,8 +107,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
         low = np.array([signal.low for signal in self.which], dtype=np.float32)
         high = np.array([signal.high for signal in self.which], dtype=np.float32)
-        if self.memory is not None:
-            low, high = np.append(low, self.memory.low), np.append(high, self.memory.high)
+        for more in (self.departures, self.memory):
+            if more is not None:
+                low, high = np.append(low, more.low), np.append(high, more.high)
         self.single_observation_space = gym.spaces.Box(low, high, dtype=np.float32)
         self.single_action_space = self.codec.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -106,6 +119,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.runs: Runs | None = None
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
+        self._rewards = np.zeros(num_envs)
         self._history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
 
     def reset(
@@ -146,12 +160,12 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise InvalidValueError("step was called before reset; call reset first")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise InvalidValueError(f"members {np.flatnonzero(self._ended).tolist()} are over; reset them before step")
-        controls = self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
+        controls = self._controls(actions)
         dummy = self._ended.copy()  # NEXT_STEP mode only: these members are reset instead of stepped
         outcome = self._advance(controls, dummy)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
-        reward = np.where(dummy, 0.0, outcome.reward)
+        reward = self._rewards = np.where(dummy, 0.0, outcome.reward)
         run_over = (outcome.diverged | outcome.finished) & ~dummy
         terminated = run_over.copy()
         if self.memory is not None:
@@ -185,6 +199,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         from metagan_rl.envs.render import draw
 
         return tuple(draw(self.runs, member, self._history[member]) for member in range(self.num_envs))
+
+    def _controls(self, actions: np.ndarray) -> Controls:
+        assert self.runs is not None
+        if self.reference is None or self.departures is None:
+            return self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
+        actions = self.codec.checked(actions, self.num_envs)  # before a reference that remembers goes on
+        return self.departures.follow(actions, self.reference.controls(situation_of(self.runs, self._rewards)))
 
     def _advance(self, controls: Any, dummy: np.ndarray) -> Outcome:
         assert self.runs is not None
@@ -226,6 +247,11 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self.runs = Runs(chosen, seeds, self._ready)
         else:
             self.runs.restart(members.tolist(), chosen, seeds)
+        self._rewards = self._rewards.copy()
+        self._rewards[members] = 0.0
+        if self.reference is not None and self.departures is not None:
+            self.reference.restart(members, seeds)
+            self.departures.restart(members)
         if new_episode:
             self._steps[members] = 0
             self._ended[members] = False
@@ -237,8 +263,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _observe(self) -> np.ndarray:
         assert self.runs is not None
-        signals = self.runs.observe(self.which)
-        return signals if self.memory is None else np.concatenate([signals, self.memory.observation()], axis=1)
+        parts = [self.runs.observe(self.which)]
+        parts += [more.observation() for more in (self.departures, self.memory) if more is not None]
+        return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _reset_in_same_step(
         self, over: np.ndarray, observations: np.ndarray, infos: dict[str, Any]

@@ -38,7 +38,7 @@ class RunOptions(PopulationOptions):
 
     interval_updates: int = 48
     horizon: int | None = None
-    reward: Reward | Mapping[str, float] | str | None = None
+    reward: Reward | Mapping[str, Any] | str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
