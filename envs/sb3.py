@@ -1,5 +1,6 @@
 """The bridge to Stable-Baselines3, which does not accept Gymnasium's vector environments."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,10 +12,16 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from metagan_rl.envs.registration import find_environment, make_vector
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.runtime import limited_threads
 
 
 def make_sb3_vec_env(
-    env_id: str = "MetaGAN/Planar-v2", num_envs: int = 16, *, shards: int = 1, **options: Any
+    env_id: str = "MetaGAN/Planar-v2",
+    num_envs: int = 16,
+    *,
+    shards: int = 1,
+    threads: int | None = 1,
+    **options: Any,
 ) -> "SB3VecEnv":
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 
@@ -22,6 +29,8 @@ def make_sb3_vec_env(
         env_id: the id of an environment, or the name of a suite; your own work too.
         num_envs: GANs trained at once.
         shards: worker processes to spread them over; 1 trains in this process.
+        threads: torch threads of this process until the environment is closed; ``None`` leaves them as they are. An
+            agent of a few layers needs many times the processor time with more than one.
         **options: keywords of the environment.
 
     Raises:
@@ -32,8 +41,8 @@ def make_sb3_vec_env(
     if shards > 1:
         from metagan_rl.envs.sharded import ShardedVectorEnv
 
-        return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options))
-    return SB3VecEnv(make_vector(env_id, num_envs, **options))
+        return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options), threads)
+    return SB3VecEnv(make_vector(env_id, num_envs, **options), threads)
 
 
 class SB3VecEnv(VecEnv):
@@ -43,11 +52,15 @@ class SB3VecEnv(VecEnv):
     the last one's. ``info["episode"]`` holds the return, the length and the seconds since the environment was made.
     ``seconds`` counts only the time spent in steps.
 
+    Args:
+        env: the environment.
+        threads: torch threads of this process until :meth:`close`; ``None`` leaves them as they are.
+
     Raises:
         InvalidValueError: the environment resets in another mode.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+    def __init__(self, env: VectorEnv[Any, Any, Any], threads: int | None = None) -> None:
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise InvalidValueError(
                 f"autoreset_mode is {env.metadata.get('autoreset_mode')}; "
@@ -60,6 +73,9 @@ class SB3VecEnv(VecEnv):
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._started = time.monotonic()
         self.seconds = 0.0
+        self._limit = contextlib.ExitStack()
+        if threads is not None:
+            self._limit.enter_context(limited_threads(threads))
 
     def reset(self) -> np.ndarray:
         """Starts new episodes. Uses the seeds and options given before, once."""
@@ -116,6 +132,7 @@ class SB3VecEnv(VecEnv):
 
     def close(self) -> None:
         """Closes the environment and its workers."""
+        self._limit.close()
         self.venv.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:

@@ -18,6 +18,7 @@ from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
+from metagan_rl.runtime import limited_threads
 from metagan_rl.tasks.task import Task
 
 
@@ -94,6 +95,7 @@ class Runs:
     """
 
     @torch.inference_mode(False)
+    @limited_threads()
     def __init__(
         self, tasks: Sequence[Task], seeds: Sequence[int], options: RunOptions | None = None, **given: Any
     ) -> None:
@@ -146,6 +148,7 @@ class Runs:
         return np.array([[task.base.generator_lr, task.base.discriminator_lr] for task in self.tasks])
 
     @torch.inference_mode(False)
+    @limited_threads()
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Starts new runs in some places."""
         self.population.restart(members, tasks, seeds)
@@ -176,6 +179,7 @@ class Runs:
         self.ledger.take(np.asarray(members))
 
     @torch.inference_mode(False)
+    @limited_threads()
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
         settings = controls.settings([task.base for task in self.tasks])
