@@ -153,6 +153,33 @@ class ActionCodec:
         columns = [knob.departed(getattr(reference, knob.name), places[:, k]) for k, knob in enumerate(self.knobs)]
         return reference.replace(**dict(zip(self.names, columns, strict=True)))
 
+    def masks(self, places: np.ndarray | None, in_force: Controls) -> np.ndarray:
+        """Which choices of a discrete action change something, or keep all: bool ``[B, sum of choices]``.
+
+        A move is masked out where its number is at the end already; levels and choices without an order are all open.
+
+        Args:
+            places: places around the reference, ``[B, K]``; ``None`` without a reference.
+            in_force: the controls in force.
+
+        Raises:
+            InvalidValueError: actions are continuous.
+        """
+        if "continuous" in self.kind:
+            raise InvalidValueError(f"actions are {self.kind!r}, which have no masks; only discrete actions have them")
+        open_ = np.ones((len(in_force), sum(self.choices)), dtype=bool)
+        if self.kind == "discrete":
+            return open_
+        if places is not None:
+            low, high = places <= -1, places >= 1
+        else:
+            level = [knob.nearest_level(getattr(in_force, knob.name)) for knob in self.knobs]
+            low = np.stack([each == 0 for each in level], axis=1)
+            high = np.stack([each == len(k.levels) - 1 for each, k in zip(level, self.knobs, strict=True)], axis=1)
+        down = 1 + (3 if self.kind == "joint-moves" else 2) * np.arange(len(self.knobs))
+        open_[:, down], open_[:, down + 1] = self._cyclic | ~low, self._cyclic | ~high
+        return open_
+
     def encode(self, controls: Controls) -> np.ndarray:
         """The actions ``[B, K]`` nearest to the controls.
 

@@ -1,14 +1,31 @@
 """The options of an environment: one object, checked once, that shards and trainings pass on whole."""
 
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from metagan_rl.envs.actions import PACE, ActionCodec, check_kind
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR, LR_LEVELS, Knob, Knobs, NumberKnob, choose_knobs
 from metagan_rl.loop.reference import Named
+from metagan_rl.loop.reward import Reward
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.loop.scales import FactorScale
 from metagan_rl.loop.signals import Signal, choose_signals
+
+
+def plain(value: Any) -> Any:
+    """An option as JSON holds it and an environment takes it: lists, mappings and names in place of objects."""
+    if isinstance(value, Knob):
+        return value.name if value == KNOBS[value.name] else f"{value.name}={','.join(map(str, value.levels))}"
+    if isinstance(value, Reward):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 @dataclass(frozen=True, kw_only=True)

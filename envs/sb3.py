@@ -45,6 +45,10 @@ def make_sb3_vec_env(
     return SB3VecEnv(make_vector(env_id, num_envs, **options), threads)
 
 
+PER_MEMBER = ("action_masks", "render")
+"""Methods of the environment whose result has an entry for each member."""
+
+
 class SB3VecEnv(VecEnv):
     """Presents a Gymnasium ``VectorEnv`` in same-step autoreset mode as a Stable-Baselines3 ``VecEnv``.
 
@@ -68,6 +72,7 @@ class SB3VecEnv(VecEnv):
             )
         self.venv = env
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.metadata = {**env.metadata, **self.metadata}
         self._actions: np.ndarray | None = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
@@ -102,10 +107,16 @@ class SB3VecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Trains all members for one interval."""
-        assert self._actions is not None, "step_async comes first"
+        """Trains all members for one interval.
+
+        Raises:
+            InvalidValueError: ``step_async`` did not come before.
+        """
+        if self._actions is None:
+            raise InvalidValueError("step_wait was called without actions; call step_async first, each time")
         began = time.monotonic()
-        observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
+        actions, self._actions = self._actions, None
+        observations, rewards, terminated, truncated, infos = self.venv.step(actions)
         self.seconds += time.monotonic() - began
         dones = terminated | truncated
         self._returns += rewards
@@ -141,13 +152,26 @@ class SB3VecEnv(VecEnv):
         return [value for _ in self._members(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Sets an attribute of the environment, for all members."""
+        """Sets an attribute of the environment, for all members.
+
+        Raises:
+            InvalidValueError: only some members are named.
+        """
+        self._all_members(f"set {attr_name}", indices)
         setattr(self.venv, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Calls a method of the environment once and repeats the result for each member."""
+        """Calls a method of the environment once. The result has an entry for each member, or is repeated for each.
+
+        Raises:
+            InvalidValueError: only some members are named, and the method acts on all of them.
+        """
+        if method_name in PER_MEMBER:
+            result = getattr(self.venv, method_name)(*method_args, **method_kwargs)
+            return [result[member] for member in self._members(indices)]
+        self._all_members(f"call {method_name} of", indices)
         result = getattr(self.venv, method_name)(*method_args, **method_kwargs)
-        return [result for _ in self._members(indices)]
+        return [result] * self.num_envs
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
         """Always false: members have no wrappers. Episode statistics are in ``info`` nevertheless."""
@@ -159,6 +183,10 @@ class SB3VecEnv(VecEnv):
         """A picture of each member."""
         frames: Any = self.venv.render()
         return [None] * self.num_envs if frames is None else list(frames)
+
+    def _all_members(self, what: str, indices: Any) -> None:
+        if sorted(self._members(indices)) != list(range(self.num_envs)):
+            raise InvalidValueError(f"cannot {what} members {indices} alone; members train together, leave indices out")
 
     def _members(self, indices: Any) -> Iterable[int]:
         return self._get_indices(indices)

@@ -15,6 +15,8 @@ from metagan_rl.envs.registration import make_vector
 from metagan_rl.envs.vector import member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 
+UNGUARDED = 87
+"""Exit code of a worker whose main script would start workers itself."""
 ANSWER_SECONDS = 1.0
 """Seconds between checks that a silent worker is still alive."""
 
@@ -36,6 +38,8 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def __init__(self, env_id: str, num_envs: int, shards: int, **options: Any) -> None:
         if "autoreset_mode" in options:
             raise InvalidValueError("shards reset in the same step; leave autoreset_mode out, or use one process")
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker imports an unguarded script
+            raise SystemExit(UNGUARDED)
         if not 1 <= shards <= num_envs:
             raise InvalidValueError(f"{shards} shards for {num_envs} members; take from 1 to {num_envs}")
         self.num_envs = num_envs
@@ -84,11 +88,13 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observations, rewards, terminated, truncated = (np.concatenate(part) for part in parts[:4])
         return observations, rewards, terminated, truncated, _joined(_with_finals(parts[4], self._edges))
 
+    def action_masks(self) -> np.ndarray:
+        """As in the native vector environment."""
+        return np.concatenate(self._call("action_masks"))
+
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture of each member."""
-        for shard in range(len(self._pipes)):
-            self._send(shard, "render", {})
-        frames = self._gather()
+        frames = self._call("render")
         return None if frames[0] is None else tuple(frame for part in frames for frame in part)
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -102,6 +108,12 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 worker.kill()
                 worker.join()
             pipe.close()
+
+    def _call(self, command: str) -> list[Any]:
+        """The answers of all shards to a method without arguments."""
+        for shard in range(len(self._pipes)):
+            self._send(shard, command, {})
+        return self._gather()
 
     def _send(self, shard: int, command: str, arguments: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # a dead worker is reported when its answer is awaited
@@ -118,6 +130,11 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 kind, answer = pipe.recv()
             except (EOFError, OSError):
                 worker.join(timeout=5)
+                if worker.exitcode == UNGUARDED:
+                    raise WorkerError(
+                        "worker processes import your script and came to this line again; put the code that begins "
+                        "training under: if __name__ == '__main__':"
+                    ) from None
                 raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}") from None
             if kind == "error":
                 error, trace = answer

@@ -26,6 +26,24 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         self.action_space = self.vector.single_action_space
         self.render_mode = self.vector.render_mode
 
+    @property
+    def spec(self) -> Any:
+        """How it was made; JSON gives back an equal spec."""
+        return self.vector.spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self.vector.spec = spec
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Steps of the longest episode."""
+        return self.vector.max_episode_steps
+
+    def action_masks(self) -> np.ndarray:
+        """Which choices of a discrete action change something, bool ``[sum of choices]``; see ``ActionCodec.masks``."""
+        return self.vector.action_masks()[0]
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -37,7 +55,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
                 run's randomness).
         """
         super().reset(seed=seed)
-        self.vector.rngs[0] = self.np_random
+        self.vector.rngs[0], self.vector.seeds[0] = self.np_random, self.np_random_seed
         options = options or {}
         for name in options:
             if name not in ("task", "gan_seed"):

@@ -1,6 +1,7 @@
 """The native vector environment: B GANs trained in lockstep behind Gymnasium's ``VectorEnv``."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metagan_rl.envs.departures import Departures
-from metagan_rl.envs.options import EnvOptions
+from metagan_rl.envs.options import EnvOptions, plain
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
@@ -38,6 +39,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: any of Gymnasium's three.
         max_episode_steps: truncates episodes after this many steps; ``None`` never does.
         render_mode: ``"rgb_array"`` or ``None``.
+        flat_info: whether ``info`` holds numbers alone, on one level (``"controls/ratio"``), for tools that fail on
+            nested or other values. Ratios and losses are then indices.
         **options: options of :class:`EnvOptions`:
 
             * ``horizon``: intervals in a run; by default each task's budget decides.
@@ -80,6 +83,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        flat_info: bool = False,
         **options: Any,
     ) -> None:
         if num_envs < 1:
@@ -115,12 +119,50 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        self.rngs = [seeding.np_random(None)[0] for _ in range(num_envs)]
+        self._flat = flat_info
+        self.rngs, self.seeds = map(list, zip(*(seeding.np_random(None) for _ in range(num_envs)), strict=True))
         self.runs: Runs | None = None
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
         self._rewards = np.zeros(num_envs)
         self._history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+
+    @property
+    def spec(self) -> Any:
+        """How it was made; JSON gives back an equal spec."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec = spec if spec is None else replace(spec, kwargs=plain(spec.kwargs))
+
+    _spec: Any = None
+
+    @property  # type: ignore[misc]  # without a setter, as in Gymnasium's own vector environments
+    def np_random(self) -> Any:
+        """The generator of each member."""
+        return tuple(self.rngs)
+
+    @property
+    def np_random_seed(self) -> Any:
+        """The seed of each member's generator."""
+        return tuple(self.seeds)
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Steps of the longest episode."""
+        longest = max(self.options.intervals(task) for task in self.split) * (self.options.trial_runs or 1)
+        return longest if self._max_steps is None else min(longest, self._max_steps)
+
+    def action_masks(self) -> np.ndarray:
+        """Which choices of a discrete action change something, bool ``[B, sum of choices]``; see ``ActionCodec.masks``.
+
+        Raises:
+            InvalidValueError: actions are continuous, or there was no reset.
+        """
+        if self.runs is None:
+            raise InvalidValueError("action_masks was called before reset; call reset first")
+        return self.codec.masks(None if self.departures is None else self.departures.places, self.runs.controls)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -144,7 +186,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         members = np.flatnonzero(mask)
         for member in members:
             if seeds[member] is not None:
-                self.rngs[member] = seeding.np_random(seeds[member])[0]
+                self.rngs[member], self.seeds[member] = seeding.np_random(seeds[member])
         if self.runs is None and len(members) < self.num_envs:
             raise InvalidValueError("the first reset must be of all members; leave reset_mask out")
         self._begin(members, options.get("tasks"), options.get("gan_seeds"))
@@ -283,6 +325,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _infos(self, mask: np.ndarray, outcome: Outcome | None = None) -> dict[str, Any]:
         assert self.runs is not None
         runs = self.runs
+        score = runs.score
         described = [runs.controls.describe(member) for member in range(self.num_envs)]
         values: dict[str, Any] = {
             "distance": runs.quality.distance.copy(),
@@ -290,6 +333,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "precision": runs.quality.precision.copy(),
             "coverage": runs.quality.coverage.copy(),
             "floor": runs.ledger.floor.copy(),
+            "score": score,
             "diverged": runs.population.diverged,
             "updates": runs.updates,
             "task": np.array([task.name for task in runs.tasks], dtype=object),
@@ -301,6 +345,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             values["reward_terms"] = dict(outcome.terms)
         if self.memory is not None:
             values["run"] = self.memory.run.copy()
+        if self._flat:
+            values["controls"] = {name: getattr(runs.controls, name) for name in runs.controls.knobs}
+            values = _flat(values)
         return _with_masks(values, mask)
 
 
@@ -335,6 +382,15 @@ def _columns(records: list[dict[str, Any]]) -> dict[str, np.ndarray]:
         values = [record[name] for record in records]
         columns[name] = np.array(values, dtype=object if isinstance(values[0], str) else np.float64)
     return columns
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Numbers alone, on one level."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        more = {f"{name}/{own}": each for own, each in value.items()} if isinstance(value, dict) else {name: value}
+        flat |= {key: np.asarray(each) for key, each in more.items() if np.asarray(each).dtype != object}
+    return flat
 
 
 def _with_masks(values: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:

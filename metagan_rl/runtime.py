@@ -65,6 +65,25 @@ def limited_threads(threads: int = 1) -> Iterator[None]:
 _warned = False
 
 
+@contextlib.contextmanager
+def usual_torch() -> Iterator[None]:
+    """One thread, float32 on the CPU unless something else is said: whatever the user's process has as its defaults.
+
+    It restores the user's defaults behind it; usable as a decorator.
+    """
+    dtype = torch.get_default_dtype()
+    elsewhere = torch.get_default_device().type != "cpu"
+    with limited_threads(), torch.device("cpu") if elsewhere else contextlib.nullcontext():
+        if dtype == torch.float32:
+            yield
+            return
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+
+
 def find_device(name: str | torch.device) -> torch.device:
     """The device of that name, if this machine and this torch have it.
 

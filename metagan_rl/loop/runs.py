@@ -18,7 +18,7 @@ from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
-from metagan_rl.runtime import limited_threads
+from metagan_rl.runtime import usual_torch
 from metagan_rl.tasks.task import Task
 
 
@@ -95,7 +95,7 @@ class Runs:
     """
 
     @torch.inference_mode(False)
-    @limited_threads()
+    @usual_torch()
     def __init__(
         self, tasks: Sequence[Task], seeds: Sequence[int], options: RunOptions | None = None, **given: Any
     ) -> None:
@@ -139,6 +139,18 @@ class Runs:
         """Total intervals of each run, int64 ``[B]``."""
         return self.ledger.budget.astype(np.int64) // self.options.interval_updates
 
+    @property
+    def score(self) -> np.ndarray:
+        """How far each run has come from its start (0) to the best possible (1), on a log scale, ``[B]``.
+
+        log(start / distance) / log(start / floor). The floor is the distance from real points to other real points, or
+        the reward's floor if that is higher.
+        """
+        ledger = self.ledger
+        floor_ = np.maximum(ledger.floor, ledger.reward.floor * ledger.start)
+        room = np.log(ledger.start / floor_)
+        return np.log(ledger.start / self.quality.distance) / np.where(room > 0, room, np.inf)
+
     def base_controls(self) -> Controls:
         """The controls that each run would use unscheduled."""
         return Controls.base([task.base for task in self.tasks])
@@ -148,7 +160,7 @@ class Runs:
         return np.array([[task.base.generator_lr, task.base.discriminator_lr] for task in self.tasks])
 
     @torch.inference_mode(False)
-    @limited_threads()
+    @usual_torch()
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Starts new runs in some places."""
         self.population.restart(members, tasks, seeds)
@@ -179,7 +191,7 @@ class Runs:
         self.ledger.take(np.asarray(members))
 
     @torch.inference_mode(False)
-    @limited_threads()
+    @usual_torch()
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
         settings = controls.settings([task.base for task in self.tasks])
