@@ -3,7 +3,7 @@
 import contextlib
 import multiprocessing
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -43,6 +43,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if not 1 <= shards <= num_envs:
             raise InvalidValueError(f"{shards} shards for {num_envs} members; take from 1 to {num_envs}")
         self.num_envs = num_envs
+        self._env_id, self._options = env_id, options
         self.render_mode = options.get("render_mode")
         self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
         self._edges = np.linspace(0, num_envs, shards + 1).astype(int)
@@ -87,6 +88,35 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         parts = list(zip(*self._gather(), strict=True))
         observations, rewards, terminated, truncated = (np.concatenate(part) for part in parts[:4])
         return observations, rewards, terminated, truncated, _joined(_with_finals(parts[4], self._edges))
+
+    def get_state(self) -> dict[str, Any]:
+        """The states of all shards, as plain data; see :class:`MetaGANVectorEnv`."""
+        return {"shards": self._call("get_state")}
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Goes on from a state; returns what ``reset`` would.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of other shards.
+        """
+        states = state.get("shards")
+        if not isinstance(states, list) or len(states) != len(self._pipes):
+            count = len(states) if isinstance(states, list) else "no"
+            raise InvalidValueError(f"the state is of {count} shards; this environment has {len(self._pipes)}")
+        for shard, own in enumerate(states):
+            self._send(shard, "set_state", {"state": own})
+        observations, infos = zip(*self._gather(), strict=True)
+        return np.concatenate(observations), _joined(infos)
+
+    def clone(self, **changes: Any) -> "ShardedVectorEnv":
+        """An independent environment with workers of its own, in the same state; some options may be changed."""
+        made = ShardedVectorEnv(self._env_id, self.num_envs, len(self._pipes), **{**self._options, **changes})
+        try:
+            made.set_state(self.get_state())
+        except BaseException:
+            made.close()
+            raise
+        return made
 
     def action_masks(self) -> np.ndarray:
         """As in the native vector environment."""

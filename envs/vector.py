@@ -1,6 +1,6 @@
 """The native vector environment: B GANs trained in lockstep behind Gymnasium's ``VectorEnv``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from metagan_rl.envs.departures import Departures
 from metagan_rl.envs.options import EnvOptions, plain
+from metagan_rl.envs.state import restore, state_of
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
@@ -86,6 +87,10 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         flat_info: bool = False,
         **options: Any,
     ) -> None:
+        self._made = {
+            "suite": suite, "num_envs": num_envs, "split": split, "autoreset_mode": autoreset_mode,
+            "max_episode_steps": max_episode_steps, "render_mode": render_mode, "flat_info": flat_info, **options,
+        }  # fmt: skip
         if num_envs < 1:
             raise InvalidValueError(f"num_envs is {num_envs}; it must be at least 1")
         if render_mode not in (None, "rgb_array"):
@@ -230,6 +235,40 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
             observations, infos = self._reset_in_same_step(over, observations, infos)
         return observations, reward, terminated, truncated, infos
+
+    def get_state(self) -> dict[str, Any]:
+        """All that decides what is still to come, as plain data: weights, moments, random streams, history.
+
+        Raises:
+            InvalidValueError: there was no reset.
+        """
+        return state_of(self)
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Goes on from a state, with its tasks and random streams; returns what ``reset`` would.
+
+        The state may come from an environment with other options. If actions mean something else here, members are back
+        on their references, and a trial begins anew.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of another number of members.
+        """
+        restore(self, state)
+        return self._observe(), self._infos(np.ones(self.num_envs, dtype=bool))
+
+    def clone(self, **changes: Any) -> "MetaGANVectorEnv":
+        """An independent environment in the same state, with some options changed: a branch of the same GANs."""
+        made = type(self)(**{**self._made, **changes})
+        if self.runs is not None:
+            made.set_state(self.get_state())
+        return made
+
+    def load_runs(self, state: Mapping[str, Any]) -> None:
+        """Replaces the runs by those of ``Runs.state_dict``."""
+        if self.runs is None:
+            tasks = [Task.from_dict(record) for record in state["tasks"]]
+            self.runs = Runs(tasks, [0] * len(tasks), self._ready)
+        self.runs.load_state_dict(state)
 
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture of each member, uint8 ``[H, W, 3]``; see :mod:`metagan_rl.envs.render`."""

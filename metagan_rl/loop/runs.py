@@ -18,6 +18,7 @@ from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
+from metagan_rl.populations.state import PopulationState
 from metagan_rl.runtime import usual_torch
 from metagan_rl.tasks.task import Task
 
@@ -207,6 +208,55 @@ class Runs:
         """The signals as an array, float32 ``[B, S]``, clipped to their ranges."""
         return as_matrix(self.signals(), choose_signals(which) if isinstance(which, str) else which, len(self))
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how the runs go on: tasks, weights, moments, random streams and history, as plain data.
+
+        ``torch.load(..., weights_only=True)`` can read it, and :mod:`metagan_rl.loop.snapshots` writes it without
+        pickle.
+        """
+        return {
+            "tasks": [task.to_dict() for task in self.tasks],
+            "populations": [
+                {
+                    "members": members.tolist(),
+                    **{name: each.cpu().clone() for name, each in population.state.to_dict().items()},
+                }
+                for population, members in self.population.groups()
+            ],
+            "ledger": self.ledger.state_dict(),
+        }
+
+    @torch.inference_mode(False)
+    @usual_torch()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a saved state. Tasks and weights are the state's; options stay these runs' own.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of another number of runs. Nothing is changed then.
+        """
+        try:
+            tasks = [Task.from_dict(record) for record in state["tasks"]]
+            if len(tasks) != len(self):
+                raise InvalidValueError(f"the state is of {len(tasks)} runs, not of {len(self)}")
+            saved: dict[int, tuple[PopulationState, int]] = {}
+            for group in state["populations"]:
+                tensors = {name: each.clone() for name, each in group.items() if name != "members"}
+                whole = PopulationState(**tensors)
+                saved |= {member: (whole, row) for row, member in enumerate(group["members"])}
+            seeds = [int(saved[member][0].seed[saved[member][1]]) for member in range(len(tasks))]
+            population = MixedPopulation(tasks, seeds, self.options)
+            for part, members in population.groups():
+                for row, member in enumerate(members.tolist()):
+                    whole, place = saved[member]
+                    part.state.put([row], _moved(whole[[place]], part.state))
+            ledger = Ledger(self.ledger.controls, np.ones(len(tasks)), self.ledger.reward)
+            ledger.load_state_dict(state["ledger"])
+        except InvalidValueError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InvalidValueError(f"the state of the runs is damaged ({type(error).__name__}: {error})") from None
+        self.population, self.ledger = population, ledger
+
     def _begin(self, members: np.ndarray) -> None:
         tasks = [self.tasks[member] for member in members]
         self.ledger.begin(
@@ -216,3 +266,18 @@ class Runs:
             evaluate(self.population, members.tolist()),
             np.array([floor(task) for task in tasks]),
         )
+
+
+def _moved(state: PopulationState, like: PopulationState) -> PopulationState:
+    """The state on the device of another, and in its types.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    parts = {}
+    for name, each in state.to_dict().items():
+        wanted = getattr(like, name)
+        if each.shape[1:] != wanted.shape[1:]:
+            raise ValueError(f"{name} is of shape {list(each.shape)}, for {list(wanted.shape)}")
+        parts[name] = each.to(wanted.device, wanted.dtype)
+    return PopulationState(**parts)
