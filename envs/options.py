@@ -1,14 +1,31 @@
 """The options of an environment: one object, checked once, that shards and trainings pass on whole."""
 
-from dataclasses import dataclass, fields
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from metagan_rl.envs.actions import KINDS, ActionCodec
-from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.loop.knobs import LR_FACTOR, LR_LEVELS, Knob, Knobs, choose_knobs
+from metagan_rl.envs.actions import PACE, ActionCodec, check_kind
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.knobs import KNOBS, LR_FACTOR, LR_LEVELS, Knob, Knobs, NumberKnob, choose_knobs
+from metagan_rl.loop.reference import Named
+from metagan_rl.loop.reward import Reward
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.loop.scales import FactorScale
 from metagan_rl.loop.signals import Signal, choose_signals
+
+
+def plain(value: Any) -> Any:
+    """An option as JSON holds it and an environment takes it: lists, mappings and names in place of objects."""
+    if isinstance(value, Knob):
+        return value.name if value == KNOBS[value.name] else f"{value.name}={','.join(map(str, value.levels))}"
+    if isinstance(value, Reward):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +41,14 @@ class EnvOptions(RunOptions):
     control: str = "both"
     lr_levels: int = len(LR_LEVELS)
     actions: str = "discrete"
+    reference: Named | None = None
+    pace: float = PACE
     signals: str | tuple[str, ...] = "all"
     trial_runs: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.actions not in KINDS:
-            raise UnknownNameError("kind of actions", self.actions, KINDS)
+        check_kind(self.actions, self.reference is not None, self.pace)
         if self.trial_runs is not None and not (isinstance(self.trial_runs, int) and self.trial_runs >= 1):
             raise InvalidValueError(
                 f"trial_runs is {self.trial_runs!r}; it must be at least 1, or None for plain episodes"
@@ -40,24 +58,34 @@ class EnvOptions(RunOptions):
         self.which()
 
     def chosen_knobs(self) -> tuple[Knob, ...]:
-        """The agent's knobs. Learning-rate factors have ``lr_levels`` levels unless their own levels were given."""
+        """The agent's knobs. Learning-rate factors have ``lr_levels`` levels unless their own levels were given.
+
+        Raises:
+            InvalidValueError: around a reference, a number was given levels of its own, or ``lr_levels`` is even.
+        """
+        chosen = choose_knobs(self.knobs, self.control)
+        if self.reference is not None:
+            return tuple(self._departing(knob) for knob in chosen)
         return tuple(
             knob.with_levels(FactorScale(LR_FACTOR).spaced(self.lr_levels)) if knob.levels == LR_LEVELS else knob
-            for knob in choose_knobs(self.knobs, self.control)
+            for knob in chosen
         )
+
+    def _departing(self, knob: Knob) -> Knob:
+        if isinstance(knob, NumberKnob) and knob.levels != KNOBS[knob.name].levels:
+            raise InvalidValueError(
+                f"{knob.name} has levels {knob.levels}, but actions depart from a reference; leave the levels out"
+            )
+        if knob.levels != LR_LEVELS:
+            return knob
+        if self.lr_levels % 2 == 0:
+            raise InvalidValueError(f"lr_levels is {self.lr_levels}; around a reference it must be odd")
+        return replace(knob, steps=self.lr_levels // 2)
 
     def codec(self) -> ActionCodec:
         """The translator between actions and controls."""
-        return ActionCodec(self.chosen_knobs(), self.actions)
+        return ActionCodec(self.chosen_knobs(), self.actions, self.reference is not None, self.pace)
 
     def which(self) -> tuple[Signal, ...]:
         """The observed signals, in order."""
         return choose_signals(self.signals, self.chosen_knobs())
-
-    def keywords(self) -> dict[str, Any]:
-        """The options that differ from their defaults, as keyword arguments of an environment."""
-        return {
-            field.name: getattr(self, field.name)
-            for field in fields(self)
-            if getattr(self, field.name) != field.default
-        }

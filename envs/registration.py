@@ -4,10 +4,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.vector import AutoresetMode
 
 SINGLE, VECTOR = "metagan_rl.envs.single:MetaGANEnv", "metagan_rl.envs.vector:MetaGANVectorEnv"
-COARSE = {"lr_levels": 9}
-"""Version 0 has nine levels of learning rates, in steps of 2.3. Version 1 has 33 levels, in steps of 1.24."""
+COARSE = {"lr_levels": 9, "reward": "quality"}
+"""Version 0 has nine levels of learning rates, in steps of 2.3."""
+FINE = {"reward": "quality"}
+"""Version 1 has 33 levels, in steps of 1.24."""
+AROUND = {"actions": "joint-moves", "reference": "constant", "reward": "steady"}
+"""Version 2 moves all controls around the task's own base. Stability counts for a whole run, not for an interval."""
+KINDS = {
+    "": {},
+    "-Levels": {"actions": "discrete"},
+    "-Moves": {"actions": "moves"},
+    "-Box": {"actions": "continuous-moves"},
+}
+"""Endings of a name, and the kind of actions that each stands for."""
 
 
 @dataclass(frozen=True)
@@ -19,24 +31,35 @@ class Environment:
         suite: the suite that its tasks are drawn from.
         about: what is trained, for its page.
         versions: the options of each version, from 0.
+        threshold: mean return of the latest version at which it counts as solved; ``None`` if there is none.
     """
 
     name: str
     suite: str
     about: str
-    versions: tuple[dict[str, Any], ...] = field(default=(COARSE, {}))
+    versions: tuple[dict[str, Any], ...] = field(default=(COARSE, FINE, AROUND))
+    threshold: float | None = None
 
     def ids(self) -> dict[str, dict[str, Any]]:
-        """The ids of all versions, with the keywords that each is made with."""
-        return {
+        """The ids of all versions, with the keywords that each is made with.
+
+        The latest version also has an id for each other kind of actions, for tools that take an id and nothing else.
+        """
+        found = {
             f"MetaGAN/{self.name}-v{version}": {"suite": self.suite, **options}
             for version, options in enumerate(self.versions)
+        }
+        latest = len(self.versions) - 1
+        return found | {
+            f"MetaGAN/{self.name}{ending}-v{latest}": {"suite": self.suite, **self.versions[latest], **options}
+            for ending, options in KINDS.items()
+            if ending
         }
 
     @property
     def id(self) -> str:
         """The id of the latest version."""
-        return list(self.ids())[-1]
+        return f"MetaGAN/{self.name}-v{len(self.versions) - 1}"
 
 
 TABLE = (
@@ -46,7 +69,12 @@ TABLE = (
         "The analytic Dirac-GAN (Mescheder et al. 2018, arXiv:1801.04406). The data are at 0, G(z) = theta, "
         "D(x) = psi x. Both networks step at once, by gradient descent, at ratio 1:1. Two numbers show every "
         "instability of GAN training, and their rates are known in closed form. Distance is the radius of "
-        "(theta, psi), 0 at equilibrium. Precision and coverage are 1 within 0.1 of the data.",
+        "(theta, psi), 0 at equilibrium. Precision and coverage are 1 within 0.1 of the data. From version 2 on, "
+        "the reward counts quality alone, down to a hundredth of the starting radius. So the best return is known: "
+        "log 100 = 4.6, for any schedule that brings the radius there, as rates of 0.3 and a penalty weight of 1 do "
+        "(critical damping).",
+        versions=(COARSE, FINE, {**AROUND, "reward": "bounded"}),
+        threshold=4.5,
     ),
     Environment(
         "Ring8",
@@ -112,9 +140,9 @@ TABLE = (
     Environment(
         "Suite",
         "planar",
-        'Any suite: `gym.make("MetaGAN/Suite-v0", suite="my-suite")`. A suite is one that you registered, a manifest, '
+        'Any suite: `gym.make("MetaGAN/Suite-v1", suite="my-suite")`. A suite is one that you registered, a manifest, '
         "a CSV or NumPy file, or a folder of images.",
-        versions=({},),
+        versions=(FINE, AROUND),
     ),
 )
 """All environments; :func:`register` adds more."""
@@ -128,7 +156,14 @@ def register_environments() -> None:
     for each in TABLE:
         for name, options in each.ids().items():
             if name not in gym.registry:
-                gym.register(id=name, entry_point=SINGLE, vector_entry_point=VECTOR, kwargs=options)
+                threshold = each.threshold if name.endswith(f"-v{len(each.versions) - 1}") else None
+                gym.register(
+                    id=name,
+                    entry_point=SINGLE,
+                    vector_entry_point=VECTOR,
+                    kwargs=options,
+                    reward_threshold=threshold,
+                )
 
 
 def register_environment(name: str, suite: str, **options: Any) -> None:
@@ -142,8 +177,35 @@ def register_environment(name: str, suite: str, **options: Any) -> None:
     gym.register(id=name, entry_point=SINGLE, vector_entry_point=VECTOR, kwargs={"suite": suite, **options})
 
 
+def spec_of(env_id: str) -> Any:
+    """The spec of an id, which may begin with the module that registers it (``"module:Mine/Rings-v0"``).
+
+    Raises:
+        UnknownNameError: there is no such id; the message offers the nearest names.
+        ExtensionError: the module cannot be imported.
+    """
+    module, _, plain = env_id.rpartition(":")
+    if module:
+        from metagan_rl.extensions import import_named
+
+        import_named(module)
+    if plain not in gym.registry:
+        from metagan_rl.errors import UnknownNameError
+
+        raise UnknownNameError("environment", env_id, ENVIRONMENTS)
+    return gym.spec(plain)
+
+
+def make_vector(env_id: str, num_envs: int, **options: Any) -> Any:
+    """A vector environment of any id that resets in the same step. An id without a native one gets Gymnasium's."""
+    if spec_of(env_id).vector_entry_point is None:
+        more = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": AutoresetMode.SAME_STEP}}
+        return gym.make_vec(env_id, num_envs=num_envs, **more, **options)  # type: ignore[arg-type]  # as documented
+    return gym.make_vec(env_id, num_envs=num_envs, **options)
+
+
 def environment_of(suite: str) -> tuple[str, dict[str, Any]]:
-    """The latest id of a suite's own environment, and its keywords; ``MetaGAN/Suite-v0`` for a suite without one."""
+    """The latest id of a suite's own environment, and its keywords; ``MetaGAN/Suite`` for a suite without one."""
     for each in TABLE[:-1]:
         if each.suite == suite:
             return each.id, {}
@@ -159,7 +221,8 @@ def find_environment(named: str) -> tuple[str, dict[str, Any]]:
     from metagan_rl.errors import UnknownNameError
     from metagan_rl.tasks.suites import SUITES, is_suite
 
-    if named.split(":")[-1] in gym.registry:
+    prefixed = ":" in named and "/" in named.rpartition(":")[2]
+    if named in gym.registry or (prefixed and spec_of(named) is not None):
         return named, {}
     if is_suite(named):
         return environment_of(named)

@@ -1,5 +1,6 @@
 """The bridge to Stable-Baselines3, which does not accept Gymnasium's vector environments."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,12 +10,18 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
-from metagan_rl.envs.registration import find_environment
+from metagan_rl.envs.registration import find_environment, make_vector
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.runtime import limited_threads
 
 
 def make_sb3_vec_env(
-    env_id: str = "MetaGAN/Planar-v1", num_envs: int = 16, *, shards: int = 1, **options: Any
+    env_id: str = "MetaGAN/Planar-v2",
+    num_envs: int = 16,
+    *,
+    shards: int = 1,
+    threads: int | None = 1,
+    **options: Any,
 ) -> "SB3VecEnv":
     """A Stable-Baselines3 ``VecEnv`` over the native vector environment, ready for PPO or RecurrentPPO.
 
@@ -22,6 +29,8 @@ def make_sb3_vec_env(
         env_id: the id of an environment, or the name of a suite; your own work too.
         num_envs: GANs trained at once.
         shards: worker processes to spread them over; 1 trains in this process.
+        threads: torch threads of this process until the environment is closed; ``None`` leaves them as they are. An
+            agent of a few layers needs many times the processor time with more than one.
         **options: keywords of the environment.
 
     Raises:
@@ -32,8 +41,12 @@ def make_sb3_vec_env(
     if shards > 1:
         from metagan_rl.envs.sharded import ShardedVectorEnv
 
-        return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options))
-    return SB3VecEnv(gym.make_vec(env_id, num_envs=num_envs, **options))
+        return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options), threads)
+    return SB3VecEnv(make_vector(env_id, num_envs, **options), threads)
+
+
+PER_MEMBER = ("action_masks", "render")
+"""Methods of the environment whose result has an entry for each member."""
 
 
 class SB3VecEnv(VecEnv):
@@ -43,11 +56,15 @@ class SB3VecEnv(VecEnv):
     the last one's. ``info["episode"]`` holds the return, the length and the seconds since the environment was made.
     ``seconds`` counts only the time spent in steps.
 
+    Args:
+        env: the environment.
+        threads: torch threads of this process until :meth:`close`; ``None`` leaves them as they are.
+
     Raises:
         InvalidValueError: the environment resets in another mode.
     """
 
-    def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
+    def __init__(self, env: VectorEnv[Any, Any, Any], threads: int | None = None) -> None:
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise InvalidValueError(
                 f"autoreset_mode is {env.metadata.get('autoreset_mode')}; "
@@ -55,11 +72,15 @@ class SB3VecEnv(VecEnv):
             )
         self.venv = env
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.metadata = {**env.metadata, **self.metadata}
         self._actions: np.ndarray | None = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._started = time.monotonic()
         self.seconds = 0.0
+        self._limit = contextlib.ExitStack()
+        if threads is not None:
+            self._limit.enter_context(limited_threads(threads))
 
     def reset(self) -> np.ndarray:
         """Starts new episodes. Uses the seeds and options given before, once."""
@@ -86,10 +107,16 @@ class SB3VecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Trains all members for one interval."""
-        assert self._actions is not None, "step_async comes first"
+        """Trains all members for one interval.
+
+        Raises:
+            InvalidValueError: ``step_async`` did not come before.
+        """
+        if self._actions is None:
+            raise InvalidValueError("step_wait was called without actions; call step_async first, each time")
         began = time.monotonic()
-        observations, rewards, terminated, truncated, infos = self.venv.step(self._actions)
+        actions, self._actions = self._actions, None
+        observations, rewards, terminated, truncated, infos = self.venv.step(actions)
         self.seconds += time.monotonic() - began
         dones = terminated | truncated
         self._returns += rewards
@@ -116,6 +143,7 @@ class SB3VecEnv(VecEnv):
 
     def close(self) -> None:
         """Closes the environment and its workers."""
+        self._limit.close()
         self.venv.close()
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
@@ -124,13 +152,26 @@ class SB3VecEnv(VecEnv):
         return [value for _ in self._members(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Sets an attribute of the environment, for all members."""
+        """Sets an attribute of the environment, for all members.
+
+        Raises:
+            InvalidValueError: only some members are named.
+        """
+        self._all_members(f"set {attr_name}", indices)
         setattr(self.venv, attr_name, value)
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Calls a method of the environment once and repeats the result for each member."""
+        """Calls a method of the environment once. The result has an entry for each member, or is repeated for each.
+
+        Raises:
+            InvalidValueError: only some members are named, and the method acts on all of them.
+        """
+        if method_name in PER_MEMBER:
+            result = getattr(self.venv, method_name)(*method_args, **method_kwargs)
+            return [result[member] for member in self._members(indices)]
+        self._all_members(f"call {method_name} of", indices)
         result = getattr(self.venv, method_name)(*method_args, **method_kwargs)
-        return [result for _ in self._members(indices)]
+        return [result] * self.num_envs
 
     def env_is_wrapped(self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: Any = None) -> list[bool]:
         """Always false: members have no wrappers. Episode statistics are in ``info`` nevertheless."""
@@ -142,6 +183,10 @@ class SB3VecEnv(VecEnv):
         """A picture of each member."""
         frames: Any = self.venv.render()
         return [None] * self.num_envs if frames is None else list(frames)
+
+    def _all_members(self, what: str, indices: Any) -> None:
+        if sorted(self._members(indices)) != list(range(self.num_envs)):
+            raise InvalidValueError(f"cannot {what} members {indices} alone; members train together, leave indices out")
 
     def _members(self, indices: Any) -> Iterable[int]:
         return self._get_indices(indices)

@@ -3,18 +3,20 @@
 import contextlib
 import multiprocessing
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
+from metagan_rl.envs.registration import make_vector
 from metagan_rl.envs.vector import member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 
+UNGUARDED = 87
+"""Exit code of a worker whose main script would start workers itself."""
 ANSWER_SECONDS = 1.0
 """Seconds between checks that a silent worker is still alive."""
 
@@ -36,9 +38,12 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def __init__(self, env_id: str, num_envs: int, shards: int, **options: Any) -> None:
         if "autoreset_mode" in options:
             raise InvalidValueError("shards reset in the same step; leave autoreset_mode out, or use one process")
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker imports an unguarded script
+            raise SystemExit(UNGUARDED)
         if not 1 <= shards <= num_envs:
             raise InvalidValueError(f"{shards} shards for {num_envs} members; take from 1 to {num_envs}")
         self.num_envs = num_envs
+        self._env_id, self._options = env_id, options
         self.render_mode = options.get("render_mode")
         self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
         self._edges = np.linspace(0, num_envs, shards + 1).astype(int)
@@ -84,11 +89,42 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observations, rewards, terminated, truncated = (np.concatenate(part) for part in parts[:4])
         return observations, rewards, terminated, truncated, _joined(_with_finals(parts[4], self._edges))
 
+    def get_state(self) -> dict[str, Any]:
+        """The states of all shards, as plain data; see :class:`MetaGANVectorEnv`."""
+        return {"shards": self._call("get_state")}
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Goes on from a state; returns what ``reset`` would.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of other shards.
+        """
+        states = state.get("shards")
+        if not isinstance(states, list) or len(states) != len(self._pipes):
+            count = len(states) if isinstance(states, list) else "no"
+            raise InvalidValueError(f"the state is of {count} shards; this environment has {len(self._pipes)}")
+        for shard, own in enumerate(states):
+            self._send(shard, "set_state", {"state": own})
+        observations, infos = zip(*self._gather(), strict=True)
+        return np.concatenate(observations), _joined(infos)
+
+    def clone(self, **changes: Any) -> "ShardedVectorEnv":
+        """An independent environment with workers of its own, in the same state; some options may be changed."""
+        made = ShardedVectorEnv(self._env_id, self.num_envs, len(self._pipes), **{**self._options, **changes})
+        try:
+            made.set_state(self.get_state())
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def action_masks(self) -> np.ndarray:
+        """As in the native vector environment."""
+        return np.concatenate(self._call("action_masks"))
+
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture of each member."""
-        for shard in range(len(self._pipes)):
-            self._send(shard, "render", {})
-        frames = self._gather()
+        frames = self._call("render")
         return None if frames[0] is None else tuple(frame for part in frames for frame in part)
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -102,6 +138,12 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 worker.kill()
                 worker.join()
             pipe.close()
+
+    def _call(self, command: str) -> list[Any]:
+        """The answers of all shards to a method without arguments."""
+        for shard in range(len(self._pipes)):
+            self._send(shard, command, {})
+        return self._gather()
 
     def _send(self, shard: int, command: str, arguments: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # a dead worker is reported when its answer is awaited
@@ -118,6 +160,11 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 kind, answer = pipe.recv()
             except (EOFError, OSError):
                 worker.join(timeout=5)
+                if worker.exitcode == UNGUARDED:
+                    raise WorkerError(
+                        "worker processes import your script and came to this line again; put the code that begins "
+                        "training under: if __name__ == '__main__':"
+                    ) from None
                 raise WorkerError(f"worker process {worker.name!r} ended with exit code {worker.exitcode}") from None
             if kind == "error":
                 error, trace = answer
@@ -135,7 +182,7 @@ def _work(pipe: Connection, env_id: str, num_envs: int, options: dict[str, Any])
 
     prepare_process()
     try:
-        env = gym.make_vec(env_id, num_envs=num_envs, **options)
+        env = make_vector(env_id, num_envs, **options)
         pipe.send(("spaces", (env.single_observation_space, env.single_action_space)))
         while True:
             command, arguments = pipe.recv()

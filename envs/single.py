@@ -1,5 +1,6 @@
 """The single environment: a vector environment with one member, behind Gymnasium's ``Env``."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium as gym
@@ -21,10 +22,29 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 8}
 
     def __init__(self, suite: str = "planar", **options: Any) -> None:
+        self._suite, self._options = suite, options
         self.vector = MetaGANVectorEnv(suite, 1, autoreset_mode=AutoresetMode.DISABLED, **options)
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self.render_mode = self.vector.render_mode
+
+    @property
+    def spec(self) -> Any:
+        """How it was made; JSON gives back an equal spec."""
+        return self.vector.spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self.vector.spec = spec
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Steps of the longest episode."""
+        return self.vector.max_episode_steps
+
+    def action_masks(self) -> np.ndarray:
+        """Which choices of a discrete action change something, bool ``[sum of choices]``; see ``ActionCodec.masks``."""
+        return self.vector.action_masks()[0]
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -37,7 +57,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
                 run's randomness).
         """
         super().reset(seed=seed)
-        self.vector.rngs[0] = self.np_random
+        self.vector.rngs[0], self.vector.seeds[0] = self.np_random, self.np_random_seed
         options = options or {}
         for name in options:
             if name not in ("task", "gan_seed"):
@@ -58,6 +78,27 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         """
         observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray(action)[None])
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _unbatched(infos)
+
+    def get_state(self) -> dict[str, Any]:
+        """All that decides what is still to come, as plain data; see :class:`MetaGANVectorEnv`."""
+        return self.vector.get_state()
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Goes on from a state, also one with other options; returns what ``reset`` would.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of several members.
+        """
+        observations, infos = self.vector.set_state(state)
+        self._np_random, self._np_random_seed = self.vector.rngs[0], self.vector.seeds[0]
+        return observations[0], _unbatched(infos)
+
+    def clone(self, **changes: Any) -> "MetaGANEnv":
+        """An independent environment in the same state, with some options changed: a branch of the same GAN."""
+        made = type(self)(self._suite, **{**self._options, **changes})
+        if self.vector.runs is not None:
+            made.set_state(self.get_state())
+        return made
 
     def render(self) -> np.ndarray | None:
         """A picture of the run so far, uint8 ``[H, W, 3]``."""

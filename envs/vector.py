@@ -1,6 +1,7 @@
 """The native vector environment: B GANs trained in lockstep behind Gymnasium's ``VectorEnv``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -9,11 +10,15 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from metagan_rl.envs.options import EnvOptions
+from metagan_rl.envs.departures import Departures
+from metagan_rl.envs.options import EnvOptions, plain
+from metagan_rl.envs.state import restore, state_of
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.drive import situation_of
 from metagan_rl.loop.ledger import Outcome
+from metagan_rl.loop.reference import Reference
 from metagan_rl.loop.reward import find_reward
 from metagan_rl.loop.runs import Runs
 from metagan_rl.tasks import Task, get_suite
@@ -35,6 +40,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: any of Gymnasium's three.
         max_episode_steps: truncates episodes after this many steps; ``None`` never does.
         render_mode: ``"rgb_array"`` or ``None``.
+        flat_info: whether ``info`` holds numbers alone, on one level (``"controls/ratio"``), for tools that fail on
+            nested or other values. Ratios and losses are then indices.
         **options: options of :class:`EnvOptions`:
 
             * ``horizon``: intervals in a run; by default each task's budget decides.
@@ -43,7 +50,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
               (``{"ratio": ["1:1", "2:1"], "loss": None}``); all others stay at the task's base.
             * ``control``: ``"both"``, or ``"discriminator"`` or ``"generator"`` for only that side's own knobs.
             * ``lr_levels``: number of levels of each learning rate, if actions are discrete or moves.
-            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"`` of one knob.
+            * ``actions``: ``"discrete"`` levels, a ``"continuous"`` box in [-1, 1], or ``"moves"`` of one knob. Around
+              a reference also ``"joint-moves"`` and ``"continuous-moves"`` of all knobs; see :class:`ActionCodec`.
+            * ``reference``: the schedule that action zero follows: the name of a scheduler (``"constant"`` is the
+              task's own base, ``"tuned-decay"`` the schedule tuned for all tasks), a schedule file (``.json``) or a
+              policy file (``.safetensors``). Actions are then departures from it, and the observation also has the
+              departure of each knob. ``None``: actions are values of the knobs.
+            * ``pace``: share of the farthest departure that a move covers.
             * ``signals``: names of signals, or a set. ``"all"``: all. ``"loop"``: what any training loop has, without a
               quality metric. ``"outputs"``: of these, what needs no gradient norms. ``"autoloss"``: those nearest to
               AutoLoss's.
@@ -71,8 +84,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.SAME_STEP,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        flat_info: bool = False,
         **options: Any,
     ) -> None:
+        self._made = {
+            "suite": suite, "num_envs": num_envs, "split": split, "autoreset_mode": autoreset_mode,
+            "max_episode_steps": max_episode_steps, "render_mode": render_mode, "flat_info": flat_info, **options,
+        }  # fmt: skip
         if num_envs < 1:
             raise InvalidValueError(f"num_envs is {num_envs}; it must be at least 1")
         if render_mode not in (None, "rgb_array"):
@@ -84,6 +102,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             for task in self.split:
                 self._ready.check(task)
         self.codec = self.options.codec()
+        named = self.options.reference
+        self.reference = None if named is None else Reference(named, num_envs)
+        self.departures = None if named is None else Departures(num_envs, self.codec)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, render_mode
@@ -95,18 +116,58 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
         low = np.array([signal.low for signal in self.which], dtype=np.float32)
         high = np.array([signal.high for signal in self.which], dtype=np.float32)
-        if self.memory is not None:
-            low, high = np.append(low, self.memory.low), np.append(high, self.memory.high)
+        for more in (self.departures, self.memory):
+            if more is not None:
+                low, high = np.append(low, more.low), np.append(high, more.high)
         self.single_observation_space = gym.spaces.Box(low, high, dtype=np.float32)
         self.single_action_space = self.codec.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        self.rngs = [seeding.np_random(None)[0] for _ in range(num_envs)]
+        self._flat = flat_info
+        self.rngs, self.seeds = map(list, zip(*(seeding.np_random(None) for _ in range(num_envs)), strict=True))
         self.runs: Runs | None = None
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
+        self._rewards = np.zeros(num_envs)
         self._history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+
+    @property
+    def spec(self) -> Any:
+        """How it was made; JSON gives back an equal spec."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec = spec if spec is None else replace(spec, kwargs=plain(spec.kwargs))
+
+    _spec: Any = None
+
+    @property  # type: ignore[misc]  # without a setter, as in Gymnasium's own vector environments
+    def np_random(self) -> Any:
+        """The generator of each member."""
+        return tuple(self.rngs)
+
+    @property
+    def np_random_seed(self) -> Any:
+        """The seed of each member's generator."""
+        return tuple(self.seeds)
+
+    @property
+    def max_episode_steps(self) -> int:
+        """Steps of the longest episode."""
+        longest = max(self.options.intervals(task) for task in self.split) * (self.options.trial_runs or 1)
+        return longest if self._max_steps is None else min(longest, self._max_steps)
+
+    def action_masks(self) -> np.ndarray:
+        """Which choices of a discrete action change something, bool ``[B, sum of choices]``; see ``ActionCodec.masks``.
+
+        Raises:
+            InvalidValueError: actions are continuous, or there was no reset.
+        """
+        if self.runs is None:
+            raise InvalidValueError("action_masks was called before reset; call reset first")
+        return self.codec.masks(None if self.departures is None else self.departures.places, self.runs.controls)
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -130,7 +191,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         members = np.flatnonzero(mask)
         for member in members:
             if seeds[member] is not None:
-                self.rngs[member] = seeding.np_random(seeds[member])[0]
+                self.rngs[member], self.seeds[member] = seeding.np_random(seeds[member])
         if self.runs is None and len(members) < self.num_envs:
             raise InvalidValueError("the first reset must be of all members; leave reset_mask out")
         self._begin(members, options.get("tasks"), options.get("gan_seeds"))
@@ -146,12 +207,12 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise InvalidValueError("step was called before reset; call reset first")
         if self.autoreset_mode == AutoresetMode.DISABLED and self._ended.any():
             raise InvalidValueError(f"members {np.flatnonzero(self._ended).tolist()} are over; reset them before step")
-        controls = self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
+        controls = self._controls(actions)
         dummy = self._ended.copy()  # NEXT_STEP mode only: these members are reset instead of stepped
         outcome = self._advance(controls, dummy)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
-        reward = np.where(dummy, 0.0, outcome.reward)
+        reward = self._rewards = np.where(dummy, 0.0, outcome.reward)
         run_over = (outcome.diverged | outcome.finished) & ~dummy
         terminated = run_over.copy()
         if self.memory is not None:
@@ -175,6 +236,40 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             observations, infos = self._reset_in_same_step(over, observations, infos)
         return observations, reward, terminated, truncated, infos
 
+    def get_state(self) -> dict[str, Any]:
+        """All that decides what is still to come, as plain data: weights, moments, random streams, history.
+
+        Raises:
+            InvalidValueError: there was no reset.
+        """
+        return state_of(self)
+
+    def set_state(self, state: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Goes on from a state, with its tasks and random streams; returns what ``reset`` would.
+
+        The state may come from an environment with other options. If actions mean something else here, members are back
+        on their references, and a trial begins anew.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of another number of members.
+        """
+        restore(self, state)
+        return self._observe(), self._infos(np.ones(self.num_envs, dtype=bool))
+
+    def clone(self, **changes: Any) -> "MetaGANVectorEnv":
+        """An independent environment in the same state, with some options changed: a branch of the same GANs."""
+        made = type(self)(**{**self._made, **changes})
+        if self.runs is not None:
+            made.set_state(self.get_state())
+        return made
+
+    def load_runs(self, state: Mapping[str, Any]) -> None:
+        """Replaces the runs by those of ``Runs.state_dict``."""
+        if self.runs is None:
+            tasks = [Task.from_dict(record) for record in state["tasks"]]
+            self.runs = Runs(tasks, [0] * len(tasks), self._ready)
+        self.runs.load_state_dict(state)
+
     def render(self) -> tuple[np.ndarray, ...] | None:
         """A picture of each member, uint8 ``[H, W, 3]``; see :mod:`metagan_rl.envs.render`."""
         if self.render_mode is None:
@@ -185,6 +280,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         from metagan_rl.envs.render import draw
 
         return tuple(draw(self.runs, member, self._history[member]) for member in range(self.num_envs))
+
+    def _controls(self, actions: np.ndarray) -> Controls:
+        assert self.runs is not None
+        if self.reference is None or self.departures is None:
+            return self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
+        actions = self.codec.checked(actions, self.num_envs)  # before a reference that remembers goes on
+        return self.departures.follow(actions, self.reference.controls(situation_of(self.runs, self._rewards)))
 
     def _advance(self, controls: Any, dummy: np.ndarray) -> Outcome:
         assert self.runs is not None
@@ -226,6 +328,11 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self.runs = Runs(chosen, seeds, self._ready)
         else:
             self.runs.restart(members.tolist(), chosen, seeds)
+        self._rewards = self._rewards.copy()
+        self._rewards[members] = 0.0
+        if self.reference is not None and self.departures is not None:
+            self.reference.restart(members, seeds)
+            self.departures.restart(members)
         if new_episode:
             self._steps[members] = 0
             self._ended[members] = False
@@ -237,8 +344,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _observe(self) -> np.ndarray:
         assert self.runs is not None
-        signals = self.runs.observe(self.which)
-        return signals if self.memory is None else np.concatenate([signals, self.memory.observation()], axis=1)
+        parts = [self.runs.observe(self.which)]
+        parts += [more.observation() for more in (self.departures, self.memory) if more is not None]
+        return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _reset_in_same_step(
         self, over: np.ndarray, observations: np.ndarray, infos: dict[str, Any]
@@ -256,6 +364,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _infos(self, mask: np.ndarray, outcome: Outcome | None = None) -> dict[str, Any]:
         assert self.runs is not None
         runs = self.runs
+        score = runs.score
         described = [runs.controls.describe(member) for member in range(self.num_envs)]
         values: dict[str, Any] = {
             "distance": runs.quality.distance.copy(),
@@ -263,6 +372,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "precision": runs.quality.precision.copy(),
             "coverage": runs.quality.coverage.copy(),
             "floor": runs.ledger.floor.copy(),
+            "score": score,
             "diverged": runs.population.diverged,
             "updates": runs.updates,
             "task": np.array([task.name for task in runs.tasks], dtype=object),
@@ -274,6 +384,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             values["reward_terms"] = dict(outcome.terms)
         if self.memory is not None:
             values["run"] = self.memory.run.copy()
+        if self._flat:
+            values["controls"] = {name: getattr(runs.controls, name) for name in runs.controls.knobs}
+            values = _flat(values)
         return _with_masks(values, mask)
 
 
@@ -308,6 +421,15 @@ def _columns(records: list[dict[str, Any]]) -> dict[str, np.ndarray]:
         values = [record[name] for record in records]
         columns[name] = np.array(values, dtype=object if isinstance(values[0], str) else np.float64)
     return columns
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """Numbers alone, on one level."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        more = {f"{name}/{own}": each for own, each in value.items()} if isinstance(value, dict) else {name: value}
+        flat |= {key: np.asarray(each) for key, each in more.items() if np.asarray(each).dtype != object}
+    return flat
 
 
 def _with_masks(values: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:

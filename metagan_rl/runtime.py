@@ -1,7 +1,10 @@
 """Settings of the whole process. Only its owner should call them: the command line, worker processes, scripts."""
 
+import contextlib
 import ctypes
 import os
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -30,6 +33,55 @@ def prepare_process(threads: int = 1) -> None:
     except (OSError, AttributeError):
         pass  # not glibc: training is only slower
     load_extensions_again()
+
+
+@contextlib.contextmanager
+def limited_threads(threads: int = 1) -> Iterator[None]:
+    """Limits torch's threads in this block, and restores what was set before; usable as a decorator.
+
+    Small networks lose by more threads: they wait for each other many times in every update. What a user's program does
+    outside of the block keeps its threads. Warns once if torch does not allow it.
+    """
+    global _warned
+    before = torch.get_num_threads()
+    if before <= threads:
+        yield
+        return
+    torch.set_num_threads(threads)
+    if torch.get_num_threads() > threads and not _warned:
+        _warned = True
+        warnings.warn(
+            f"torch keeps {before} threads, with which small GANs train many times slower; start Python with "
+            "OMP_NUM_THREADS=1",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+_warned = False
+
+
+@contextlib.contextmanager
+def usual_torch() -> Iterator[None]:
+    """One thread, float32 on the CPU unless something else is said: whatever the user's process has as its defaults.
+
+    It restores the user's defaults behind it; usable as a decorator.
+    """
+    dtype = torch.get_default_dtype()
+    elsewhere = torch.get_default_device().type != "cpu"
+    with limited_threads(), torch.device("cpu") if elsewhere else contextlib.nullcontext():
+        if dtype == torch.float32:
+            yield
+            return
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def find_device(name: str | torch.device) -> torch.device:

@@ -11,7 +11,7 @@ from metagan_rl.tasks import FAMILIES
 torch.set_num_threads(1)
 torch.set_flush_denormal(True)
 
-FASHION = {"fashion-mnist", "FashionMNIST", "MetaGAN/FashionMNIST-v0", "MetaGAN/FashionMNIST-v1"}
+FASHION = {"fashion-mnist", "FashionMNIST", *(f"MetaGAN/FashionMNIST-v{version}" for version in range(3))}
 
 
 @pytest.fixture

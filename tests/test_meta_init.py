@@ -722,10 +722,10 @@ def test_environments_start_from_the_file(rings: str, file: Path) -> None:
     _, info = env.reset(seed=0, options={"tasks": [ring(0), ring(0)]})
     fresh = MetaGANVectorEnv(rings, 2, interval_updates=12).reset(seed=0, options={"tasks": [ring(0), ring(0)]})[1]
     assert fresh["distance"][0] != fresh["distance"][1]
-    single = gym.make("MetaGAN/Planar-v1", initial_weights=None)
+    single = gym.make("MetaGAN/Planar-v2", initial_weights=None)
     single.close()
     with pytest.raises(InvalidValueError, match="generator of the initial weights does not fit"):
-        gym.make("MetaGAN/Planar-v1", initial_weights=file)
+        gym.make("MetaGAN/Planar-v2", initial_weights=file)
     with pytest.raises(FileFormatError, match="there is no"):
         MetaGANVectorEnv(rings, 1, initial_weights="nowhere")
     with pytest.raises(InvalidValueError, match="initial_weights is 3"):

@@ -155,12 +155,12 @@ def test_the_streams_differ_and_the_cpu_keeps_its_own() -> None:
 def test_environments_take_the_stream_as_a_keyword() -> None:
     rewards = []
     for noise in ("host", "device", "device"):
-        env = gym.make("MetaGAN/Planar-v1", horizon=1, interval_updates=12, noise=noise)
+        env = gym.make("MetaGAN/Planar-v2", horizon=1, interval_updates=12, noise=noise)
         env.reset(seed=0)
         rewards.append(env.step(np.zeros(5, dtype=np.int64))[1])
     assert rewards[0] != rewards[1] == rewards[2]
     with pytest.raises(UnknownNameError, match="devise"):
-        gym.make("MetaGAN/Planar-v1", noise="devise")
+        gym.make("MetaGAN/Planar-v2", noise="devise")
 
 
 # --- nothing waits for the device within an interval -----------------------------------------------------------------

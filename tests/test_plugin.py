@@ -947,7 +947,7 @@ def test_environments_are_known_as_soon_as_both_are_imported_and_torch_waits(ord
     code = f"""
 import {order}, sys
 assert "torch" not in sys.modules
-assert "MetaGAN/Planar-v1" in gymnasium.registry
+assert "MetaGAN/Planar-v2" in gymnasium.registry
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from metagan_rl.envs import SB3VecEnv, make_sb3_vec_env
 from metagan_rl.errors import InvalidValueError, UnknownNameError, WorkerError
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*is out of date")  # the levels of version 1
 SHORT = {"horizon": 2, "interval_updates": 12, "knobs": ("generator_lr_factor", "ratio")}
 
 
@@ -53,7 +54,7 @@ def test_the_bridge_needs_same_step_autoreset():
     env = gym.make_vec("MetaGAN/Planar-v1", num_envs=2, autoreset_mode=AutoresetMode.NEXT_STEP)
     with pytest.raises(InvalidValueError, match="SAME_STEP"):
         SB3VecEnv(env)
-    with pytest.raises(UnknownNameError, match="did you mean MetaGAN/Planar-v1"):
+    with pytest.raises(UnknownNameError, match=r"did you mean .*MetaGAN/Planar-v"):
         make_sb3_vec_env("MetaGAN/Planer-v1")
 
 

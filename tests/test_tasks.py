@@ -173,7 +173,8 @@ def test_an_unknown_table_offers_the_nearest() -> None:
 
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    for module in ("sklearn", "sklearn.datasets"):
+        monkeypatch.setitem(sys.modules, module, None)
     _load.cache_clear()
     with pytest.raises(MissingDependencyError, match=r"pip install 'metagan-rl\[data\]'"):
         FAMILIES["table"].rows({"name": "wine"})
@@ -181,9 +182,23 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
         check_family("table")
 
 
-def test_importing_tasks_does_not_import_scikit_learn() -> None:
-    code = "import sys, metagan_rl.tasks; sys.exit('sklearn' in sys.modules)"
+def test_neither_importing_tasks_nor_reading_its_tables_imports_scikit_learn() -> None:
+    rows = "[tasks.FAMILIES['table'].rows({'name': name}) for name in tasks.real.TABLES]"
+    code = f"import sys; from metagan_rl import tasks; {rows}; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", [*TABLES, "digits"])
+def test_files_hold_what_scikit_learn_loads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("sklearn.datasets")
+    rows, target = getattr(datasets, f"load_{name.replace('-', '_')}")(return_X_y=True)
+    _load.cache_clear()
+    read, classes = _load(name)
+    np.testing.assert_array_equal(read, rows)
+    assert name == "diabetes" or np.array_equal(classes, target)
+    monkeypatch.setattr("metagan_rl.tasks.real.packaged_file", lambda package, path: None)  # where files lie elsewhere
+    _load.cache_clear()
+    np.testing.assert_array_equal(_load(name)[0], rows)
 
 
 def test_a_users_array_becomes_a_family(registered: None) -> None:

@@ -30,6 +30,9 @@ class TrainConfig(EnvOptions):
         control: ``"both"``, or ``"generator"`` or ``"discriminator"`` to let the agent set only that network's knobs.
         lr_levels: levels of each learning rate.
         actions: kind of actions; set by the algorithm.
+        reference: schedule that actions depart from: a scheduler's name or a schedule file; by default none, and
+            actions are values of the controls.
+        pace: share of the farthest departure that a move covers.
         signals: what the agent sees: ``"all"``, ``"loop"``, ``"outputs"`` or ``"autoloss"``.
         trial_runs: runs in a trial (RL²).
         algorithm: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, which moves one control by one level at
@@ -50,6 +53,7 @@ class TrainConfig(EnvOptions):
     initial_weights: str | None = None
     reward: str = "quality"
     knobs: tuple[str, ...] | None = None
+    reference: str | None = None
     signals: str = "all"
     trial_runs: int = 1
     algorithm: str = "recurrent-ppo"
@@ -80,7 +84,8 @@ class TrainConfig(EnvOptions):
         self._require("minutes", self.minutes is None or 0 < self.minutes < math.inf, "more than 0")
         self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
         self._require("trial_runs", self.trial_runs == 1 or kind.trial_memory, f"1 with {self.algorithm}")
-        self._require("actions", self.actions in ("discrete", kind.actions), f"{kind.actions} with {self.algorithm}")
+        kinds = dict.fromkeys([kind.actions, *kind.takes])
+        self._require("actions", self.actions in ("discrete", *kinds), f"{' or '.join(kinds)} with {self.algorithm}")
         self.weights()
         for split in ("train", *(("val",) if self.validate_every else ())):
             get_suite(self.tasks_of()).split(split)
@@ -95,10 +100,30 @@ class TrainConfig(EnvOptions):
             raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {range_}")
 
     def settled(self) -> Self:
-        """This configuration with the algorithm's own defaults wherever a field still has the usual default."""
+        """This configuration with every field that still has the usual default set to what suits.
+
+        The options of the environment's id come first, then the algorithm's own defaults. An algorithm that needs a
+        kind of actions of its own always gets it.
+        """
         ordinary = {each.name: each.default for each in fields(self)}
         own = {"actions": self.kind.actions, **self.kind.defaults}
-        return replace(self, **{name: own[name] for name in own if getattr(self, name) == ordinary[name]})
+        theirs = {name: value for name, value in self._options_of_env().items() if name in ordinary}
+        if self.kind.actions != "discrete":
+            theirs.pop("actions", None)
+        elif self.reference is not None:
+            own["actions"] = "joint-moves"
+        better = {**own, **theirs}
+        return replace(self, **{name: better[name] for name in better if getattr(self, name) == ordinary[name]})
+
+    def _options_of_env(self) -> dict[str, Any]:
+        """The options that the environment's id is registered with; none if a suite is trained on."""
+        if self.env is None:
+            return {}
+        from metagan_rl.envs.registration import spec_of
+
+        name, keywords = self.environment()
+        known = {each.name for each in fields(EnvOptions)}
+        return {name: value for name, value in {**spec_of(name).kwargs, **keywords}.items() if name in known}
 
     def environment(self) -> tuple[str, dict[str, Any]]:
         """The environment's id, and the keywords it is made with in addition to the options."""
@@ -115,18 +140,18 @@ class TrainConfig(EnvOptions):
         """
         if self.env is None:
             return self.suite
-        import gymnasium as gym
+        from metagan_rl.envs.registration import spec_of
 
         name, keywords = self.environment()
-        suite = {**gym.spec(name).kwargs, **keywords}.get("suite")
+        suite = {**spec_of(name).kwargs, **keywords}.get("suite")
         if suite is None:
             raise InvalidValueError(f"env is {self.env!r}, which trains no GANs; metagan-rl list environments")
         return str(suite)
 
     def env_keywords(self) -> dict[str, Any]:
-        """Keywords of the environment: all options, and a trial's memory if the learner sees it."""
-        options = EnvOptions.of(self).keywords()
-        return {**options, "trial_runs": self.trial_runs if self.kind.trial_memory else None}
+        """Keywords of the environment: every option, whatever its id has. Trials only if the learner sees memory."""
+        options = EnvOptions.of(self)
+        return {**vars(options), "trial_runs": self.trial_runs if self.kind.trial_memory else None}
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold."""

@@ -33,7 +33,9 @@ class Learner(ABC):
     Config: ClassVar[type] = NoOptions
     """The learner's options: a frozen dataclass whose fields have defaults. The command line is made from it."""
     actions: ClassVar[str] = "discrete"
-    """The kind of actions its policy takes."""
+    """The kind of actions its policy takes, unless an option or the environment says otherwise."""
+    takes: ClassVar[tuple[str, ...]] = ()
+    """Other kinds of actions that its policy can take."""
     trial_memory: ClassVar[bool] = True
     """Whether its policy sees the previous action, the previous reward and the run-boundary flag, as RL² does."""
     defaults: ClassVar[Mapping[str, Any]] = {}

@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.envs.actions import PACE, ActionCodec, check_kind
+from metagan_rl.envs.departures import Departures
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import Knob
+from metagan_rl.loop.memory import Remembering, pack, unpack
+from metagan_rl.loop.reference import Named, Reference
 from metagan_rl.loop.scheduler import Scheduler, Situation
 from metagan_rl.loop.signals import Signal, as_matrix
 
@@ -28,9 +31,12 @@ class PolicyConfig:
         trial_memory: whether it also sees its previous action, the previous reward and a run-boundary flag (RL²).
         hidden: units of the LSTM; 0 for a policy without memory.
         layers: units of each hidden layer after the LSTM.
-        actions: ``"discrete"`` levels or ``"moves"``.
+        actions: kind of actions; see :class:`metagan_rl.envs.ActionCodec`.
         greedy: whether the network gives values, of which the best is taken. Otherwise it gives logits, from which
-            actions are drawn.
+            actions are drawn. Continuous actions are the network's outputs.
+        reference: the schedule that actions depart from: a scheduler's name, or a schedule's record; ``None``: actions
+            are values of the knobs.
+        pace: share of the farthest departure that a move covers.
 
     Raises:
         InvalidValueError: a value is out of range.
@@ -43,6 +49,8 @@ class PolicyConfig:
     layers: tuple[int, ...]
     actions: str = "discrete"
     greedy: bool = False
+    reference: Named | None = None
+    pace: float = PACE
 
     def __post_init__(self) -> None:
         sizes = (self.hidden, *self.layers)
@@ -50,14 +58,20 @@ class PolicyConfig:
             type(size) is int and size >= least for size, least in zip(sizes, [0] + len(sizes) * [1], strict=False)
         ):
             raise InvalidValueError(f"hidden is {self.hidden!r} and layers {self.layers!r}; they must be whole numbers")
-        if self.actions not in ("discrete", "moves"):
-            raise InvalidValueError(f"actions are {self.actions!r}; those of a policy are 'discrete' or 'moves'")
+        if not isinstance(self.actions, str):
+            raise InvalidValueError(f"actions are {self.actions!r}; give the name of a kind of actions")
+        check_kind(self.actions, self.reference is not None, self.pace)
         if type(self.trial_memory) is not bool or type(self.greedy) is not bool:
             raise InvalidValueError(f"trial_memory is {self.trial_memory!r}, greedy {self.greedy!r}; say true or false")
 
     def codec(self) -> ActionCodec:
         """The codec that translates its actions into controls."""
-        return ActionCodec(self.knobs, self.actions)
+        return ActionCodec(self.knobs, self.actions, self.reference is not None, self.pace)
+
+    @property
+    def outputs(self) -> list[int]:
+        """Number of outputs for each choice, or one for each knob of continuous actions."""
+        return [1] * len(self.knobs) if "continuous" in self.actions else self.codec().choices
 
 
 class PolicyNetwork(nn.Module):
@@ -66,7 +80,7 @@ class PolicyNetwork(nn.Module):
     Args:
         inputs: size of the observation.
         config: the policy's configuration.
-        choices: number of levels of each knob, or of moves.
+        choices: number of levels of each knob, or of moves; ones for continuous actions.
     """
 
     def __init__(self, inputs: int, config: PolicyConfig, choices: list[int]) -> None:
@@ -110,8 +124,9 @@ class PolicyScheduler(Scheduler):
         self.needs = tuple(signal.name for signal in config.signals)
         self.codec = config.codec()
         inputs = len(config.signals) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
+        inputs += 0 if config.reference is None else len(self.codec.knobs)
         with torch.device("meta"):  # takes no memory, whatever size a damaged file claims
-            self.network = PolicyNetwork(inputs, config, self.codec.choices)
+            self.network = PolicyNetwork(inputs, config, config.outputs)
         self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
         self.network.requires_grad_(False).eval()
         self.begin([0])
@@ -122,20 +137,56 @@ class PolicyScheduler(Scheduler):
         self._memory = TrialMemory(len(seeds), self.codec, 1) if self.config.trial_memory else None
         self._actions: np.ndarray | None = None
         self._rngs = [np.random.default_rng(seed) for seed in seeds]
+        self._around: _Around | None = None
+        if self.config.reference is not None:
+            self._around = _Around(self.config.reference, self.codec, seeds)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :class:`Scheduler`; also what the reference remembers, if there is one."""
+        around = {} if self._around is None else {"_around": pack(self._around, "_around")}
+        return {**super().state_dict(), **around}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See :class:`Scheduler`."""
+        own = dict(state)
+        around = own.pop("_around", None)
+        if (around is None) != (self._around is None):
+            raise InvalidValueError("the state is of another scheduler: only one of the two departs from a reference")
+        super().load_state_dict(own)
+        if self._around is not None:
+            unpack(around, self._around)
 
     def propose(self, situation: Situation) -> Controls:
         """Controls drawn from the policy's distribution, or those with the highest value."""
         observation = as_matrix(situation.signals, self.config.signals, len(situation))
+        if self._around is not None:
+            observation = np.concatenate([observation, self._around.departures.observation()], axis=1)
         if self._memory is not None:
             if self._actions is not None:
                 self._memory.note(self._actions, situation.reward, np.zeros(len(situation), dtype=bool))
             observation = np.concatenate([observation, self._memory.observation()], axis=1)
         with torch.no_grad():
             outputs, self._state = self.network(torch.from_numpy(observation), self._state)
-        parts = outputs.split(self.codec.choices, dim=1)
-        chosen = _best(parts) if self.config.greedy else _drawn(parts, self._rngs)
+        if "continuous" in self.codec.kind:
+            chosen = np.clip(outputs.numpy(), -1, 1)
+        else:
+            parts = outputs.split(self.codec.choices, dim=1)
+            chosen = _best(parts) if self.config.greedy else _drawn(parts, self._rngs)
         self._actions = chosen[:, 0] if self.codec.kind == "moves" else chosen
+        if self._around is not None:
+            return self._around.departures.follow(self._actions, self._around.reference.controls(situation))
         return self.codec.decode(self._actions, situation.base, situation.controls)
+
+
+class _Around(Remembering):
+    """A reference, and where the runs are around it."""
+
+    remembers = ("reference", "departures")
+
+    def __init__(self, named: Named, codec: ActionCodec, seeds: Sequence[int]) -> None:
+        self.reference = Reference(named, len(seeds))
+        self.reference.restart(range(len(seeds)), seeds)
+        self.departures = Departures(len(seeds), codec)
 
 
 def _best(parts: Sequence[Tensor]) -> np.ndarray:

@@ -7,7 +7,7 @@ is refused, and the error names the difference.
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,14 @@ import torch
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.files import write_whole
-from metagan_rl.loop.knobs import KNOBS, Knob
+from metagan_rl.loop.knobs import KNOBS, Knob, NumberKnob
 from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.loop.signals import Signal, choose_signals
 
 FORMAT = "metagan-rl policy"
 VERSION = 3
-FIELDS = tuple(field.name for field in fields(PolicyConfig))
+KNOWN = (*(field.name for field in fields(PolicyConfig)), "farthest", "steps")
+"""Fields of the record of a policy."""
 
 
 def describe(config: PolicyConfig) -> dict[str, Any]:
@@ -37,7 +38,15 @@ def describe(config: PolicyConfig) -> dict[str, Any]:
         "layers": list(config.layers),
         "actions": config.actions,
         "greedy": config.greedy,
+        **({} if config.reference is None else _around(config)),
     }
+
+
+def _around(config: PolicyConfig) -> dict[str, Any]:
+    """The reference, and what departures from it mean. Policies without a reference have none of it."""
+    farthest = {knob.name: knob.scale.farthest for knob in config.knobs if isinstance(knob, NumberKnob)}
+    steps = {knob.name: knob.steps for knob in config.knobs if not knob.cyclic}
+    return {"reference": config.reference, "pace": config.pace, "farthest": farthest, "steps": steps}
 
 
 def config_from(record: Mapping[str, Any]) -> PolicyConfig:
@@ -48,19 +57,26 @@ def config_from(record: Mapping[str, Any]) -> PolicyConfig:
         UnknownNameError: a knob, a signal or a field of the record is not known here.
         KeyError, TypeError, ValueError: the record is damaged.
     """
-    for name in record.keys() - FIELDS:
-        raise UnknownNameError("field of a policy", name, FIELDS)
-    knobs = tuple(_knob(each) for each in record["knobs"])
+    for name in record.keys() - KNOWN:
+        raise UnknownNameError("field of a policy", name, KNOWN)
+    steps = record.get("steps", {})
+    knobs = tuple(_knob(each, steps.get(each["name"])) for each in record["knobs"])
     found = choose_signals([each["name"] for each in record["signals"]], knobs)
     signals = tuple(_signal(signal, each) for signal, each in zip(found, record["signals"], strict=True))
     rest = {name: record[name] for name in ("trial_memory", "hidden", "actions", "greedy")}
-    return PolicyConfig(knobs=knobs, signals=signals, layers=tuple(record["layers"]), **rest)
+    rest |= {name: record[name] for name in ("reference", "pace") if name in record}
+    config = PolicyConfig(knobs=knobs, signals=signals, layers=tuple(record["layers"]), **rest)
+    if config.reference is not None:
+        _compare("a departure", {"farthest": record["farthest"]}, {"farthest": _around(config)["farthest"]})
+    return config
 
 
-def _knob(record: Mapping[str, Any]) -> Knob:
+def _knob(record: Mapping[str, Any], steps: int | None) -> Knob:
     knob = KNOBS[record["name"]].with_levels(tuple(record["levels"]))
     _compare(f"knob {knob.name}", dict(record), knob.to_dict())
-    return knob
+    if steps is not None and not (type(steps) is int and steps >= 1):
+        raise InvalidValueError(f"steps of {knob.name} are {steps!r}; they must be a whole number of at least 1")
+    return knob if steps is None else replace(knob, steps=steps)
 
 
 def _signal(signal: Signal, record: Mapping[str, Any]) -> Signal:

@@ -158,6 +158,18 @@ def schedule_from(record: Mapping[str, Any]) -> Schedule:
     return Schedule(**values)
 
 
+def tuned_from(record: Mapping[str, Any]) -> Tuned:
+    """A scheduler that follows a schedule given in its JSON form.
+
+    Raises:
+        InvalidValueError: a field is missing, unknown or out of range.
+    """
+    try:
+        return Tuned(schedule_from(record))
+    except TypeError as error:
+        raise InvalidValueError(f"{dict(record)} is not a schedule ({error})") from None
+
+
 def load_schedule(path: str | Path) -> Tuned:
     """Reads a schedule file.
 

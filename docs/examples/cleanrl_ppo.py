@@ -28,7 +28,7 @@ from metagan_rl.runtime import prepare_process
 class Args:
     """Everything there is to set."""
 
-    env_id: str = "MetaGAN/Planar-v1"
+    env_id: str = "MetaGAN/Planar-v2"
     """A registered environment."""
     knobs: tuple[str, ...] = ("generator_lr_factor", "discriminator_lr_factor", "ratio")
     """What the agent controls; the rest stays at each task's base."""

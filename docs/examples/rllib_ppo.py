@@ -14,7 +14,7 @@ import tyro
 class Args:
     """Everything there is to set."""
 
-    env_id: str = "MetaGAN/Planar-v1"
+    env_id: str = "MetaGAN/Planar-v2"
     """A registered environment."""
     num_env_runners: int = 2
     """Worker processes that train GANs; 0 trains them in this one."""

@@ -16,7 +16,7 @@ from metagan_rl.runtime import prepare_process
 class Args:
     """Everything there is to set."""
 
-    env_id: str = "MetaGAN/Planar-v1"
+    env_id: str = "MetaGAN/Planar-v2"
     """A registered environment."""
     num_envs: int = 32
     """GANs trained at once."""

@@ -1,5 +1,6 @@
 """A page for each environment, from the table: ``python -m metagan_rl.experiments.studies.environment_pages``."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -7,17 +8,33 @@ import gymnasium as gym
 
 from metagan_rl.envs.registration import TABLE, Environment
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.loop.knobs import ChoiceKnob, Knob
+from metagan_rl.loop.knobs import ChoiceKnob, Knob, NumberKnob
+from metagan_rl.loop.scales import FactorScale
 from metagan_rl.tasks import get_suite
 
-REWARD = """\
-The reward of an interval is `log(distance before / distance after)`. Over a run it adds up to log(start / end). Small
-weights times four stability terms are taken off: saturation, vanishing gradient, oscillation and mode loss. Each term
-is in `info["reward_terms"]`. Distance is sliced Wasserstein + 1 - F(precision, coverage). A run that diverges is never
-better than one that goes on."""
+REWARDS = {
+    "steady": """\
+The reward of an interval is `log(distance before / distance after)`. Over a run it adds up to log(start / end). Taken
+off are four stability terms in [0, 1]: saturation, vanishing gradient, oscillation and mode loss. A run costs the mean
+of each term over its budget, whatever the length of its intervals. Each term is in `info["reward_terms"]`. Distance is
+sliced Wasserstein + 1 - F(precision, coverage). A run that diverges is never better than one that goes on.""",
+    "bounded": """\
+The reward of an interval is `log(distance before / distance after)`. Over a run it adds up to log(start / end).
+Distances below a hundredth of the starting distance count as this hundredth. So no run earns more than log 100 = 4.6,
+and every run that gets there and stays earns it. A run that diverges is never better than one that goes on.""",
+}
+"""The section on rewards, by the name of the latest version's reward."""
 ARGUMENTS = """\
-`split`, `horizon`, `interval_updates`, `knobs`, `control`, `lr_levels`, `actions`, `signals`, `trial_runs`, `reward`,
-`initial_weights`, `device`, `noise`, `render_mode`. `metagan_rl.envs.MetaGANVectorEnv` says what each means."""
+`split`, `horizon`, `interval_updates`, `knobs`, `control`, `lr_levels`, `actions`, `reference`, `pace`, `signals`,
+`trial_runs`, `reward`, `initial_weights`, `device`, `noise`, `render_mode`. `metagan_rl.envs.MetaGANVectorEnv` says
+what each means."""
+ACTIONS = {
+    "joint-moves": "each control is kept (0) or moved down (1) or up (2)",
+    "discrete": "a departure of each control: level 0 is the reference, 2n - 1 and 2n are n steps below and above it",
+    "moves": "one control is moved: 0 keeps all, 1 + 2n and 2 + 2n move control n down and up",
+    "continuous-moves": "each departure changes by the number times `pace`",
+}
+"""What one member's action means, by kind."""
 
 
 def page(environment: Environment) -> str:
@@ -30,7 +47,10 @@ def page(environment: Environment) -> str:
     budgets = sorted({task.budget for split in suite.splits.values() for task in split})
     interval = vector.options.interval_updates
     lengths = ", ".join(f"{budget:,} updates in {budget // interval} intervals of {interval}" for budget in budgets)
-    rows = "\n".join(_row(number, knob) for number, knob in enumerate(vector.codec.knobs))
+    rows = "\n".join(_row(number, knob, vector.codec.pace) for number, knob in enumerate(vector.codec.knobs))
+    ids = "\n".join(_kind(name) for name in environment.ids() if name.endswith(f"-v{len(environment.versions) - 1}"))
+    reward = REWARDS[str(environment.versions[-1]["reward"])]
+    reference = f"`{environment.versions[-1]['reference']}`"
     versions = "\n".join(f"* v{number}: {_version(options)}" for number, options in enumerate(environment.versions))
     return f"""\
 # {environment.id}
@@ -41,20 +61,28 @@ def page(environment: Environment) -> str:
 Suite `{environment.suite}`, version {suite.version}: {sizes}.
 
 ## Action Space
-`{actions}` by default. `actions="continuous"` gives `Box(-1, 1, ({len(vector.codec.knobs)},))`. `actions="moves"` gives
-`Discrete({1 + 2 * len(vector.codec.knobs)})`: 0 keeps all controls, 1 + 2n and 2 + 2n move control n by one level,
-down and up.
+`{actions}`. Actions depart from a reference, {reference} by default: with all zeros the run follows it. A run begins at
+the reference. The last column says how far a control can depart, and by how much one move.
 
-| Num | Control | Meaning | Levels |
+| id | action space | an action |
+|---|---|---|
+{ids}
+
+| Num | Control | Meaning | Departure |
 |---|---|---|---|
 {rows}
 
+`reference=` takes the name of a scheduler (`"constant"` is the task's own base), a schedule file or a policy file.
+`reference=None` with `actions="discrete"` or `"continuous"` sets the values of controls instead. Finite numbers outside
+a box are clipped, NaN is refused.
+
 ## Observation Space
-`Box` of {observations.shape[0]} unit-free signals, float32, each clipped to its range: [the table](../signals.md). With
+`Box` of {observations.shape[0]} unit-free numbers, float32, each clipped to its range: [the table](../signals.md). The
+last {len(vector.codec.knobs)} are the departures from the reference; without a reference they are missing. With
 `trial_runs` the previous action, the previous reward (tanh) and a run-boundary flag follow.
 
 ## Rewards
-{REWARD}
+{reward}
 
 ## Starting State
 A task of the split and fresh weights, both drawn by the environment's generator. `reset(options=...)` takes `task` and
@@ -75,15 +103,25 @@ Termination: the budget is spent ({lengths}), or the GAN diverged (`info["diverg
 """
 
 
-def _row(number: int, knob: Knob) -> str:
-    words = ", ".join(knob.levels) if isinstance(knob, ChoiceKnob) else _numbers(knob.levels)
-    return f"| {number} | `{knob.name}` | {knob.meaning} | {words} |"
+def _kind(name: str) -> str:
+    spec = gym.spec(name)
+    space = gym.make(name).action_space
+    return f"| `{name}` | `{space}` | {ACTIONS[str(spec.kwargs['actions'])]} |"
 
 
-def _numbers(levels: tuple[float, ...]) -> str:
-    if len(levels) <= 9:
-        return ", ".join(f"{level:.3g}" for level in levels)
-    return f"{len(levels)} from {levels[0]:.3g} to {levels[-1]:.3g}, steps of {levels[1] / levels[0]:.3g}"
+def _row(number: int, knob: Knob, pace: float) -> str:
+    return f"| {number} | `{knob.name}` | {knob.meaning} | {_departure(knob, pace)} |"
+
+
+def _departure(knob: Knob, pace: float) -> str:
+    if isinstance(knob, ChoiceKnob):
+        names = ", ".join(knob.levels)
+        return f"as the reference, or {names}" if knob.cyclic else f"{knob.steps} steps either way, by one, in {names}"
+    assert isinstance(knob, NumberKnob)
+    far = knob.scale.farthest
+    if isinstance(knob.scale, FactorScale):
+        return f"by a factor of {math.exp(far):.3g} either way, by {math.exp(far * pace):.3g}"
+    return f"by {far:.3g} in log(1 + {1 / knob.scale.unit:g} weight), by {far * pace:.3g}"  # type: ignore[attr-defined]
 
 
 def _version(options: dict[str, object]) -> str:

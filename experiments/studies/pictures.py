@@ -9,7 +9,6 @@ import gymnasium as gym
 import numpy as np
 
 import metagan_rl  # noqa: F401  (registers the environments)
-from metagan_rl.agents import make_scheduler
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.report.figures import KNOWN_COLOURS
@@ -20,7 +19,6 @@ from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
 from metagan_rl.experiments.studies.throughput import page
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.loop.scheduler import Situation
 from metagan_rl.loop.signals import FURTHER, SIGNALS, Signal, choose_signals
 from metagan_rl.runtime import prepare_process
 
@@ -53,18 +51,12 @@ def render(out: Path) -> Path:
     """A test run under ``tuned-decay``, as ``env.render()`` shows it at its end."""
     from matplotlib.image import imsave
 
-    env = gym.make_vec("MetaGAN/Planar-v1", num_envs=1, split="test", actions="continuous", render_mode="rgb_array")
+    env = gym.make_vec("MetaGAN/Planar-v2", num_envs=1, split="test", reference="tuned-decay", render_mode="rgb_array")
     assert isinstance(env, MetaGANVectorEnv)
     env.reset(options={"tasks": [TASK], "gan_seeds": [SEED]})
-    runs, scheduler = env.runs, make_scheduler("tuned-decay")
-    assert runs is not None
-    scheduler.begin([SEED])
-    reward = np.zeros(1)
-    for _ in range(int(runs.horizons[0]) - 1):
-        controls = scheduler.step(
-            Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
-        )
-        reward = env.step(env.codec.encode(controls))[1]
+    assert env.runs is not None
+    for _ in range(int(env.runs.horizons[0]) - 1):
+        env.step(np.zeros((1, len(env.codec.knobs)), dtype=np.int64))  # follows the reference
     frames = env.render()
     assert frames is not None
     path = out / "render.png"

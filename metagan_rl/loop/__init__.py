@@ -13,6 +13,7 @@ from metagan_rl.loop.reward import REWARDS, Reward
 from metagan_rl.loop.runs import RunOptions, Runs
 from metagan_rl.loop.scheduler import SCHEDULERS, Scheduler, Situation, register_scheduler
 from metagan_rl.loop.signals import SIGNALS, Signal, choose_signals, register_signal
+from metagan_rl.loop.snapshots import load_snapshot, save_snapshot
 
 __all__ = [
     "KNOBS",
@@ -33,7 +34,9 @@ __all__ = [
     "choose_knobs",
     "choose_signals",
     "drive",
+    "load_snapshot",
     "register_knob",
     "register_scheduler",
     "register_signal",
+    "save_snapshot",
 ]

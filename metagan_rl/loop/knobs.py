@@ -61,6 +61,8 @@ class Knob(ABC):
         side: the network it belongs to. ``control="generator"`` gives an agent only the knobs of that side.
         default: whether agents have it when no knobs are named.
         levels: levels of discrete actions, in order: numbers or names.
+        steps: levels to each side of a reference, when actions depart from one. Choices without an order depart to
+            their levels instead.
         apply: puts values into the settings that members train with.
         base: the value in an unscheduled run, a number or a name.
     """
@@ -72,6 +74,7 @@ class Knob(ABC):
     apply: Apply = field(repr=False)
     base: Callable[[Base], Any] = field(repr=False)
     default: bool = True
+    steps: int = 8
 
     @abstractmethod
     def checked(self, values: Any) -> np.ndarray:
@@ -109,6 +112,16 @@ class Knob(ABC):
     @abstractmethod
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Random values, ``[count]``."""
+
+    @abstractmethod
+    def departed(self, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Values that depart from a reference's, ``[B]``.
+
+        Args:
+            values: the reference's values.
+            places: how far to depart, ``[B]``: from -1, farthest down, to 1, farthest up. For a knob without an order:
+                1 + the level to take. 0 is the reference's value, to the bit.
+        """
 
     @property
     @abstractmethod
@@ -206,6 +219,10 @@ class NumberKnob(Knob):
         """See :class:`Knob`; the scale decides the distribution."""
         return self.scale.draw(rng, count)
 
+    def departed(self, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """See :class:`Knob`; the scale says how far the farthest is."""
+        return np.where(places == 0, values, self.scale.shifted(values, places * self.scale.farthest))
+
     @property
     def signals(self) -> tuple[KnobSignal, ...]:
         """One signal, with the knob's name."""
@@ -232,6 +249,7 @@ class ChoiceKnob(Knob):
     """
 
     registry: Registry[Any] = field(repr=False)
+    steps: int = 3
     order: tuple[Callable[[list[Any]], np.ndarray], str] | None = field(default=None, repr=False)
 
     def checked(self, values: Any) -> np.ndarray:
@@ -266,6 +284,14 @@ class ChoiceKnob(Knob):
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """See :class:`Knob`; all levels are equally likely."""
         return self.at_level(rng.integers(len(self.levels), size=count))
+
+    def departed(self, values: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """See :class:`Knob`; an ordered choice goes up or down its levels, one without an order takes another level."""
+        if self.cyclic:
+            return np.where(places == 0, values, self.at_level(np.maximum(places - 1, 0)))
+        by = np.round(places * self.steps).astype(np.int64)
+        level = np.clip(self.nearest_level(values) + by, 0, len(self.levels) - 1)
+        return np.where(by == 0, values, self.at_level(level))
 
     @property
     def signals(self) -> tuple[KnobSignal, ...]:
@@ -331,6 +357,7 @@ register_knob(
         meaning="what G's base learning rate is multiplied by",
         side="generator",
         levels=LR_LEVELS,
+        steps=16,
         scale=FactorScale(LR_FACTOR),
         factor=True,
         base=lambda base: 1.0,
@@ -343,6 +370,7 @@ register_knob(
         meaning="what D's base learning rate is multiplied by",
         side="discriminator",
         levels=LR_LEVELS,
+        steps=16,
         scale=FactorScale(LR_FACTOR),
         factor=True,
         base=lambda base: 1.0,

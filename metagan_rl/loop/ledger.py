@@ -133,7 +133,10 @@ class Ledger:
         self._stability, self._before = stability, self._latest
         self._latest = {name: SIGNALS[name].formula(self._known()) for name in SLOPES}
         imbalance = self._measured.generator_loss - self._measured.discriminator_loss
-        terms = self.reward.terms(self._distance_before, quality.distance, stability, diverged, left, imbalance)
+        terms = self.reward.terms(
+            self._distance_before, quality.distance, stability, diverged, left, imbalance,
+            share=updates / self.budget, start=self.start,
+        )  # fmt: skip
         judged = ~np.isnan(self._distance_before + quality.distance)
         total = np.sum(list(terms.values()), axis=0)
         return Outcome(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from metagan_rl.registry import Registry
 
 LARGEST_IMBALANCE = 10.0
 """The largest difference of the losses that counts. GANs that diverged count as this far apart."""
+STABILITY = 1.0
+"""Weight of each stability term in the reward ``"steady"``: what a run costs whose term is 1 throughout."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ class Reward:
     The last term is FSCO's whole reward (arXiv:2504.15099), and its weight is 0 by default. It asks that the two losses
     be equal and ignores quality. The losses are means over the interval, without the penalty, and count as at most
     ``LARGEST_IMBALANCE`` apart.
+
+    Attributes:
+        quality, saturation, vanishing, oscillation, mode_loss, balance: weights.
+        per: what the weights of all terms but quality are for. ``"interval"``: each interval costs its terms.
+            ``"run"``: a run costs the means of its terms over its budget, however many intervals it has.
+        floor: distances below this share of the distance before training count as this share, in [0, 1).
     """
 
     quality: float = 1.0
@@ -37,12 +46,18 @@ class Reward:
     oscillation: float = 0.005
     mode_loss: float = 0.005
     balance: float = 0.0
+    per: str = "interval"
+    floor: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in WEIGHTS:
+            value = getattr(self, name)
             if not (isinstance(value, (int, float)) and 0 <= value < float("inf")):
-                raise InvalidValueError(f"reward weight {field.name} is {value!r}; it must be 0 or more, and finite")
+                raise InvalidValueError(f"reward weight {name} is {value!r}; it must be 0 or more, and finite")
+        if self.per not in ("interval", "run"):
+            raise UnknownNameError("per of a reward", self.per, ("interval", "run"))
+        if not (isinstance(self.floor, (int, float)) and 0 <= self.floor < 1):
+            raise InvalidValueError(f"floor of the reward is {self.floor!r}; it must be at least 0 and below 1")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -57,6 +72,9 @@ class Reward:
         diverged: np.ndarray,
         intervals_left: np.ndarray,
         imbalance: np.ndarray | float = 0.0,
+        *,
+        share: np.ndarray | float = 1.0,
+        start: np.ndarray | float = 0.0,
     ) -> dict[str, np.ndarray]:
         """The weighted terms, ``[B]`` each; their sum is the reward.
 
@@ -67,18 +85,25 @@ class Reward:
             diverged: bool ``[B]``, members that blew up in this interval.
             intervals_left: intervals left in the budget, including this one, ``[B]``.
             imbalance: L_G - L_D, ``[B]``.
+            share: the interval's share of the budget, ``[B]`` in (0, 1].
+            start: quality distance before training, ``[B]``.
         """
+        lowest = self.floor * start
         end = np.where(diverged, WORST_DISTANCE, after)
-        terms = {"quality": self.quality * np.log(before / end)}
+        terms = {"quality": self.quality * np.log(np.maximum(before, lowest) / np.maximum(end, lowest))}
+        unit = share if self.per == "run" else 1.0
         for name in STABILITY_TERMS:
-            terms[name] = -getattr(self, name) * np.where(diverged, intervals_left, stability[name])
+            terms[name] = -getattr(self, name) * unit * np.where(diverged, intervals_left, stability[name])
         if self.balance:
             apart = np.minimum(np.nan_to_num(np.abs(imbalance), nan=LARGEST_IMBALANCE), LARGEST_IMBALANCE)
-            terms["balance"] = -self.balance * np.where(diverged, LARGEST_IMBALANCE * intervals_left, apart)
+            terms["balance"] = -self.balance * unit * np.where(diverged, LARGEST_IMBALANCE * intervals_left, apart)
         return terms
 
 
-def find_reward(reward: "Reward | Mapping[str, float] | str | None") -> Reward:
+WEIGHTS = ("quality", *STABILITY_TERMS, "balance")
+
+
+def find_reward(reward: "Reward | Mapping[str, Any] | str | None") -> Reward:
     """The reward given by name, by its weights or as an object; ``None`` means the default.
 
     Raises:
@@ -97,7 +122,13 @@ def find_reward(reward: "Reward | Mapping[str, float] | str | None") -> Reward:
 
 
 REWARDS: Registry[Reward] = Registry("reward")
-"""Rewards by name: our own and FSCO's. The weight of FSCO's scales its returns to the size of ours and changes nothing
-else."""
+"""Rewards by name.
+
+``"steady"`` is that of the environments: quality, less the mean stability terms of the whole run. ``"quality"`` is that
+of their first versions, with which the shipped policies were trained: small weights for each interval. ``"bounded"`` is
+the Dirac-GAN's: quality alone, down to a hundredth of the start. ``"balance"`` is FSCO's; its weight scales returns to
+the size of ours and changes nothing else."""
+REWARDS.register("steady", Reward(1.0, STABILITY, STABILITY, STABILITY, STABILITY, per="run"))
 REWARDS.register("quality", Reward())
+REWARDS.register("bounded", Reward(1.0, 0.0, 0.0, 0.0, 0.0, per="run", floor=0.01))
 REWARDS.register("balance", Reward(0.0, 0.0, 0.0, 0.0, 0.0, balance=0.02))

@@ -18,6 +18,8 @@ from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
+from metagan_rl.populations.state import PopulationState
+from metagan_rl.runtime import usual_torch
 from metagan_rl.tasks.task import Task
 
 
@@ -38,7 +40,7 @@ class RunOptions(PopulationOptions):
 
     interval_updates: int = 48
     horizon: int | None = None
-    reward: Reward | Mapping[str, float] | str | None = None
+    reward: Reward | Mapping[str, Any] | str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,6 +97,7 @@ class Runs:
     """
 
     @torch.inference_mode(False)
+    @usual_torch()
     def __init__(
         self, tasks: Sequence[Task], seeds: Sequence[int], options: RunOptions | None = None, **given: Any
     ) -> None:
@@ -138,6 +141,18 @@ class Runs:
         """Total intervals of each run, int64 ``[B]``."""
         return self.ledger.budget.astype(np.int64) // self.options.interval_updates
 
+    @property
+    def score(self) -> np.ndarray:
+        """How far each run has come from its start (0) to the best possible (1), on a log scale, ``[B]``.
+
+        log(start / distance) / log(start / floor). The floor is the distance from real points to other real points, or
+        the reward's floor if that is higher.
+        """
+        ledger = self.ledger
+        floor_ = np.maximum(ledger.floor, ledger.reward.floor * ledger.start)
+        room = np.log(ledger.start / floor_)
+        return np.log(ledger.start / self.quality.distance) / np.where(room > 0, room, np.inf)
+
     def base_controls(self) -> Controls:
         """The controls that each run would use unscheduled."""
         return Controls.base([task.base for task in self.tasks])
@@ -147,6 +162,7 @@ class Runs:
         return np.array([[task.base.generator_lr, task.base.discriminator_lr] for task in self.tasks])
 
     @torch.inference_mode(False)
+    @usual_torch()
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Starts new runs in some places."""
         self.population.restart(members, tasks, seeds)
@@ -177,6 +193,7 @@ class Runs:
         self.ledger.take(np.asarray(members))
 
     @torch.inference_mode(False)
+    @usual_torch()
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
         settings = controls.settings([task.base for task in self.tasks])
@@ -192,6 +209,55 @@ class Runs:
         """The signals as an array, float32 ``[B, S]``, clipped to their ranges."""
         return as_matrix(self.signals(), choose_signals(which) if isinstance(which, str) else which, len(self))
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how the runs go on: tasks, weights, moments, random streams and history, as plain data.
+
+        ``torch.load(..., weights_only=True)`` can read it, and :mod:`metagan_rl.loop.snapshots` writes it without
+        pickle.
+        """
+        return {
+            "tasks": [task.to_dict() for task in self.tasks],
+            "populations": [
+                {
+                    "members": members.tolist(),
+                    **{name: each.cpu().clone() for name, each in population.state.to_dict().items()},
+                }
+                for population, members in self.population.groups()
+            ],
+            "ledger": self.ledger.state_dict(),
+        }
+
+    @torch.inference_mode(False)
+    @usual_torch()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a saved state. Tasks and weights are the state's; options stay these runs' own.
+
+        Raises:
+            InvalidValueError: the state is damaged, or of another number of runs. Nothing is changed then.
+        """
+        try:
+            tasks = [Task.from_dict(record) for record in state["tasks"]]
+            if len(tasks) != len(self):
+                raise InvalidValueError(f"the state is of {len(tasks)} runs, not of {len(self)}")
+            saved: dict[int, tuple[PopulationState, int]] = {}
+            for group in state["populations"]:
+                tensors = {name: each.clone() for name, each in group.items() if name != "members"}
+                whole = PopulationState(**tensors)
+                saved |= {member: (whole, row) for row, member in enumerate(group["members"])}
+            seeds = [int(saved[member][0].seed[saved[member][1]]) for member in range(len(tasks))]
+            population = MixedPopulation(tasks, seeds, self.options)
+            for part, members in population.groups():
+                for row, member in enumerate(members.tolist()):
+                    whole, place = saved[member]
+                    part.state.put([row], _moved(whole[[place]], part.state))
+            ledger = Ledger(self.ledger.controls, np.ones(len(tasks)), self.ledger.reward)
+            ledger.load_state_dict(state["ledger"])
+        except InvalidValueError:
+            raise
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InvalidValueError(f"the state of the runs is damaged ({type(error).__name__}: {error})") from None
+        self.population, self.ledger = population, ledger
+
     def _begin(self, members: np.ndarray) -> None:
         tasks = [self.tasks[member] for member in members]
         self.ledger.begin(
@@ -201,3 +267,18 @@ class Runs:
             evaluate(self.population, members.tolist()),
             np.array([floor(task) for task in tasks]),
         )
+
+
+def _moved(state: PopulationState, like: PopulationState) -> PopulationState:
+    """The state on the device of another, and in its types.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    parts = {}
+    for name, each in state.to_dict().items():
+        wanted = getattr(like, name)
+        if each.shape[1:] != wanted.shape[1:]:
+            raise ValueError(f"{name} is of shape {list(each.shape)}, for {list(wanted.shape)}")
+        parts[name] = each.to(wanted.device, wanted.dtype)
+    return PopulationState(**parts)

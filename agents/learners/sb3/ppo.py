@@ -12,7 +12,11 @@ from metagan_rl.agents.learners.learner import register_learner
 from metagan_rl.agents.learners.options import require
 from metagan_rl.agents.learners.sb3.adapter import SB3Learner
 from metagan_rl.agents.learners.sb3.direct_layer import MemorylessPolicy, keep_controls
+from metagan_rl.envs.actions import KINDS
 from metagan_rl.envs.sb3 import SB3VecEnv
+
+LOG_STD = -1.5
+"""Logarithm of a fresh agent's deviation of continuous actions, which lie in [-1, 1]."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class PPOLearner(SB3Learner):
     """
 
     Config = PPOConfig
+    takes = KINDS
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
         """Makes the model, which keeps the controls in force at first."""
@@ -68,7 +73,11 @@ class PPOLearner(SB3Learner):
             model = PPO(
                 MemorylessPolicy,
                 env,
-                policy_kwargs={"net_arch": {"pi": layers, "vf": layers}, "ortho_init": False},
+                policy_kwargs={
+                    "net_arch": {"pi": layers, "vf": layers},
+                    "ortho_init": False,
+                    "log_std_init": LOG_STD,
+                },
                 **self.settings(),
             )
         keep_controls(model.policy, self.config.codec(), self.config.which(), own.stickiness)

@@ -10,7 +10,7 @@ from metagan_rl.agents.learners.learner import register_learner
 from metagan_rl.agents.learners.sb3.direct_layer import keep_controls
 from metagan_rl.agents.learners.sb3.fast_recurrent_ppo import FastRecurrentPPO
 from metagan_rl.agents.learners.sb3.policies import SchedulerPolicy
-from metagan_rl.agents.learners.sb3.ppo import PPOConfig, PPOLearner
+from metagan_rl.agents.learners.sb3.ppo import LOG_STD, PPOConfig, PPOLearner
 from metagan_rl.envs.sb3 import SB3VecEnv
 
 
@@ -28,6 +28,7 @@ class RecurrentPPOLearner(PPOLearner):
                 "lstm_hidden_size": own.hidden,
                 "net_arch": {"pi": [own.hidden], "vf": [own.hidden]},
                 "ortho_init": False,
+                "log_std_init": LOG_STD,
                 "enable_critic_lstm": True,
             },
             **self.settings(),

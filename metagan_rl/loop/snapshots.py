@@ -1,0 +1,96 @@
+"""Files of states: safetensors for the arrays, JSON beside them for the rest. Reading one runs no code from it."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.files import write_whole
+
+FORMAT = "metagan-rl snapshot"
+VERSION = 1
+
+
+def save_snapshot(path: str | Path, state: Mapping[str, Any]) -> None:
+    """Writes a state of numbers, words, tensors, lists and mappings. The file is written whole or not at all.
+
+    Raises:
+        InvalidValueError: the state holds something else.
+        OutputError: the file cannot be written.
+    """
+    import safetensors.torch
+
+    tensors: dict[str, torch.Tensor] = {}
+    record = {"format": FORMAT, "version": VERSION, "state": _split(state, tensors)}
+    header = {"metagan_rl": json.dumps(record, allow_nan=False)}
+    write_whole(path, safetensors.torch.save(tensors, metadata=header))
+
+
+def load_snapshot(path: str | Path) -> dict[str, Any]:
+    """Reads what :func:`save_snapshot` wrote.
+
+    Raises:
+        FileFormatError: the file is missing, damaged, or of another kind or version.
+    """
+    import safetensors
+
+    path = Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"there is no snapshot {path}")
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            record = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise FileFormatError(f"{path} is a safetensors file, but no snapshot")
+        if record.get("version") != VERSION:
+            raise FileFormatError(
+                f"{path} is a snapshot of format {record.get('version')}; this version reads {VERSION}"
+            )
+        joined: dict[str, Any] = _join(record["state"], tensors)
+        return joined
+    except FileFormatError:
+        raise
+    except (
+        safetensors.SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        OSError,
+        MemoryError,
+        RecursionError,
+    ) as error:
+        raise FileFormatError(f"{path} is not a complete snapshot ({error}); save it again") from None
+
+
+def _split(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """A value as strict JSON; its tensors go into ``tensors``."""
+    if isinstance(value, torch.Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": name}
+    if isinstance(value, Mapping):
+        return {str(key): _split(each, tensors) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_split(each, tensors) for each in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$number": str(value)}
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise InvalidValueError(f"a state holds {value!r}, which no snapshot can; it takes numbers, words and tensors")
+
+
+def _join(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    if isinstance(value, list):
+        return [_join(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {"$tensor"}:
+        return tensors[value["$tensor"]]
+    if set(value) == {"$number"}:
+        return float(value["$number"])
+    return {key: _join(each, tensors) for key, each in value.items()}
