@@ -61,7 +61,7 @@ def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Measuremen
     task = get_suite("planar").split("train")[0]
 
     def updates() -> Iterator[Measurement]:
-        for members in (1, 16, 128) if quick else (1, 4, 16, 128, 1024):
+        for members in (1, 16) if quick else (1, 4, 16, 128, 1024):
             yield training.updates(task, members, "none", turns)
         for penalty in ("zero-centred", "one-centred"):
             for members in (16,) if quick else (16, 128):
@@ -85,7 +85,7 @@ def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Measuremen
 
     def scaling() -> Iterator[Measurement]:
         for engine in engines():
-            sizes = [(members, UPDATES) for members in (16, 32, 64, 128)]
+            sizes = [(members, UPDATES) for members in ((8, 16, 32, 64) if quick else (16, 32, 64, 128))]
             yield training.scaling("members", task, sizes, engine, turns)
             sizes = [(16, updates) for updates in (24, 48, 96, 192)]
             yield training.scaling("updates", task, sizes, engine, turns)
@@ -97,10 +97,10 @@ def sections(options: Throughput) -> dict[Kind, Callable[[], Iterator[Measuremen
         "single": lambda: iter([environments.single(turns)]),
         "convolutional": convolutional,
         "forms": lambda: parts.forms(turns),
-        "environments": lambda: iter([environments.on_all_cores(max(1, turns // 2), 3 if quick else 10)]),
+        "environments": lambda: iter([environments.on_all_cores(max(1, turns // 2), 2 if quick else 10)]),
         "noise": lambda: iter([parts.noise(task, 32, turns)]),
         "scaling": scaling,
-        "profile": lambda: (parts.profile(engine) for engine in engines()),
+        "profile": lambda: (parts.profile(engine, steps=2 if quick else 4) for engine in engines()),
         "agent": lambda: iter([parts.agent(turns)]),
     }
 

@@ -207,7 +207,8 @@ def _profiles(rows: Sequence[Measurement]) -> str:
     lines = [
         [part, *(f"{shares[engine][part]:.1%}" if part in shares[engine] else "" for engine in there)] for part in parts
     ]
-    memory = {row["engine"]: f"{row['process_megabytes']} MB" for row in rows}
+    megabytes = {row["engine"]: row["process_megabytes"] for row in rows}
+    memory = {engine: DASH if amount is None else f"{amount} MB" for engine, amount in megabytes.items()}
     return markdown_table(
         ["part", *(SIDES[engine] for engine in there)],
         [*lines, ["memory of the process", *(memory[engine] for engine in there)]],

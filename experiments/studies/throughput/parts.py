@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from typing import Any, get_args
 
 import gymnasium as gym
@@ -130,8 +129,20 @@ def _profile(engine: str, members: int, steps: int) -> Measurement:
         "engine": engine,
         "members": members,
         "shares": {part: round(share, 3) for part, share in shares_of(vars(pstats.Stats(profiler))["stats"]).items()},
-        "process_megabytes": round(getrusage(RUSAGE_SELF).ru_maxrss / 1024),
+        "process_megabytes": _most_megabytes(),
     }
+
+
+def _most_megabytes() -> int | None:
+    """The most memory that this process has had; ``None`` where Linux does not tell.
+
+    A process inherits ``getrusage``'s answer from the one that started it, but not this.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), None)
 
 
 def shares_of(stats: dict[Any, Any]) -> dict[str, float]:
