@@ -21,6 +21,8 @@ from metagan_rl.loop.ledger import Outcome
 from metagan_rl.loop.reference import Reference
 from metagan_rl.loop.reward import find_reward
 from metagan_rl.loop.runs import Runs
+from metagan_rl.populations.population import check_memory
+from metagan_rl.runtime import find_device
 from metagan_rl.tasks import Task, get_suite
 
 MAX_SEED = 2**31
@@ -46,6 +48,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
             * ``horizon``: intervals in a run; by default each task's budget decides.
             * ``interval_updates``: updates in an interval, a multiple of 12.
+            * ``decisions``: intervals in every run, whatever its budget, instead of ``horizon`` and
+              ``interval_updates``: each task's budget then decides how long its intervals are.
             * ``knobs``: the controls that the agent has, by name, or with levels of their own
               (``{"ratio": ["1:1", "2:1"], "loss": None}``); all others stay at the task's base.
             * ``control``: ``"both"``, or ``"discriminator"`` or ``"generator"`` for only that side's own knobs.
@@ -64,8 +68,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
               action, the previous reward and a run-boundary flag (RL²). ``None``: an episode is one run.
             * ``reward``: weights of the reward's terms: a :class:`Reward`, a mapping, or a name in ``REWARDS``.
             * ``device``: where the GANs are trained and measured, ``"cpu"`` or ``"cuda"``.
-            * ``noise``: where noise and data order are drawn, ``"host"`` or ``"device"``; by default ``"host"`` on a
-              CPU.
+            * ``engine``: what trains them: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it
+              has what they need.
+            * ``noise``: the stream of noise and data order, ``"device"`` (the default) or ``"host"``.
             * ``initial_weights``: a meta-initialisation that all GANs start from: a ``MetaInit``, or the file that
               ``metagan-rl meta-init`` writes. By default each GAN starts from weights drawn from its seed.
 
@@ -98,6 +103,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.options = EnvOptions.named(**options)
         self.split = get_suite(suite).split(split)
         self._ready = self.options.ready()
+        check_memory(self.split, num_envs, find_device(self.options.device))
         if self._ready.initial_weights is not None:
             for task in self.split:
                 self._ready.check(task)
@@ -377,6 +383,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "updates": runs.updates,
             "task": np.array([task.name for task in runs.tasks], dtype=object),
             "family": np.array([task.family for task in runs.tasks], dtype=object),
+            "engine": np.array(runs.population.engines, dtype=object),
             "controls": _columns(described),
             "reward_terms": {name: np.zeros(self.num_envs) for name in self._terms},
         }

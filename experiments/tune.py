@@ -203,7 +203,7 @@ def tune(
         note("val", schedule, value)
         show(f"validation {np.exp(value):.3f}")
     best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
-    budget = config.intervals(train[0]) * config.interval_updates
+    budget = config.intervals(train[0]) * config.interval(train[0])
     spent = budget * (len(train) * config.trials + 2 * len(val) * len(finalists))
     result = Tuned(
         schedule,

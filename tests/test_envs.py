@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -12,7 +13,7 @@ import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.envs import ActionCodec, MetaGANEnv, MetaGANVectorEnv
 from metagan_rl.envs.registration import ENVIRONMENTS, TABLE
 from metagan_rl.errors import InvalidValueError, UnknownNameError
-from metagan_rl.loop import Controls, choose_knobs
+from metagan_rl.loop import Controls, Runs, choose_knobs
 from metagan_rl.loop.knobs import KNOWN_LOSSES
 from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks import Base, get_suite
@@ -474,3 +475,21 @@ def test_gans_train_where_an_agent_has_switched_gradients_off(switch):
             actions = np.tile([16, 16, 2, 0, 3], (2, 1))
             np.testing.assert_array_equal(env.step(actions)[0], twin.step(actions)[0])
     env.step(actions)
+
+
+def test_too_many_members_are_refused_before_anything_is_made_for_them() -> None:
+    with pytest.raises(InvalidValueError, match=r"1000000000000 members of .* MB each do not fit .* at most \d+ would"):
+        gym.make_vec("MetaGAN/Planar-v2", num_envs=10**12)
+
+
+def test_decisions_give_runs_of_every_budget_the_same_number_of_intervals() -> None:
+    task = get_suite("planar").split("train")[0]
+    tasks = [replace(task, budget=budget) for budget in (768, 3072, 96)]
+    runs = Runs(tasks, [1, 2, 3], decisions=16)
+    assert runs.interval_updates.tolist() == [48, 192, 12] and runs.horizons.tolist() == [16, 16, 8]
+    runs.advance(runs.base_controls())
+    assert runs.updates.tolist() == [48, 192, 12] and runs.done_intervals.tolist() == [1, 1, 1]
+    with pytest.raises(InvalidValueError, match="decisions is 16 and horizon is 4"):
+        Runs(tasks, [1, 2, 3], decisions=16, horizon=4)
+    with pytest.raises(InvalidValueError, match="decisions is 0"):
+        Runs(tasks, [1, 2, 3], decisions=0)

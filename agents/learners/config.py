@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
+import numpy as np
+
 from metagan_rl.agents.learners.catalogue import find_learner
 from metagan_rl.agents.learners.learner import Learner
 from metagan_rl.envs.options import EnvOptions
@@ -25,6 +27,7 @@ class TrainConfig(EnvOptions):
             keeps a copy.
         interval_updates: updates in an interval.
         horizon: intervals in a run; by default the tasks' budget decides.
+        decisions: intervals in every run, whatever its budget, instead of interval_updates and horizon.
         reward: ``"quality"`` rewards better samples; ``"balance"`` rewards equal losses of G and D, as FSCO does.
         knobs: controls the agent sets, each a name or ``"name=level,level"``; by default the knobs of agents.
         control: ``"both"``, or ``"generator"`` or ``"discriminator"`` to let the agent set only that network's knobs.
@@ -147,6 +150,15 @@ class TrainConfig(EnvOptions):
         if suite is None:
             raise InvalidValueError(f"env is {self.env!r}, which trains no GANs; metagan-rl list environments")
         return str(suite)
+
+    @property
+    def mean_interval(self) -> float:
+        """Updates in an interval, on average over all intervals of all tasks."""
+        if self.decisions is None:
+            return self.interval_updates
+        tasks = get_suite(self.tasks_of()).split("train")
+        intervals = np.array([self.intervals(task) for task in tasks])
+        return float((intervals * [self.interval(task) for task in tasks]).sum() / intervals.sum())
 
     def env_keywords(self) -> dict[str, Any]:
         """Keywords of the environment: every option, whatever its id has. Trials only if the learner sees memory."""

@@ -52,7 +52,7 @@ class Learner(ABC):
     @property
     def intervals_per_iteration(self) -> int:
         """The number of times an iteration calls ``on_interval``."""
-        return self.updates_per_iteration // (self.config.members * self.config.interval_updates)
+        return round(self.updates_per_iteration / (self.config.members * self.config.mean_interval))
 
     @abstractmethod
     def iterate(self, number: int, done: float, on_interval: Callable[[], object]) -> dict[str, float]:

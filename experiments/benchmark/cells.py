@@ -151,7 +151,7 @@ def run_batch(batch: Batch) -> BatchResult:
 def _row(batch: Batch, member: int, runs: Runs, trace: Trace, scheduler: Scheduler) -> Row:
     """A row without its metrics and its time."""
     task = runs.tasks[member]
-    updates = int(runs.population.trained_intervals[member]) * runs.options.interval_updates
+    updates = int(runs.population.trained_intervals[member]) * runs.options.interval(task)
     return Row(
         batch.keys[member],
         task.tag,

@@ -30,7 +30,7 @@ class BenchmarkConfig(PlainRunOptions):
         seeds: GAN runs for each task and scheduler.
         tasks: most tasks of each family and tag; ``None`` for all.
         only: pattern for the names of tasks, such as ``"*/budget-12288/*"``; ``""`` for all.
-        device, noise, interval_updates, horizon: as in :class:`metagan_rl.loop.RunOptions`.
+        device, noise, engine, interval_updates, horizon, decisions: as in :class:`metagan_rl.loop.RunOptions`.
         initial_weights: meta-initialisation file that all GANs start from; ``None`` for fresh weights in each.
         reward: name of the reward that schedulers see, if they look at it.
 

@@ -57,7 +57,7 @@ class SampleKeeper:
         horizon = int(runs.horizons[0])
         if interval not in {int(np.ceil(share * horizon)) for share in MOMENTS}:
             return
-        self._updates.append(interval * runs.options.interval_updates)
+        self._updates.append(interval * int(runs.interval_updates[0]))
         for name, members in self._wanted.items():
             member = min(members, key=lambda place: float(runs.quality.distance[place]))
             task = self._tasks.setdefault(name, runs.tasks[member])

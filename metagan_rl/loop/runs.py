@@ -31,6 +31,8 @@ class RunOptions(PopulationOptions):
         device, engine, noise, initial_weights: as in :class:`PopulationOptions`.
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
+        decisions: intervals in every run, whatever its budget. Each task's budget then decides how long its intervals
+            are: a multiple of 12 updates, and ``interval_updates`` does not count.
         reward: a :class:`Reward`, its weights by name, or a name in ``REWARDS``.
 
     Raises:
@@ -40,6 +42,7 @@ class RunOptions(PopulationOptions):
 
     interval_updates: int = 48
     horizon: int | None = None
+    decisions: int | None = None
     reward: Reward | Mapping[str, Any] | str | None = None
 
     def __post_init__(self) -> None:
@@ -49,11 +52,27 @@ class RunOptions(PopulationOptions):
             raise InvalidValueError(f"interval_updates is {self.interval_updates!r}; it must be a multiple of {CYCLE}")
         if self.horizon is not None and not (isinstance(self.horizon, int) and self.horizon >= 1):
             raise InvalidValueError(f"horizon is {self.horizon!r}; it must be at least 1 interval")
+        if self.decisions is not None:
+            if not (isinstance(self.decisions, int) and self.decisions >= 1):
+                raise InvalidValueError(f"decisions is {self.decisions!r}; it must be at least 1 interval")
+            if self.horizon is not None:
+                raise InvalidValueError(
+                    f"decisions is {self.decisions} and horizon is {self.horizon}; give one of the two: decisions for "
+                    "intervals as long as the budget allows, horizon for intervals of interval_updates"
+                )
         find_reward(self.reward)
 
     def intervals(self, task: Task) -> int:
         """Intervals of a run on a task."""
+        if self.decisions is not None:
+            return max(1, min(self.decisions, task.budget // CYCLE))
         return self.horizon or max(1, task.budget // self.interval_updates)
+
+    def interval(self, task: Task) -> int:
+        """Updates in one interval of a run on a task."""
+        if self.decisions is not None:
+            return max(1, task.budget // self.decisions // CYCLE) * CYCLE
+        return self.interval_updates
 
     def ready(self) -> Self:
         """The same options with their files already read, so that many runs need not read them again."""
@@ -72,6 +91,7 @@ class PlainRunOptions(RunOptions):
             from fresh weights.
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
+        decisions: intervals in every run, whatever its budget, instead of interval_updates and horizon.
         reward: name of the reward that schedulers see.
     """
 
@@ -134,12 +154,17 @@ class Runs:
     @property
     def done_intervals(self) -> np.ndarray:
         """Intervals done by each run, int64 ``[B]``."""
-        return self.updates // self.options.interval_updates
+        return self.updates // self.interval_updates
+
+    @property
+    def interval_updates(self) -> np.ndarray:
+        """Updates in one interval of each run, int64 ``[B]``."""
+        return np.array([self.options.interval(task) for task in self.tasks], dtype=np.int64)
 
     @property
     def horizons(self) -> np.ndarray:
         """Total intervals of each run, int64 ``[B]``."""
-        return self.ledger.budget.astype(np.int64) // self.options.interval_updates
+        return self.ledger.budget.astype(np.int64) // self.interval_updates
 
     @property
     def score(self) -> np.ndarray:
@@ -197,9 +222,10 @@ class Runs:
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
         settings = controls.settings([task.base for task in self.tasks])
-        measured = self.population.train(settings, self.options.interval_updates)
+        updates = self.interval_updates
+        measured = self.population.train(settings, updates)
         quality = evaluate(self.population, range(len(self)))
-        return self.ledger.record(measured, controls, self.options.interval_updates, quality)
+        return self.ledger.record(measured, controls, updates, quality)
 
     def signals(self) -> dict[str, np.ndarray]:
         """All signals of all runs by name, ``[B]`` each, before clipping."""
@@ -263,7 +289,7 @@ class Runs:
         self.ledger.begin(
             members,
             Controls.base([task.base for task in tasks]),
-            np.array([self.options.intervals(task) * self.options.interval_updates for task in tasks]),
+            np.array([self.options.intervals(task) * self.options.interval(task) for task in tasks]),
             evaluate(self.population, members.tolist()),
             np.array([floor(task) for task in tasks]),
         )

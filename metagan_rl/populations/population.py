@@ -219,16 +219,10 @@ class Population:
 
     def bytes_per_member(self) -> int:
         """Memory of one member's state in bytes, without activations."""
-        numbers = 4 * size(self.generator) + 3 * size(self.discriminator)
-        return numbers * (8 if self.dtype == torch.float64 else 4)
+        return state_bytes(self.shape)
 
     def _check_memory(self, members: int) -> None:
-        free, each = available_memory(self.device), STATE_COPIES * self.bytes_per_member()
-        if free is not None and members * each > free:
-            raise InvalidValueError(
-                f"{members} members of {each / 1e6:.1f} MB each do not fit the {free / 1e9:.1f} GB of memory that are "
-                f"free; at most {int(free // each)} would"
-            )
+        _require_memory(self.shape, members, self.device)
 
     def _fresh(self, tasks: Sequence[Task], seeds: Sequence[int]) -> PopulationState:
         generators, discriminators = [], []
@@ -248,4 +242,29 @@ class Population:
             torch.stack(generators).to(self.device, self.dtype),
             torch.stack(discriminators).to(self.device, self.dtype),
             seed_column.to(self.device),
+        )
+
+
+def state_bytes(shape: Shape) -> int:
+    """Memory of the state of one member of a shape in bytes, without activations."""
+    generator, discriminator = build_networks(shape.networks, shape.dim)
+    numbers = 4 * size(generator) + 3 * size(discriminator)
+    return numbers * (8 if find_networks(shape.networks.kind).double else 4)
+
+
+def check_memory(tasks: Sequence[Task], members: int, device: torch.device) -> None:
+    """Checks that so many members fit the memory, if all train the smallest of some tasks. It takes no memory itself.
+
+    Raises:
+        InvalidValueError: they do not; the message says how many would.
+    """
+    _require_memory(min({Shape.of(task) for task in tasks}, key=state_bytes), members, device)
+
+
+def _require_memory(shape: Shape, members: int, device: torch.device) -> None:
+    free, each = available_memory(device), STATE_COPIES * state_bytes(shape)
+    if free is not None and members * each > free:
+        raise InvalidValueError(
+            f"{members} members of {each / 1e6:.1f} MB each do not fit the {free / 1e9:.1f} GB of memory that are "
+            f"free; at most {int(free // each)} would"
         )

@@ -69,7 +69,7 @@ class SB3Learner(Learner):
     @property
     def updates_per_iteration(self) -> int:
         """See :class:`Learner`."""
-        return self.steps * self.config.members * self.config.interval_updates
+        return round(self.steps * self.config.members * self.config.mean_interval)
 
     def iterate(self, number: int, done: float, on_interval: Callable[[], object]) -> dict[str, float]:
         """Collects ``steps`` intervals from every member and learns from them; see :class:`Learner`."""
