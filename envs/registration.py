@@ -13,13 +13,16 @@ FINE = {"reward": "quality"}
 """Version 1 has 33 levels, in steps of 1.24."""
 AROUND = {"actions": "joint-moves", "reference": "constant", "reward": "steady"}
 """Version 2 moves all controls around the task's own base. Stability counts for a whole run, not for an interval."""
-KINDS = {
+HIDDEN = {"actions": "joint-moves", "reference": "tuned-decay", "reward": "steady"}
+"""Environments with hidden conditions: actions depart from the schedule that was tuned once."""
+KINDS: dict[str, dict[str, Any]] = {
     "": {},
     "-Levels": {"actions": "discrete"},
     "-Moves": {"actions": "moves"},
     "-Box": {"actions": "continuous-moves"},
+    "-Trials": {"trial_runs": 4},
 }
-"""Endings of a name, and the kind of actions that each stands for."""
+"""Endings of a name, and the options that each stands for: a kind of actions, or four runs on each task (RL²)."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Environment:
     def ids(self) -> dict[str, dict[str, Any]]:
         """The ids of all versions, with the keywords that each is made with.
 
-        The latest version also has an id for each other kind of actions, for tools that take an id and nothing else.
+        The latest version also has an id for each other kind of actions, and one for trials of four runs on a task, for
+        tools that take an id and nothing else.
         """
         found = {
             f"MetaGAN/{self.name}-v{version}": {"suite": self.suite, **options}
@@ -136,6 +140,37 @@ TABLE = (
         "A small convolutional GAN on Fashion-MNIST: 1,000 images of each class, 28 by 28 pixels, all classes or some. "
         "Half of the images are trained on; samples are measured against the other half. Needs Debian's package "
         "`dataset-fashion-mnist`, or a folder with its idx files that `METAGAN_FASHION_MNIST` names.",
+    ),
+    Environment(
+        "Unknown",
+        "unknown",
+        "As `MetaGAN/Planar`, with base rates that were tuned once, on other data. In half of the runs each network's "
+        "rate is really up to 8 times higher or lower. Neither the observation nor the controls show it; `hidden` in "
+        "`info` does, for a critic. beta1 is 0, 0.5 or 0.9, the batch 32, 64 or 128. Actions depart from "
+        "`tuned-decay`. No schedule that was fixed beforehand can suit all of these runs; one that watches them can.",
+        versions=(HIDDEN,),
+    ),
+    Environment(
+        "Faults",
+        "faults",
+        "As `MetaGAN/Unknown`, but rates are right at the start. Between a fifth and two thirds of the run, a "
+        "network's rate jumps to 4 to 15 times its value or to a part of it, or a network begins anew with fresh "
+        "weights. One run of four is spared, one of four is hit twice.",
+        versions=(HIDDEN,),
+    ),
+    Environment(
+        "Drift",
+        "drift",
+        "As `MetaGAN/Unknown`, but rates are right. The data turn by up to half a turn and shift by up to two "
+        "deviations while the GAN trains, in eight steps or at once. Distance is measured to the data as they are.",
+        versions=(HIDDEN,),
+    ),
+    Environment(
+        "Wide",
+        "wide",
+        "All of these mixed: hidden rates, faults and drift, four pairs of networks, budgets of 768 and 3,072 updates, "
+        "and in half of the runs only 64 or 256 rows to train on.",
+        versions=(HIDDEN,),
     ),
     Environment(
         "Suite",

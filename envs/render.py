@@ -154,7 +154,7 @@ def _title(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[
 
 
 def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    task = runs.tasks[member]
+    task = runs.population.tasks[member]  # as its data are now
     if find_networks(task.networks.kind).judge is not None:
         _phase_plane(figure.add_axes((0.075, 0.12, 0.45, 0.675)), runs, member, history)
         return

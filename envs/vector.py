@@ -131,6 +131,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.action_space = batch_space(self.single_action_space, num_envs)
 
         self._flat = flat_info
+        self._hides = any(task.hidden is not None for task in self.split)
         self.rngs, self.seeds = map(list, zip(*(seeding.np_random(None) for _ in range(num_envs)), strict=True))
         self.runs: Runs | None = None
         self._steps = np.zeros(num_envs, dtype=np.int64)
@@ -387,6 +388,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "controls": _columns(described),
             "reward_terms": {name: np.zeros(self.num_envs) for name in self._terms},
         }
+        if self._hides:
+            values["hidden"] = dict(zip(("generator_lr", "discriminator_lr"), runs.hidden_factors.T, strict=True))
         if outcome is not None:
             values["reward_terms"] = dict(outcome.terms)
         if self.memory is not None:

@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 
 
 def made(name: str, **options: Any) -> gym.Env[Any, Any]:
-    env = gym.make(f"MetaGAN/{name}-v1", render_mode="rgb_array", horizon=3, interval_updates=12, **options)
+    env = gym.make(f"MetaGAN/{name}-v2", render_mode="rgb_array", horizon=3, interval_updates=12, **options)
     env.reset(seed=0)
     return env
 
@@ -30,7 +30,7 @@ def test_frames_of_every_kind(name: str) -> None:
     start = np.asarray(env.render())
     assert start.shape == (480, 720, 3)
     assert start.dtype == np.uint8
-    env.step(np.array([24, 16, 2, 0, 0]))
+    env.step(np.array([2, 0, 0, 0, 0]))
     after = np.asarray(env.render())
     assert (start != after).any()
     np.testing.assert_array_equal(after, np.asarray(env.render()))

@@ -71,7 +71,11 @@ def test_base_rates_lie_around_the_recipe(name: str) -> None:
         [(t.base.generator_lr, t.base.discriminator_lr) for split in suite.splits for t in suite.split(split)]
     )
     assert (rates >= recipe / factor * 0.999).all() and (rates <= recipe * factor * 1.001).all()
-    budgets = {960} if name == "dirac" else {3072, *((1536, 12288) if name == "planar-mixed" else ())}
+    budgets = (
+        {960}
+        if name == "dirac"
+        else {3072, *((1536, 12288) if name == "planar-mixed" else ()), *((768,) if name == "wide" else ())}
+    )
     assert {task.budget for split in suite.splits for task in suite.split(split)} == budgets
 
 

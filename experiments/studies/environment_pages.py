@@ -106,7 +106,8 @@ Termination: the budget is spent ({lengths}), or the GAN diverged (`info["diverg
 def _kind(name: str) -> str:
     spec = gym.spec(name)
     space = gym.make(name).action_space
-    return f"| `{name}` | `{space}` | {ACTIONS[str(spec.kwargs['actions'])]} |"
+    trials = f"; {spec.kwargs['trial_runs']} runs on each task (RL²)" if "trial_runs" in spec.kwargs else ""
+    return f"| `{name}` | `{space}` | {ACTIONS[str(spec.kwargs['actions'])]}{trials} |"
 
 
 def _row(number: int, knob: Knob, pace: float) -> str:

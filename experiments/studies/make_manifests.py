@@ -6,7 +6,7 @@ Every group of tasks has a generator of its own, seeded by its name, so that a n
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.errors import MetaGANError
+from metagan_rl.tasks.hidden import Event, Hidden
 from metagan_rl.tasks.planar import HELD_OUT_FAMILIES, TRAIN_FAMILIES, log_uniform
 from metagan_rl.tasks.real import CLASSES, TABLES
 from metagan_rl.tasks.suites import BUILT_IN, MANIFESTS, Suite
@@ -254,12 +255,106 @@ def fashion_mnist() -> Suite:
     return images("fashion-mnist", "10,000 real 28x28 images of Fashion-MNIST", CONVOLUTIONAL, batch_size=64)
 
 
+TUNED = (1.6e-3, 4e-3)
+"""Base rates of G and D where a user has tuned once, on other data: the middle of what ``tuned-decay`` goes through."""
+WORST_RATE = 8.0
+"""Hidden rates are off by up to this factor, either way."""
+
+
+def _conditions(rng: np.random.Generator, **more: Sequence[Any]) -> dict[str, Any]:
+    """A tuned base with its beta1 and batch, which a loop knows of itself, and one of each of ``more``."""
+    beta1, batch = float(rng.choice([0.0, 0.5, 0.9])), int(rng.choice([32, 64, 128]))
+    drawn = {name: values[int(rng.integers(len(values)))] for name, values in more.items()}
+    return {"base": Base(*TUNED, beta1=beta1, batch_size=batch), **drawn}
+
+
+def _hidden_rates(rng: np.random.Generator) -> dict[str, Any]:
+    """Factors of both rates, each of its own; in half of the runs none."""
+    factors = [float(f"{log_uniform(rng, 1 / WORST_RATE, WORST_RATE):.4g}") for _ in range(2)]
+    return {"generator_lr": factors[0], "discriminator_lr": factors[1]} if rng.uniform() < 0.5 else {}
+
+
+def _fault(rng: np.random.Generator) -> Event:
+    """Something that happens between a fifth and two thirds of the run: mostly the jump of a rate, else a reset."""
+    at = float(f"{rng.uniform(0.2, 0.67):.3g}")
+    network = str(rng.choice(["generator", "discriminator"], p=[0.7, 0.3]))
+    factor = float(f"{log_uniform(rng, 4.0, 15.0):.4g}")
+    factor = float(f"{1 / factor:.4g}") if rng.uniform() < 0.3 else factor
+    if rng.uniform() < 0.25:
+        return Event(at, reset=network)
+    return Event(at, generator_lr=factor) if network == "generator" else Event(at, discriminator_lr=factor)
+
+
+def _drift(rng: np.random.Generator) -> dict[str, Any]:
+    """Data that turn by up to half a turn and shift by up to two deviations, in eight steps or at once."""
+    turn, shift = (float(f"{rng.uniform(low, high):.3g}") for low, high in ((-0.5, 0.5), (-2.0, 2.0)))
+    return {"turn": turn, "shift": shift, "changes": int(rng.choice([1, 8, 8]))}
+
+
+def _unknown(rng: np.random.Generator) -> dict[str, Any]:
+    return {**_conditions(rng), "hidden": Hidden(**_hidden_rates(rng))}
+
+
+def _faults(rng: np.random.Generator) -> dict[str, Any]:
+    events = tuple(_fault(rng) for _ in range(int(rng.choice([0, 1, 1, 2]))))
+    return {**_conditions(rng), "hidden": Hidden(events=events)}
+
+
+def _drifts(rng: np.random.Generator) -> dict[str, Any]:
+    return {**_conditions(rng), "hidden": Hidden(**_drift(rng))}
+
+
+def _wide(rng: np.random.Generator) -> dict[str, Any]:
+    networks = [Networks(width=width, depth=depth) for width in (32, 64) for depth in (2, 3)]
+    conditions = _conditions(rng, networks=networks, budget=(768, 3072), shots=(None, None, 64, 256))
+    hidden: dict[str, Any] = _hidden_rates(rng)
+    if rng.uniform() < 0.25:
+        hidden["events"] = (_fault(rng),)
+    if rng.uniform() < 0.25 and conditions["shots"] is None:
+        hidden |= _drift(rng)
+    return {**conditions, "hidden": Hidden(**hidden)}
+
+
+def with_hidden(name: str, description: str, draw: Callable[[np.random.Generator], dict[str, Any]]) -> Suite:
+    """Two-dimensional families under conditions that nobody is told."""
+
+    def tasks(split: str, families: Sequence[str], count: int, tag: str) -> list[Task]:
+        found = []
+        for family in families:
+            rng = _rng(f"{name}/{family}/{split}")
+            for index in range(count):
+                conditions = draw(rng)
+                label = f"{family}/{split}/{index:04d}"
+                found.append(sample_task(family, rng, name=label, tag=tag, **conditions))
+        return [replace(task, hidden=None) if task.hidden == Hidden() else task for task in found]
+
+    known, held_out = "known-family", "held-out-family"
+    return _suite(
+        name,
+        description,
+        train=tasks("train", TRAIN_FAMILIES, 48, known),
+        val=tasks("val", TRAIN_FAMILIES, 6, known),
+        test=[*tasks("test", TRAIN_FAMILIES, 6, known), *tasks("test", HELD_OUT_FAMILIES, 6, held_out)],
+    )
+
+
+HIDDEN: dict[str, tuple[str, Callable[[np.random.Generator], dict[str, Any]]]] = {
+    "unknown": ("2-D shapes whose rates are up to 8 times too high or too low, and nobody tells", _unknown),
+    "faults": ("2-D shapes; in mid-run a rate jumps, or a network begins anew", _faults),
+    "drift": ("2-D shapes that turn and shift while the GAN trains", _drifts),
+    "wide": ("all of these mixed, with other networks, budgets and few data", _wide),
+}
+"""Suites with hidden conditions."""
+
+
 def build(name: str) -> Suite:
     """Makes one built-in suite from its seeds."""
     if name == "ring8":
         return classic(name, "the classic ring of 8 modes; tasks differ in base learning rates and seed")
     if name == "grid25":
         return classic(name, "the classic grid of 25 modes; tasks differ in base learning rates and seed")
+    if name in HIDDEN:
+        return with_hidden(name, *HIDDEN[name])
     makers = {"planar": planar, "dirac": dirac, "tabular": tabular, "digits": digits, "mnist": mnist}
     return {**makers, "fashion-mnist": fashion_mnist, "planar-mixed": planar_mixed, "planar-loops": planar_loops}[
         name

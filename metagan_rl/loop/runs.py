@@ -18,9 +18,13 @@ from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
+from metagan_rl.populations.settings import Settings
 from metagan_rl.populations.state import PopulationState
 from metagan_rl.runtime import usual_torch
-from metagan_rl.tasks.task import Task
+from metagan_rl.tasks.task import LEARNING_RATE_RANGE, Task
+
+RESET_SEED = 0x5E7
+"""Added to a member's seed for the fresh weights of a network that is reset in mid-run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +126,8 @@ class Runs:
         self, tasks: Sequence[Task], seeds: Sequence[int], options: RunOptions | None = None, **given: Any
     ) -> None:
         self.options = (options or RunOptions.named(**given)).ready()
+        self._tasks = list(tasks)
+        self._stages = np.zeros(len(tasks), dtype=np.int64)
         self.population = MixedPopulation(tasks, seeds, self.options)
         count = len(tasks)
         controls = self.base_controls()
@@ -133,8 +139,8 @@ class Runs:
 
     @property
     def tasks(self) -> list[Task]:
-        """The task of each run."""
-        return self.population.tasks
+        """The task of each run, as it was given. Where data drift, ``population.tasks`` holds them as they are now."""
+        return self._tasks
 
     @property
     def controls(self) -> Controls:
@@ -191,6 +197,9 @@ class Runs:
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Starts new runs in some places."""
         self.population.restart(members, tasks, seeds)
+        for member, task in zip(members, tasks, strict=True):
+            self._tasks[member] = task
+        self._stages[np.asarray(members, dtype=np.int64)] = 0
         self._begin(np.asarray(members, dtype=np.int64))
 
     def copy(self, sources: Sequence[int] | np.ndarray) -> None:
@@ -211,21 +220,68 @@ class Runs:
                 raise InvalidValueError(f"run {run} cannot go on from run {source}, which trains another task")
         self.population.copy(sources)
         self.ledger.take(sources)
+        self._stages = self._stages[sources]
 
     def keep(self, members: Sequence[int] | np.ndarray) -> None:
         """Keeps only these runs, in this order; each may be named once."""
         self.population.keep(members)
         self.ledger.take(np.asarray(members))
+        self._tasks = [self._tasks[member] for member in members]
+        self._stages = self._stages[np.asarray(members)]
 
     @torch.inference_mode(False)
     @usual_torch()
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
-        settings = controls.settings([task.base for task in self.tasks])
+        settings = self._hidden(controls.settings([task.base for task in self.tasks]))
         updates = self.interval_updates
         measured = self.population.train(settings, updates)
         quality = evaluate(self.population, range(len(self)))
         return self.ledger.record(measured, controls, updates, quality)
+
+    @property
+    def hidden_factors(self) -> np.ndarray:
+        """What the rates of G and D are multiplied by now without anybody being told, ``[B, 2]``."""
+        progress = self.ledger.updates / self.ledger.budget
+        factors = [(1.0, 1.0) if t.hidden is None else t.hidden.factors(p) for t, p in self._at(progress)]
+        return np.array(factors)
+
+    def _at(self, progress: np.ndarray) -> list[tuple[Task, float]]:
+        return list(zip(self._tasks, progress.tolist(), strict=True))
+
+    def _hidden(self, settings: Settings) -> Settings:
+        """Lets happen what is hidden at the beginning of an interval; the settings that are really trained with."""
+        if all(task.hidden is None for task in self._tasks):
+            return settings
+        progress = self.ledger.updates / self.ledger.budget
+        shares = self.interval_updates / self.ledger.budget
+        for member, (task, now) in enumerate(self._at(progress)):
+            if task.hidden is None or now >= 1:
+                continue
+            stage, resets = task.hidden.stage(now), task.hidden.resets(now, float(shares[member]))
+            if stage != self._stages[member] or resets:
+                self._stages[member] = stage
+                self._replace(member, task.at_stage(stage), resets)
+        factors = self.hidden_factors
+        low, high = LEARNING_RATE_RANGE
+        return settings.replace(
+            generator_lr=np.clip(settings.generator_lr * factors[:, 0], low, high),
+            discriminator_lr=np.clip(settings.discriminator_lr * factors[:, 1], low, high),
+        )
+
+    def _replace(self, member: int, task: Task, resets: Sequence[str] = ()) -> None:
+        """Lets a member go on with another task of its shape; networks named in ``resets`` begin anew."""
+        for population, members in self.population.groups():
+            for row in np.flatnonzero(members == member).tolist():
+                kept = population.state[[row]]
+                seed = (int(kept.seed) + RESET_SEED) % 2**63 if resets else 0
+                self.population.restart([member], [task], [seed])
+                fresh = population.state[[row]].to_dict()
+                parts = kept.to_dict()
+                for network in resets:
+                    names = [name for name in parts if name.startswith(network)]
+                    parts |= {name: fresh[name] for name in [*names, *(["average"] if network == "generator" else [])]}
+                population.state.put([row], PopulationState(**parts))
 
     def signals(self) -> dict[str, np.ndarray]:
         """All signals of all runs by name, ``[B]`` each, before clipping."""
@@ -243,6 +299,7 @@ class Runs:
         """
         return {
             "tasks": [task.to_dict() for task in self.tasks],
+            "stages": self._stages.tolist(),
             "populations": [
                 {
                     "members": members.tolist(),
@@ -271,7 +328,9 @@ class Runs:
                 whole = PopulationState(**tensors)
                 saved |= {member: (whole, row) for row, member in enumerate(group["members"])}
             seeds = [int(saved[member][0].seed[saved[member][1]]) for member in range(len(tasks))]
-            population = MixedPopulation(tasks, seeds, self.options)
+            stages = np.array(state["stages"], dtype=np.int64)
+            now = [task.at_stage(stage) for task, stage in zip(tasks, stages.tolist(), strict=True)]
+            population = MixedPopulation(now, seeds, self.options)
             for part, members in population.groups():
                 for row, member in enumerate(members.tolist()):
                     whole, place = saved[member]
@@ -282,7 +341,7 @@ class Runs:
             raise
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InvalidValueError(f"the state of the runs is damaged ({type(error).__name__}: {error})") from None
-        self.population, self.ledger = population, ledger
+        self.population, self.ledger, self._tasks, self._stages = population, ledger, tasks, stages
 
     def _begin(self, members: np.ndarray) -> None:
         tasks = [self.tasks[member] for member in members]

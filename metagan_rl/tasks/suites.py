@@ -14,6 +14,7 @@ import numpy as np
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.files import write_whole
 from metagan_rl.registry import Registry
+from metagan_rl.tasks.hidden import Hidden
 from metagan_rl.tasks.task import Task
 
 SPLITS = ("train", "val", "test")
@@ -21,6 +22,7 @@ MANIFESTS = Path(__file__).with_name("manifests")
 """Folder of the manifests of the built-in suites; ``make_manifests`` writes them."""
 BUILT_IN = (
     "planar", "planar-mixed", "planar-loops", "ring8", "grid25", "dirac", "tabular", "digits", "mnist", "fashion-mnist",
+    "unknown", "faults", "drift", "wide",
 )  # fmt: skip
 FORMAT = "metagan-rl suite"
 FORMAT_VERSION = 1
@@ -294,7 +296,8 @@ def _json(value: Any, sort_keys: bool = False) -> str:
 def _canonical(task: Task) -> dict[str, Any]:
     def chosen(record: Any) -> dict[str, Any]:
         usual = {item.name: USUAL.get(item.name, item.default) for item in fields(record)}
-        return {name: getattr(record, name) for name in usual if getattr(record, name) != usual[name]}
+        found = {name: getattr(record, name) for name in usual if getattr(record, name) != usual[name]}
+        return {name: value.to_dict() if isinstance(value, Hidden) else value for name, value in found.items()}
 
     return {
         **chosen(task),
@@ -317,9 +320,11 @@ def _shared(records: list[dict[str, Any]]) -> dict[str, Any]:
     """Values that all records share, one level down into ``networks`` and ``base``. They are written only once."""
     first, shared = records[0], {}
     for key, value in first.items():
-        values = [record[key] for record in records]
+        values = [record.get(key) for record in records]
         if key in ("networks", "base"):
-            shared[key] = {name: value[name] for name in value if all(other[name] == value[name] for other in values)}
+            shared[key] = {
+                name: value[name] for name in value if all(each[key][name] == value[name] for each in records)
+            }
         elif key != "parameters" and all(other == value for other in values):
             shared[key] = value
     return shared

@@ -10,6 +10,7 @@ import torch
 
 from metagan_rl.errors import DataError, InvalidValueError
 from metagan_rl.registry import Registry
+from metagan_rl.tasks.hidden import Hidden
 
 TRAIN_POINTS = 4096
 """Points that a GAN trains on if the family can be sampled without end."""
@@ -134,6 +135,7 @@ class Task:
         seed: fixes the drawn data, but never the training run.
         shots: number of rows that the GAN trains on, at least 1; ``None`` for all. They are the first of all its rows.
             The references and the standardisation stay the same as with all rows.
+        hidden: what is wrong with a run and told nobody; ``None`` for nothing.
 
     Raises:
         InvalidValueError: ``shots`` is out of range.
@@ -149,6 +151,7 @@ class Task:
     budget: int = 3072
     seed: int = 0
     shots: int | None = None
+    hidden: Hidden | None = None
 
     def __post_init__(self) -> None:
         if self.shots is not None and (not isinstance(self.shots, int) or self.shots < 1):
@@ -165,15 +168,27 @@ class Task:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form; ``Task.from_dict`` reads it back."""
         record = asdict(self)
+        del record["hidden"]
         if self.shots is None:  # most manifests have no shots
             del record["shots"]
+        if self.hidden is not None:
+            record["hidden"] = self.hidden.to_dict()
         return record
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "Task":
         """The task that a line of a manifest describes."""
-        nested = {"networks": Networks(**record["networks"]), "base": Base(**record["base"])}
+        nested: dict[str, Any] = {"networks": Networks(**record["networks"]), "base": Base(**record["base"])}
+        if record.get("hidden") is not None:
+            nested["hidden"] = Hidden.from_dict(record["hidden"])
         return cls(**{**record, **nested})
+
+    def at_stage(self, stage: int) -> "Task":
+        """The task whose data have changed so many times; see :class:`Hidden`."""
+        if self.hidden is None or not stage:
+            return self
+        inner = {"family": self.family, "parameters": dict(self.parameters)}
+        return replace(self, family="moved", parameters={**inner, **self.hidden.moved(stage)})
 
     def with_base(self, **changes: Any) -> "Task":
         """A copy with some base hyper-parameters replaced."""
@@ -338,3 +353,39 @@ def _moments(train: np.ndarray, standardise: str, task: Task) -> tuple[np.ndarra
         column = int(np.argmin(scale))
         raise DataError(f"task {task.name!r}: column {column} is constant; drop it, or standardise as a whole")
     return mean, scale
+
+
+@register_family("moved")
+class Moved(Family):
+    """Another family's points, standardised, then turned and shifted. Tasks whose data drift become such tasks."""
+
+    standardise = "none"
+
+    def dimension(self, parameters: Mapping[str, Any]) -> int:
+        """Columns of the other family."""
+        return FAMILIES[parameters["family"]].dimension(parameters["parameters"])
+
+    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
+        """A ring, turned by up to half a turn and shifted by up to a deviation."""
+        inner = FAMILIES["ring"].parameters(rng)
+        return {"family": "ring", "parameters": inner, "turn": rng.uniform(0, 0.5), "shift": rng.uniform(0, 1)}
+
+    def points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
+        """The same points as the other family's, in their deviations, moved.
+
+        Raises:
+            DataError: they have one column only, or are the rows of a finite data set.
+        """
+        family = FAMILIES[parameters["family"]]
+        if family.rows(parameters["parameters"]) is not None:
+            raise DataError(f"family {parameters['family']!r} has finitely many rows; only endless data can drift")
+        points = np.asarray(family.points(parameters["parameters"], count, rng), dtype=np.float64)
+        if points.shape[1] < 2:
+            raise DataError(f"family {parameters['family']!r} has one column; data of two or more can turn")
+        train = points[:TRAIN_POINTS]
+        points = (points - train.mean(axis=0)) / train.std(axis=0)
+        angle = 2 * np.pi * parameters["turn"]
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        points[:, :2] = points[:, :2] @ turn
+        points[:, 0] += parameters["shift"]
+        return points

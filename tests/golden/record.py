@@ -104,7 +104,7 @@ def driven(name: str, tasks: Any, intervals: int) -> dict[str, Any]:
 def suites() -> dict[str, Any]:
     """Every suite under two schedulers; those whose data are not here are left out."""
     found = {}
-    for name in BUILT_IN:
+    for name in BUILT_IN[:10]:  # those that there were when the numbers were made
         tasks = list(get_suite(name).split("val"))[:2]
         slow = tasks[0].dim > 100
         try:

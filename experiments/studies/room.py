@@ -1,0 +1,243 @@
+"""How much room there is for reacting: ``python -m metagan_rl.experiments.studies.room --suite unknown``.
+
+Three schedules are compared on the same tasks, each as departures from ``tuned-decay``:
+
+* the tuned decay itself;
+* the best *fixed* schedule for all tasks of the suite: departures of both rates that change evenly from the start to
+  the end, and one of the penalty; the best of many, chosen on other seeds than it is judged on;
+* an oracle that *reacts*. At each of a few decisions it copies the run into branches with other noise, lets each go on
+  to the end under a departure of its own, fits a quadratic surface to their logarithmic distances, and takes the
+  departure that is best on the surface. Its own run sees noise that no branch saw, and is what it is judged by.
+
+An environment is worth learning on where the oracle is well below the best fixed schedule. Rows are kept as they are
+made, so a study that was stopped goes on.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from metagan_rl.envs.actions import ActionCodec
+from metagan_rl.evaluation import evaluate
+from metagan_rl.experiments.benchmark.records import read_lines
+from metagan_rl.experiments.studies.command import run_command, show_line
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.loop import Controls, Runs, choose_knobs
+from metagan_rl.loop.drive import situation_of
+from metagan_rl.loop.reference import Reference
+from metagan_rl.tasks import Task, get_suite
+
+KNOBS = ("generator_lr_factor", "discriminator_lr_factor", "penalty_weight")
+DESIGN = np.log(2) * np.array(
+    [
+        [0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1.5], [0, 0, -1.5],
+        [1, 1, 0], [-1, -1, 0], [1, -1, 0], [-1, 1, 0], [-2, 0, 0], [0, -2, 0],
+    ]
+)  # fmt: skip
+"""Departures that branches try from where the run is, in logarithms: factors 2 and 4 of rates, 2.8 of the penalty."""
+SPREAD = np.array([0.8, 0.8, 0.8, 0.8, 1.2])
+"""Deviations of the fixed schedules that are tried: G and D at the start, G and D at the end, penalty."""
+NOISE, SIZE = 0.18, 0.1
+"""Deviation of a run's logarithmic distance over seeds, and that of a coefficient of the surface before it is seen."""
+CHOOSING, BRANCHING, JUDGING = 1_000_000, 2_000_000, 3_000_000
+"""First seeds of the runs that each is for."""
+NAMES = ("tuned-decay", "fixed", "oracle")
+
+
+@dataclass(frozen=True)
+class RoomStudy:
+    """The room for reacting on one suite."""
+
+    suite: str = "unknown"
+    """Suite whose tasks are used."""
+    split: str = "val"
+    """Split of the suite."""
+    tasks: int = 24
+    """Tasks at most, spread over the split."""
+    fixed: int = 64
+    """Fixed schedules that are tried."""
+    decisions: int = 8
+    """Decisions of the oracle in a run."""
+    rollouts: int = 4
+    """Branches for each departure."""
+    judged: int = 3
+    """Seeds on which fixed schedules are judged."""
+    interval_updates: int = 48
+    """Updates in an interval."""
+    seed: int = 0
+    """Of the schedules that are tried."""
+    out: Path = Path("runs/room")
+    """Directory for the rows."""
+
+
+class Follower:
+    """Lets runs follow ``tuned-decay`` at given departures.
+
+    Args:
+        tasks, seeds: one for each run.
+        interval_updates: updates in an interval.
+    """
+
+    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], interval_updates: int) -> None:
+        self.runs = Runs(tasks, seeds, interval_updates=interval_updates)
+        self._reference = Reference("tuned-decay", len(tasks))
+        self._codec = ActionCodec(choose_knobs(KNOBS), "continuous", around=True)
+        scales: Any = [knob for knob in self._codec.knobs]
+        self._farthest = np.array([knob.scale.farthest for knob in scales])
+
+    def advance(self, departures: np.ndarray) -> None:
+        """Trains an interval at departures ``[B, 3]`` in logarithms."""
+        reference = self._reference.controls(situation_of(self.runs, np.zeros(len(self.runs))))
+        places = np.clip(departures / self._farthest, -1, 1)
+        controls: Controls = self._codec.depart(places, reference)
+        self.runs.advance(controls)
+
+    def finish(self, departures: np.ndarray) -> np.ndarray:
+        """Trains to the end at constant departures; the logarithmic distances, measured as rewards are, ``[B]``."""
+        for _ in range(int(self.runs.horizons[0] - self.runs.done_intervals[0])):
+            self.advance(departures)
+        return np.log(self.runs.quality.distance)
+
+    def final(self) -> np.ndarray:
+        """Logarithmic distances to points that no reward saw, ``[B]``."""
+        return np.log(evaluate(self.runs.population, range(len(self.runs)), report=True).distance)
+
+
+def fixed_departures(numbers: np.ndarray, progress: float) -> np.ndarray:
+    """Departures ``[C, 3]`` of fixed schedules ``[C, 5]`` at a share of the budget."""
+    start, end = numbers[:, :2], numbers[:, 2:4]
+    return np.concatenate([start + (end - start) * progress, numbers[:, 4:]], axis=1)
+
+
+def judge_fixed(tasks: Sequence[Task], numbers: np.ndarray, first_seed: int, seeds: int, interval: int) -> np.ndarray:
+    """Mean final logarithmic distances ``[C, n]`` of fixed schedules ``[C, 5]`` on n tasks of one budget."""
+    found = []
+    for one in numbers:
+        many = [task for task in tasks for _ in range(seeds)]
+        follower = Follower(many, [first_seed + place for place in range(len(many))], interval)
+        for _ in range(int(follower.runs.horizons[0])):
+            progress = float(follower.runs.updates[0] / follower.runs.ledger.budget[0])
+            follower.advance(np.repeat(fixed_departures(one[None], progress), len(many), axis=0))
+        found.append(follower.final().reshape(len(tasks), seeds).mean(axis=1))
+    return np.array(found)
+
+
+def surface(values: np.ndarray) -> np.ndarray:
+    """Smoothed values ``[13]`` of the departures in ``DESIGN``, from logarithmic distances ``[13, S]``.
+
+    A quadratic surface by ridge regression. A plain mean of a few noisy branches would choose by luck.
+    """
+    x = DESIGN / np.log(2)
+    features = np.stack(
+        [x[:, 0], x[:, 1], x[:, 2] / 1.5, x[:, 0] ** 2, x[:, 1] ** 2, (x[:, 2] / 1.5) ** 2, x[:, 0] * x[:, 1]], axis=1
+    )
+    centred = features - features.mean(axis=0)
+    ridge = np.eye(features.shape[1]) * (NOISE**2 / values.shape[1]) / SIZE**2
+    mean = values.mean(axis=1)
+    return centred @ np.linalg.solve(centred.T @ centred + ridge, centred.T @ (mean - mean.mean()))
+
+
+def branched(state: Mapping[str, Any], rows: Sequence[int], seeds: Sequence[int]) -> dict[str, Any]:
+    """The state of runs in which each goes on from a row of another state's runs, with a seed of its own."""
+    count, places = len(state["tasks"]), np.asarray(rows)
+
+    def taken(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: taken(each) for name, each in value.items()}
+        return [value[row] for row in rows] if isinstance(value, list) and len(value) == count else value
+
+    groups = []
+    for group in state["populations"]:
+        own = {member: place for place, member in enumerate(group["members"])}
+        members = [place for place, row in enumerate(places.tolist()) if row in own]
+        index = torch.tensor([own[int(places[member])] for member in members])
+        tensors = {name: each[index] for name, each in group.items() if name != "members"}
+        tensors["seed"] = torch.tensor([seeds[member] for member in members])
+        groups.append({"members": members, **tensors})
+    rest = {name: taken(value) for name, value in state.items() if name != "populations"}
+    return {**rest, "populations": groups}
+
+
+def react(tasks: Sequence[Task], options: RoomStudy) -> np.ndarray:
+    """Final logarithmic distances ``[n]`` of the oracle's own runs on n tasks of one budget."""
+    count, each = len(tasks), len(DESIGN) * options.rollouts
+    main = Follower(tasks, [JUDGING + place for place in range(count)], options.interval_updates)
+    horizon, departures = int(main.runs.horizons[0]), np.zeros((count, 3))
+    edges = np.linspace(0, horizon, options.decisions + 1).astype(int)
+    rows = [row for row in range(count) for _ in range(each)]
+    for decision, (start, stop) in enumerate(pairwise(edges.tolist())):
+        seeds = [BRANCHING + 100_000 * decision + place for place in range(len(rows))]
+        branches = Follower([tasks[row] for row in rows], seeds, options.interval_updates)
+        branches.runs.load_state_dict(branched(main.runs.state_dict(), rows, seeds))
+        tried = np.tile(np.repeat(DESIGN, options.rollouts, axis=0), (count, 1))
+        ends = branches.finish(departures[rows] + tried).reshape(count, len(DESIGN), options.rollouts)
+        departures = departures + np.array([DESIGN[surface(own).argmin()] for own in ends])
+        for _ in range(start, stop):
+            main.advance(departures)
+    return main.final()
+
+
+def measure(tasks: Sequence[Task], options: RoomStudy) -> list[dict[str, Any]]:
+    """A row for each task. Tasks may have several budgets; one fixed schedule is chosen for all of them."""
+    rng = np.random.default_rng(options.seed)
+    numbers = np.concatenate([np.zeros((1, 5)), rng.normal(size=(options.fixed - 1, 5)) * SPREAD])
+    budgets = sorted({task.budget for task in tasks})
+    groups = [[task for task in tasks if task.budget == budget] for budget in budgets]
+    chosen = np.concatenate(
+        [judge_fixed(group, numbers, CHOOSING, 1, options.interval_updates) for group in groups], axis=1
+    )
+    best = numbers[chosen.mean(axis=1).argmin()]
+    rows = []
+    for group in groups:
+        both = judge_fixed(group, np.stack([numbers[0], best]), JUDGING, options.judged, options.interval_updates)
+        for task, *values in zip(group, *both, react(group, options), strict=True):
+            rows.append(
+                {"suite": options.suite, "task": task.name, **dict(zip(NAMES, map(float, values), strict=True))}
+            )
+    return rows
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Distances, and ratios with 95 % intervals over tasks, as Markdown."""
+    lines = [
+        "| suite | tasks | tuned decay | fixed / tuned | oracle / tuned | oracle / fixed |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for suite in dict.fromkeys(row["suite"] for row in rows):
+        own = [row for row in rows if row["suite"] == suite]
+        tuned, fixed, oracle = (np.array([row[name] for row in own]) for name in NAMES)
+        ratios = [_ratio(one - other) for one, other in ((fixed, tuned), (oracle, tuned), (oracle, fixed))]
+        lines.append(f"| `{suite}` | {len(own)} | {np.exp(tuned.mean()):.3f} | {' | '.join(ratios)} |")
+    return "\n".join(lines)
+
+
+def _ratio(logs: np.ndarray) -> str:
+    rng = np.random.default_rng(0)
+    means = np.exp(logs[rng.integers(len(logs), size=(2000, len(logs)))].mean(axis=1))
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{np.exp(logs.mean()):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def study(options: RoomStudy) -> None:
+    """Measures a suite, adds its rows to the directory's, and shows the table of all of them."""
+    out = make_directory(options.out)
+    path = out / "rows.jsonl"
+    split = get_suite(options.suite).split(options.split)
+    step = max(1, len(split) // options.tasks)
+    tasks = list(split)[::step][: options.tasks]
+    kept = [row for row in (read_lines(path) if path.exists() else []) if row["suite"] != options.suite]
+    rows = [*kept, *measure(tasks, options)]
+    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    write_whole(out / f"{options.suite}.json", json.dumps(settings, indent=2) + "\n")
+    show_line(table(rows))
+
+
+if __name__ == "__main__":
+    run_command(RoomStudy, study)
