@@ -47,7 +47,7 @@ def updates(task: Task, members: int, penalty: str, turns: int) -> Measurement:
         "kind": "updates",
         **_shape(task, members, penalty),
         **_compared(rates),
-        "peak_share": _peak_shares(rates, flops) if penalty == "none" else {},
+        "peak_share": peak_shares(rates, flops) if penalty == "none" else {},
         "peak_gigaflops": round(per_second(rates)[PEAK] / 1e9, 1) if PEAK in rates else None,
         "megaflop_per_update": round(flops / 1e6, 2),
         "kilobytes_per_member": _kilobytes_per_member(task),
@@ -212,7 +212,8 @@ def _compared(rates: Rates) -> Measurement:
     return {"updates_per_second": per_second(sides), "ratios": ratios(sides)}
 
 
-def _peak_shares(rates: Rates, flops: float) -> dict[str, float]:
+def peak_shares(rates: Rates, flops: float) -> dict[str, float]:
+    """Updates per second of each side, times the operations of one, over the peak of the same turn: medians."""
     if PEAK not in rates:
         return {}
     return {
