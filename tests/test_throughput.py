@@ -179,6 +179,8 @@ def updates_row(**rates: int) -> dict[str, Any]:
     return {
         "kind": "updates",
         **page.DEFAULT,
+        "machine": "a machine",
+        "torch": "2",
         "updates_per_second": rates,
         "ratios": {f"{a}/{b}": rates[a] / rates[b] for a in names for b in names if a != b},
         "peak_share": {"native": 0.71} if "native" in rates else {},
@@ -190,7 +192,7 @@ def test_the_tables_hold_every_side_and_say_which_were_not_at_hand() -> None:
     assert "| default shape | 1,000 | 9,000 | 6,000 | 24,000 | 4.0 | 2.7 | 24.0 | 6.0 | 71% |" in summary
     assert "Not at hand" not in summary
     summary, *others = page.tables({"updates": [updates_row(separate=1000, torch=6000)]})
-    assert "Not at hand when this was measured: JAX, native." in summary
+    assert "Measured on a machine, torch 2. Not at hand: JAX, native." in summary
     assert f"| {DASH} | 6,000 | {DASH} |" in summary and "Not measured." in others
 
 

@@ -97,8 +97,9 @@ def _summary(kinds: Kinds) -> str:
     lines = [[name, *_rates(row), *_times(row), _share(row, NATIVE)] for name, row in rows]
     seen = {side for _, row in rows for side in row["updates_per_second"]}
     absent = [heading for side, heading in SIDES.items() if side not in seen]
-    note = f"\n\nNot at hand when this was measured: {', '.join(absent)}." if absent else ""
-    return markdown_table(headings, lines) + note
+    note = f" Not at hand: {', '.join(absent)}." if absent else ""
+    machines = dict.fromkeys(f"{row['machine']}, torch {row['torch']}" for row in kinds["updates"])
+    return markdown_table(headings, lines) + f"\n\nMeasured on {'; '.join(machines)}.{note}"
 
 
 def _name(row: Measurement, shape: str) -> str:
