@@ -121,6 +121,35 @@ def test_precision_and_coverage_equal_brute_force(dim: int) -> None:
     assert precision[1] < 1 and coverage[1] < 1
 
 
+def on_a_grid(count: int, dim: int, seed: int = 0) -> Tensor:
+    """Many points are repeated, and many distances are equal to a radius."""
+    return cloud(count, dim, seed=seed).mul(2).round()
+
+
+def in_clusters(count: int, dim: int, seed: int = 0) -> Tensor:
+    """Sharp modes of unequal size and a few outliers."""
+    centres = 3 * cloud(7, dim, seed=11)[torch.arange(count) ** 2 % 7]
+    return centres + 0.02 * cloud(count, dim, seed=seed) / (torch.arange(count) % 50 + 0.01)[:, None]
+
+
+@pytest.mark.parametrize("count", [4, 33, 512, 700])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+@pytest.mark.parametrize("drawn", [cloud, on_a_grid, in_clusters])
+def test_precision_and_coverage_of_any_number_of_points_equal_brute_force(drawn: Any, dim: int, count: int) -> None:
+    reference, points = drawn(count, dim), drawn(count + 5, dim, seed=1)
+    points[: count // 2] *= 1.1
+    precision, coverage = precision_and_coverage(points, reference, neighbour_radii(reference))
+    expected = brute_force(points.double().numpy(), reference.double().numpy(), min(5, count - 1))
+    assert (precision.item(), coverage.item()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_points_and_balls_far_from_the_origin_are_told_apart_too() -> None:
+    reference, points = 1e4 + in_clusters(512, 2), 1e4 + in_clusters(512, 2, seed=1)
+    precision, coverage = precision_and_coverage(points, reference, neighbour_radii(reference))
+    expected = brute_force(points.double().numpy(), reference.double().numpy())
+    assert (precision.item(), coverage.item()) == pytest.approx(expected, abs=1e-6)
+
+
 def test_sharp_modes_are_told_apart_in_single_precision() -> None:
     """Offsets of 1e-4 around places 100 apart: the product form of the distance would lose them."""
     places = 100 * torch.eye(2)[torch.arange(60) % 2]
@@ -187,6 +216,40 @@ def test_sliced_wasserstein_alone_does_not_see_blur() -> None:
     """Why the distance is more than that."""
     real, wide = measure(draws(20)).sliced_wasserstein, measure(draws(20, blur=5.0)).sliced_wasserstein
     assert abs(real.mean() - wide.mean()) < 2 * real.std()
+
+
+def plain_quality(points: np.ndarray, reference: np.ndarray) -> tuple[float, float, float, float]:
+    """Distance, sliced Wasserstein distance, precision and coverage as their formulas say, in double precision."""
+    directions = projections(points.shape[1]).double().numpy()
+    gap = np.sort(points @ directions, axis=0) - np.sort(reference @ directions, axis=0)
+    wasserstein = np.sqrt(np.square(gap).mean())
+    squared, own = (np.square(each[:, None] - reference[None]).sum(axis=-1) for each in (points, reference))
+    slack = 0 if points.shape[1] <= 3 else 1e-6 * points.shape[1]  # for repeated rows of many columns
+    within = squared <= np.sort(own, axis=1)[:, 5] * (1 + 1e-5) + slack
+    precision, coverage = within.any(axis=1).mean(), within.any(axis=0).mean()
+    return wasserstein + 1 - 2 * precision * coverage / (precision + coverage), wasserstein, precision, coverage
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        RING8,
+        Task("moons/0", "moons", 2, {"shift": 0.5, "share": 0.4, "sigma": 0.05, "rotation": 0.3, "stretch": 1.2}),
+        Task("digits/0", "digits", 64, {"classes": list(range(10))}),
+    ],
+    ids=lambda task: task.name,
+)
+def test_quality_is_what_its_formulas_say_and_the_same_bits_whoever_is_beside(task: Task) -> None:
+    reference = Reference.of(task)
+    real = reference.points
+    points = torch.stack([task.data().train[: len(real)], real + 0.1 * cloud(*real.shape), 0.99 * real])
+    found = measure(points, task)
+    for member, own in enumerate(points):
+        expected = plain_quality(own.double().numpy(), real.double().numpy())
+        ours = [float(values[member]) for values in list(vars(found).values())[:4]]
+        assert ours == pytest.approx(expected, rel=1e-5)
+        for name, value in vars(measure(own[None], task)).items():
+            assert value is None or torch.equal(value[0], getattr(found, name)[member]), name
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

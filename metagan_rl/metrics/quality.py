@@ -19,9 +19,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from metagan_rl.metrics.balls import Balls, within_balls
 from metagan_rl.metrics.features import TaskFeatures
 from metagan_rl.metrics.frechet import Gaussian, frechet_distance
-from metagan_rl.metrics.neighbours import neighbour_radii, precision_and_coverage
+from metagan_rl.metrics.neighbours import FEW, balls_around, neighbour_radii, precision_and_coverage
 from metagan_rl.metrics.sliced_wasserstein import projections, sliced_wasserstein_to, sorted_projections
 from metagan_rl.tasks.task import Task
 
@@ -31,6 +32,8 @@ WORST_DISTANCE = 20.0
 
 BEST_DISTANCE = 1e-6
 """The smallest distance that any GAN can get, so that logarithms exist."""
+LARGEST = 1e6
+"""Coordinates beyond are clipped, so that their squares are finite. They get the worst distance anyway."""
 WORST_FRECHET = 1e3
 """The squared Fréchet distance of a diverged GAN, and the largest that any GAN can get. Noise gets 40 to 80."""
 
@@ -60,6 +63,7 @@ class Reference:
         sorted_projections: ``[directions, M]``, see :func:`sorted_projections`.
         noise: latent inputs ``[M, Z]``, the same in every evaluation of the task.
         embedded: the points' features; ``None`` if the task's family names none.
+        balls: the points with their radii, in the form that a CPU compares fastest; ``None`` in many dimensions.
     """
 
     points: Tensor
@@ -67,19 +71,18 @@ class Reference:
     sorted_projections: Tensor
     noise: Tensor
     embedded: Embedded | None = None
+    balls: Balls | None = None
 
     @classmethod
     def of(cls, task: Task, *, report: bool = False) -> "Reference":
         """The task's reference for rewards (at most 512 points) or for reports (at most 2,048)."""
         key = _reference(task, report)
-        rng = torch.Generator().manual_seed(0x5EED + report)
-        noise = torch.randn(len(key.points), task.networks.latent_dim, generator=rng)
-        return cls._with(key, noise)
+        return cls._with(key, _noise(len(key.points), task.networks.latent_dim, report))
 
     @classmethod
     def _with(cls, key: "_ById", noise: Tensor) -> "Reference":
-        radii, in_order, embedded = _prepared(key)
-        return cls(key.points, radii, in_order, noise, embedded)
+        radii, in_order, embedded, balls = _prepared(key)
+        return cls(key.points, radii, in_order, noise, embedded, balls)
 
 
 class _ById:
@@ -101,14 +104,21 @@ def _reference(task: Task, report: bool) -> _ById:
     return _ById(data.report_reference if report else data.reward_reference, TaskFeatures.of(task))
 
 
+@lru_cache(maxsize=256)
+def _noise(points: int, latent_dim: int, report: bool) -> Tensor:
+    return torch.randn(points, latent_dim, generator=torch.Generator().manual_seed(0x5EED + report))
+
+
 @lru_cache(maxsize=4096)
-def _prepared(key: _ById) -> tuple[Tensor, Tensor, Embedded | None]:
+def _prepared(key: _ById) -> tuple[Tensor, Tensor, Embedded | None, Balls | None]:
     points = key.points
     in_order = sorted_projections(points, projections(points.shape[-1]))
-    if key.features is None:
-        return neighbour_radii(points), in_order, None
-    features = key.features(points)
-    return neighbour_radii(features), in_order, Embedded(key.features, features, Gaussian.of(features))
+    if key.features is not None:
+        features = key.features(points)
+        embedded = Embedded(key.features, features, Gaussian.of(features))
+        return neighbour_radii(features), in_order, embedded, None
+    radii = neighbour_radii(points)
+    return radii, in_order, None, balls_around(points, radii) if points.shape[-1] <= FEW else None
 
 
 @lru_cache(maxsize=4096)
@@ -149,9 +159,11 @@ class Quality:
         embedded = [reference.embedded for reference in references if reference.embedded is not None]
         points = points.cpu() if embedded else points
         device = points.device
-        radii = torch.stack([reference.radii for reference in references]).to(device)
-        sound = torch.isfinite(points).all(dim=-1).all(dim=-1)
-        points = torch.nan_to_num(points.float(), nan=0.0, posinf=0.0, neginf=0.0).clamp(-1e6, 1e6)
+        points = points.float()
+        largest = points.abs().amax(dim=(-1, -2))  # NaN if there is one
+        sound = torch.isfinite(largest)
+        if not (largest <= LARGEST).all():
+            points = torch.nan_to_num(points, nan=0.0, posinf=0.0, neginf=0.0).clamp(-LARGEST, LARGEST)
         in_order = torch.stack([reference.sorted_projections for reference in references]).to(device)
         wasserstein = sliced_wasserstein_to(points, in_order, projections(points.shape[-1]).to(device))
         frechet = None
@@ -166,7 +178,12 @@ class Quality:
             frechet = torch.where(sound, frechet, WORST_FRECHET).clamp_max(WORST_FRECHET)
         else:
             stacked = torch.stack([reference.points for reference in references]).to(device)
-        precision, coverage = precision_and_coverage(points, stacked, radii)
+        balls = [reference.balls for reference in references if reference.balls is not None]
+        if balls and device.type == "cpu":
+            precision, coverage = within_balls(points, balls)
+        else:
+            radii = torch.stack([reference.radii for reference in references]).to(device)
+            precision, coverage = precision_and_coverage(points, stacked, radii)
         wasserstein = torch.where(sound, wasserstein, WORST_DISTANCE).clamp_max(WORST_DISTANCE)
         precision, coverage = precision * sound, coverage * sound
         return cls(combined_distance(wasserstein, precision, coverage), wasserstein, precision, coverage, frechet)

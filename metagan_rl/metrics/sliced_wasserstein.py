@@ -1,16 +1,20 @@
 """Sliced Wasserstein-2 distance with fixed directions (Bonneel et al. 2015, doi:10.1007/s10851-014-0506-3)."""
 
 import math
+from functools import cache
 
-import numpy as np
 import torch
 from torch import Tensor
 
 DIRECTIONS = 24
 
 
+@cache
 def projections(dim: int, count: int = DIRECTIONS) -> Tensor:
-    """Unit directions ``[D, count]``, always the same: evenly spread in two dimensions, drawn from a seed in more."""
+    """Unit directions ``[D, count]``, always the same: evenly spread in two dimensions, drawn from a seed in more.
+
+    Do not change them; every caller gets the same tensor.
+    """
     if dim == 1:
         return torch.ones(1, 1)
     if dim == 2:
@@ -22,9 +26,10 @@ def projections(dim: int, count: int = DIRECTIONS) -> Tensor:
 
 def sorted_projections(points: Tensor, directions: Tensor) -> Tensor:
     """Sorted coordinates along each direction, ``[..., count, N]``, from points ``[..., N, D]``."""
-    coordinates = (points @ directions).transpose(-1, -2)
+    coordinates = directions.T @ points.transpose(-1, -2)
     if coordinates.device.type == "cpu":  # NumPy sorts several times faster: torch also keeps the indices
-        return torch.from_numpy(np.sort(coordinates.numpy(), axis=-1))
+        coordinates.numpy().sort(axis=-1)
+        return coordinates
     return coordinates.sort(dim=-1).values
 
 
@@ -44,5 +49,5 @@ def sliced_wasserstein(points: Tensor, reference: Tensor, directions: Tensor) ->
 
 def sliced_wasserstein_to(points: Tensor, sorted_reference: Tensor, directions: Tensor) -> Tensor:
     """The same distance, to a reference whose :func:`sorted_projections` are known."""
-    gap = sorted_projections(points, directions) - sorted_reference
-    return gap.square().mean(dim=(-1, -2)).sqrt()
+    gap = sorted_projections(points, directions).sub_(sorted_reference)
+    return gap.square_().mean(dim=(-1, -2)).sqrt()

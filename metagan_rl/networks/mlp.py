@@ -138,10 +138,12 @@ class StackedMLP:
 
     def __call__(self, weights: list[Tensor], inputs: Tensor) -> Tensor:
         """Maps ``[B, N, sizes[0]]`` to ``[B, N, sizes[-1]]``; can be differentiated any number of times."""
-        values = inputs
+        values, activation = inputs, self.activation.function
+        if self.activation.in_place is not None and not torch.is_grad_enabled():
+            activation = self.activation.in_place
         for layer in range(0, len(weights), 2):
             if layer:
-                values = self.activation.function(values)
+                values = activation(values)
             values = affine(values, weights[layer], weights[layer + 1])
         return values
 
