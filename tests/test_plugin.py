@@ -882,12 +882,16 @@ def test_the_writer_gets_controls_advice_and_signals():
 
 
 WORKER = """
-import sys, torch, torch.distributed as dist, numpy as np
-rank = int(sys.argv[1])
-dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
+import sys, torch, torch.distributed as dist
+from pathlib import Path
 from metagan_rl import GANScheduler
+rank = int(sys.argv[1])
 networks = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
 g, d = (torch.optim.Adam(network.parameters(), 1e-2) for network in networks)
+# After the optimizers. They import torch._dynamo, and torch.distributed.nn with it, whose functions have the world's
+# group as a default argument. Imported later, these would keep the group. Then destroy_process_group cannot end gloo's
+# threads, and one of them may ask for the interpreter while it shuts down, which aborts (pytorch issue 190489).
+dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
 scheduler = GANScheduler("random", g, d, total_steps=8, interval=2, seed=rank)
 rates = [scheduler.get_last_lr()]
 for step in range(8):
@@ -896,6 +900,8 @@ for step in range(8):
 print(rates, scheduler.controls.advice.status, scheduler.controls.advice.roll_back_to, scheduler.controls.fallen_back)
 dist.barrier()
 dist.destroy_process_group()
+threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]  # only Linux has them
+assert not any("gloo" in name for name in threads), threads
 """
 
 
