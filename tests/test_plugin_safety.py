@@ -309,7 +309,7 @@ def test_losses_without_logits_are_looked_at_too():
 def test_logits_without_a_loss_are_looked_at_too():
     sure = {"real_logits": torch.linspace(0.5, 0.99, 32), "fake_logits": torch.linspace(0.01, 0.6, 32)}
     with pytest.warns(RuntimeWarning, match="as probabilities are"):
-        steps(Loop().scheduler("loop", total_steps=64, interval=1), 3, sure)
+        steps(Loop().scheduler("loop", total_steps=64, interval=1), 5, sure)
     with pytest.warns(RuntimeWarning, match="say which loss"):
         steps(
             Loop().scheduler("loop", total_steps=64, interval=1),

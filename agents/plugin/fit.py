@@ -19,7 +19,7 @@ HUGE = 4.0
 """No D that learns has a loss this many times its ideal, and this much above it, over a whole interval."""
 UNBOUNDED = ("non-saturating", "hinge")
 """Losses under which a D that has learned something gives real and generated samples logits of both signs."""
-INTERVALS = 8
+FIRST, LAST = 4, 16
 """Intervals in which logits without a loss are looked at: only a D that has learned something tells."""
 
 
@@ -46,7 +46,7 @@ class Fit:
     def __init__(self, loss: str) -> None:
         self.loss = loss
         self._rounds: list[Any] = []
-        self._intervals = 0
+        self._intervals, self._within_unit = 0, True
         self.judged = False
 
     def note(self, real: Any, fake: Any, given: Any) -> None:
@@ -68,12 +68,12 @@ class Fit:
         Args:
             told: ``within_unit`` and ``given_loss`` from the meter.
             ideal: D's ideal loss; 0 for critics.
-            known: the interval's ``discriminator_loss``, ``real_logit`` and ``pair_accuracy``, NaN where not measured.
+            known: the interval's ``discriminator_loss``, ``real_logit`` and ``fake_logit``, NaN where not measured.
         """
         if self.judged or (math.isnan(told["given_loss"]) and math.isnan(known["real_logit"])):
             return None
         self._intervals += 1
-        self.judged = bool(self._rounds) or math.isnan(known["real_logit"]) or self._intervals >= INTERVALS
+        self.judged = bool(self._rounds) or math.isnan(known["real_logit"]) or self._intervals >= LAST
         if self._rounds:
             *losses, probabilities, given = torch.stack(self._rounds).mean(dim=0).tolist()
             self._rounds = []
@@ -122,7 +122,8 @@ class Fit:
         return None
 
     def _logits_alone(self, within_unit: float, ideal: float, known: dict[str, float]) -> Misfit | None:
-        if self.loss in UNBOUNDED and within_unit == 1 and known["pair_accuracy"] > 0.6:
+        self._within_unit = self._within_unit and within_unit == 1 and self.loss in UNBOUNDED
+        if self._within_unit and self._intervals >= FIRST and known["real_logit"] > 0.5 > known["fake_logit"]:
             self.judged = True
             return Misfit(
                 "all logits are between 0 and 1, as probabilities are; give D's outputs before the sigmoid", True

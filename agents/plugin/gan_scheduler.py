@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler, turned_knobs
 from metagan_rl.agents.plugin.fingerprint import fingerprint
@@ -18,13 +19,14 @@ from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
 from metagan_rl.agents.plugin.inputs import MEASURED, lacking_inputs
 from metagan_rl.agents.plugin.limits import BOUNDS, CHANGE, CLOCK_BOUNDS, Limits, follows_the_clock
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
-from metagan_rl.agents.plugin.meter import LoopMeter
+from metagan_rl.agents.plugin.meter import LoopMeter, tensors_of
 from metagan_rl.agents.plugin.moves import Move
 from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
 from metagan_rl.agents.plugin.quality import evaluation_of, quality_parts
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, checked_rates, unshare
 from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
+from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import MAX_PENALTY_WEIGHT
@@ -173,8 +175,12 @@ class GANScheduler:
         """What the scheduler proposed, before knobs, bounds and the limit of change."""
         self._acting, self._fallen_back = self._base, False
         self._quality: dict[str, float] = {}
+        self._watch: Watch | None = None
         self.scheduler.begin([seed])
         self._decide(Advice(), acts=by_clock or not self.scheduler.needs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_watch": None}  # a copy watches nothing until it is told to
 
     @property
     def controls(self) -> LoopControls:
@@ -191,6 +197,7 @@ class GANScheduler:
         quality: "float | Mapping[str, float] | None" = None,
         generator_gradient_norm: Any = None,
         discriminator_gradient_norm: Any = None,
+        logit_differences: Any = None,
     ) -> LoopControls:
         """Notes that one more round of the loop is done; every argument is optional, and none is kept.
 
@@ -205,6 +212,7 @@ class GANScheduler:
             quality: a distance (lower is better), or parts as in ``QUALITY_PARTS``. The last of an interval counts.
             generator_gradient_norm: G's gradient norm before clipping, not scaled.
             discriminator_gradient_norm: D's, given in the same way.
+            logit_differences: real minus generated logits, for relativistic losses that have nothing else.
 
         Returns:
             What holds until the next step.
@@ -219,9 +227,61 @@ class GANScheduler:
             "discriminator_gradient": discriminator_gradient_norm,
         }
         with torch.no_grad():
+            if logit_differences is not None:
+                halves = [each / 2 for each in tensors_of(logit_differences)]
+                real_logits, fake_logits = halves, [-each for each in halves]
             self._note(real_logits, fake_logits, given, quality)
-            self._end_round()
+            if self._watch is None:
+                self._end_round()
         return self._controls
+
+    def watch(
+        self,
+        *,
+        discriminator: "nn.Module | Sequence[nn.Module]",
+        generator: "nn.Module | Sequence[nn.Module]",
+        logits: Callable[[Any], Any] | None = None,
+        first: str | None = None,
+    ) -> "GANScheduler":
+        """Reads logits and rounds by hooks from now on, so that the loop needs no call of :meth:`step`.
+
+        A step of G's optimizer ends a round. Logits are those of the first real and the first generated batch before
+        each step of D's optimizer. :meth:`step` may still be called, for instance with ``quality``; it then counts no
+        rounds. Losses are computed from the logits.
+
+        Args:
+            discriminator: D as the loop calls it, or several, each with outputs of its own.
+            generator: G as the loop calls it, or several.
+            logits: makes logits of D's output, if they are not its first tensor: a tensor, or a tuple of real and
+                generated ones where D gets both and gives both. A sigmoid at D's end is undone without it.
+            first: whether D is called on ``"real"`` or on ``"fake"`` samples first, for loops in which that cannot be
+                seen: both kinds are augmented, say, and G is not called in between.
+
+        Returns:
+            This scheduler.
+
+        Raises:
+            InvalidValueError: something is not a network, an optimizer has no hooks, or ``first`` is neither.
+        """
+        if self._watch is not None:
+            self._watch.remove()
+
+        def tell(real: list[Any], fake: list[Any]) -> None:
+            with torch.no_grad():
+                self._note(real, fake, {})
+
+        def end_round() -> None:
+            with torch.no_grad():
+                self._end_round()
+
+        def puzzled(what: str) -> None:
+            self._complain(f"watch cannot tell real from generated: {what}; say first=, or call step() instead")
+
+        self._watch = Watch(
+            _listed(discriminator), _listed(generator), self._rates,
+            tell=tell, end_round=end_round, puzzled=puzzled, logits=logits, first=first,
+        )  # fmt: skip
+        return self
 
     def _note(
         self,
@@ -376,7 +436,7 @@ class GANScheduler:
         lacking = [part for part in self.options.quality if part not in self._quality]
         if lacking and self.scheduler.needs:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
-        known = {name: float(getattr(measured, name)[0]) for name in (*MEASURED, "pair_accuracy")}
+        known = {name: float(getattr(measured, name)[0]) for name in (*MEASURED, "fake_logit")}
         misfit = self._fit.judge(told, LOSSES.values()[int(self._acting.loss[0])].ideal, known)
         if misfit is not None:
             self._misfit = misfit.unusable
@@ -519,6 +579,10 @@ class GANScheduler:
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def _listed(networks: Any) -> list[nn.Module]:
+    return list(networks) if isinstance(networks, (list, tuple, nn.ModuleList)) else [networks]
 
 
 def _default_interval(total_steps: int) -> int:

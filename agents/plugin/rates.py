@@ -8,7 +8,7 @@ computes from it stays right.
 
 import math
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +115,22 @@ class OptimizerRates:
                 held.written[place] = now
         if self.write and self._hooks and not (self.lends or self.replace) and (self.disturbed or self._is_scheduled()):
             self.lends = True
+
+    @property
+    def can_be_hooked(self) -> bool:
+        """Whether somebody can be told when the optimizer steps."""
+        return _torch_optimizer(self.optimizer) is not None
+
+    def on_step(self, use: Callable[[], None]) -> Any:
+        """Calls a function after each step of the optimizer; returns a handle with ``remove``.
+
+        Raises:
+            InvalidValueError: the optimizer has no hooks.
+        """
+        inner = _torch_optimizer(self.optimizer)
+        if inner is None:
+            raise InvalidValueError(f"{self.name} has no hooks; call step() once a round instead")
+        return inner.register_step_post_hook(lambda *_: use())
 
     @property
     def hooked(self) -> bool:
