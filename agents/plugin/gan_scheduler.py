@@ -5,6 +5,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopO
 from metagan_rl.agents.plugin.quality import evaluation_of, quality_parts
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, checked_rates, unshare
+from metagan_rl.agents.plugin.samples import SampleKeeper
 from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
 from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
@@ -72,7 +74,7 @@ class GANScheduler:
         safeguard: take back what raised a rate at the first decision at which the run is worse than its own past (see
             ``health``). Until :meth:`rearm`, factors are at most 1 and no higher than they were; all else is as yours.
         margin: the factor by which quality may be worse than its best.
-        measure_moves: measure how far the weights move, from a sample of them; by default if the scheduler sees it.
+        measure_moves: measure how far the weights move, from a sample of them, for the scheduler and for advice.
         deterministic: let learned policies take the mean of their distribution instead of draws.
         seed: for a scheduler that draws at random.
         writer: any object with ``add_scalar``, such as TensorBoard's ``SummaryWriter``.
@@ -108,7 +110,7 @@ class GANScheduler:
         quality: Sequence[str] = (),
         safeguard: bool = True,
         margin: float = 1.5,
-        measure_moves: bool | None = None,
+        measure_moves: bool = True,
         deterministic: bool = True,
         seed: int = 0,
         writer: Any = None,
@@ -159,12 +161,12 @@ class GANScheduler:
         base = Base(ratio=ratio, loss=checked_loss(loss), penalty_weight=penalty_weight / self._penalty_unit)
         self._base = Controls(**{name: getattr(Controls.base([base]), name) for name in LOOP_KNOBS})
         self._cycle = sum(RATIOS[ratio])
-        moves = any(name in self.scheduler.needs for name in MOVES) if measure_moves is None else measure_moves
-        self._moves = [Move(rates) for rates in self._rates] if moves and self._ranks.decides else []
+        self._moves = [Move(rates) for rates in self._rates] if measure_moves and self._ranks.decides else []
         self._meter, self._fit, self._misfit = LoopMeter(loss), Fit(loss), False
         self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
         """What is known about the run."""
         self._reward = np.zeros(1)
+        self._samples = SampleKeeper()
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
             "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
@@ -198,6 +200,8 @@ class GANScheduler:
         generator_gradient_norm: Any = None,
         discriminator_gradient_norm: Any = None,
         logit_differences: Any = None,
+        samples: Any = None,
+        real_samples: Any = None,
     ) -> LoopControls:
         """Notes that one more round of the loop is done; every argument is optional, and none is kept.
 
@@ -213,6 +217,9 @@ class GANScheduler:
             generator_gradient_norm: G's gradient norm before clipping, not scaled.
             discriminator_gradient_norm: D's, given in the same way.
             logit_differences: real minus generated logits, for relativistic losses that have nothing else.
+            samples: a generated batch ``[N, ...]``, for advice on how varied and complete they are. A few are kept
+                until the next decision.
+            real_samples: a real batch, to compare them with.
 
         Returns:
             What holds until the next step.
@@ -230,7 +237,7 @@ class GANScheduler:
             if logit_differences is not None:
                 halves = [each / 2 for each in tensors_of(logit_differences)]
                 real_logits, fake_logits = halves, [-each for each in halves]
-            self._note(real_logits, fake_logits, given, quality)
+            self._note(real_logits, fake_logits, given, quality, {"generated": samples, "real": real_samples})
             if self._watch is None:
                 self._end_round()
         return self._controls
@@ -266,9 +273,9 @@ class GANScheduler:
         if self._watch is not None:
             self._watch.remove()
 
-        def tell(real: list[Any], fake: list[Any]) -> None:
+        def tell(real: list[Any], fake: list[Any], samples: Mapping[str, Any]) -> None:
             with torch.no_grad():
-                self._note(real, fake, {})
+                self._note(real, fake, {}, samples=samples)
 
         def end_round() -> None:
             with torch.no_grad():
@@ -289,6 +296,7 @@ class GANScheduler:
         fake: Any,
         given: Mapping[str, Any],
         quality: "float | Mapping[str, float] | None" = None,
+        samples: Mapping[str, Any] | None = None,
     ) -> None:
         """Adds up what was given, and complains of what cannot be used."""
         unusable: dict[str, Exception] = {}
@@ -306,6 +314,9 @@ class GANScheduler:
                 note(name, partial(self._meter.scalar, name, value))
         if quality is not None:
             note("quality", lambda: self._quality.update(quality_parts(quality)))
+        for kind, batch in (samples or {}).items():
+            if batch is not None:
+                note(f"{kind} samples", partial(self._samples.note, kind, batch))
         loss = given.get("discriminator_loss")
         if real is not None and loss is not None and not unusable:
             note("logits and discriminator_loss", lambda: self._fit.note(real, fake, loss))
@@ -424,8 +435,10 @@ class GANScheduler:
         """
         if not self._ranks.decides:
             self._meter.clear()
+            self._samples.clear()
             return Advice("ok", "decided by the first process"), True
         measured, told = self._meter.read()
+        told |= self._samples.read()
         given = [name for name in MEASURED if not np.isnan(getattr(measured, name)).all()]
         given += ["quality"] if self._quality else []
         told |= {"quality": self._quality["distance"]} if "distance" in self._quality else {}
@@ -433,6 +446,7 @@ class GANScheduler:
             how_far = move.read()
             setattr(measured, name, np.array([how_far]))
             told["bad"] = 1.0 if math.isinf(how_far) else told["bad"]
+            told[name] = how_far
         lacking = [part for part in self.options.quality if part not in self._quality]
         if lacking and self.scheduler.needs:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
@@ -443,7 +457,9 @@ class GANScheduler:
             held = "; the rates stay as they are" if misfit.unusable and not self._by_clock else ""
             self._complain(f"what step was given does not fit together: {misfit.message}{held}")
         quality, floor = evaluation_of(self._quality)
-        updates = (self.last_step - self._recorded) * self._cycle
+        steps = self.last_step - self._recorded
+        told |= {"steps": float(steps), "run": float(self.options.total_steps)}
+        updates = steps * self._cycle
         self._recorded = self.last_step
         self._reward = self.ledger.record(measured, self._acting, updates, quality, floor).reward
         self._quality = {}
@@ -476,9 +492,9 @@ class GANScheduler:
             except Exception as error:  # a user's scheduler may raise anything, and this is a user's run
                 failed = SchedulerError(f"scheduler {self.name} failed at step {self.last_step}: {error}")
                 self._fallen_back = True
-                advice = Advice(advice.status, f"{failed}; your own settings hold", advice.roll_back_to)
+                advice = replace(advice, message=f"{failed}; your own settings hold")
         if self._fallen_back and failed is None:
-            advice = Advice(advice.status, f"{advice.message}; no rate is above your own", advice.roll_back_to)
+            advice = replace(advice, message=f"{advice.message}; no rate is above your own")
         wanted = self._fallen() if self._fallen_back else self._allowed(self.proposed) if acts else self._acting
         roll_back = -1.0 if advice.roll_back_to is None else float(advice.roll_back_to)
         numbers = [float(getattr(wanted, knob)[0]) for knob in LOOP_KNOBS]
@@ -492,7 +508,8 @@ class GANScheduler:
                 **{name: np.array([value], dtype=getattr(self._base, name).dtype) for name, value in sent}
             )
             status, roll_back, fallen = agreed[len(LOOP_KNOBS) :]
-            advice = Advice(STATUSES[int(status)], advice.message, None if roll_back < 0 else int(roll_back))
+            back = None if roll_back < 0 else int(roll_back)
+            advice = replace(advice, status=STATUSES[int(status)], roll_back_to=back)
             self._fallen_back = bool(fallen)
         self._put_in_force(wanted, advice)
         self._write()

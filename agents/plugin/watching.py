@@ -70,7 +70,8 @@ class Watch:
     Args:
         discriminators, generators: networks as the loop calls them.
         rates: those of G's and of D's optimizers.
-        tell: gets the real and the generated logits of a step of D's optimizer, a list for each.
+        tell: gets the real and the generated logits of a step of D's optimizer, a list for each, and the ``"real"`` and
+            ``"generated"`` samples that the first discriminator saw, if these are separate.
         end_round: called after each step of G's (first) optimizer.
         puzzled: gets a sentence if it cannot tell which logits are which.
         logits: makes logits of a discriminator's output: one tensor, or a pair of real and generated ones. By default
@@ -87,7 +88,7 @@ class Watch:
         generators: Sequence[nn.Module],
         rates: tuple[Rates, Rates],
         *,
-        tell: Callable[[list[Any], list[Any]], None],
+        tell: Callable[[list[Any], list[Any], Mapping[str, Any]], None],
         end_round: Callable[[], None],
         puzzled: Callable[[str], None],
         logits: Read | None = None,
@@ -108,6 +109,7 @@ class Watch:
         self._calls: list[Call] = []
         self._set_aside: list[Call] = []
         self._time = self._last_made = 0
+        self._samples: dict[str, Any] = {}
         self._fake_half: dict[int, bool | None] = {}
         """For discriminators that get both kinds in one batch, whether the generated ones come first."""
         self._hooks = [
@@ -171,6 +173,7 @@ class Watch:
 
     def _discriminator_stepped(self) -> None:
         calls = self._calls or self._set_aside
+        self._samples = {}
         reals, fakes = [], []
         for place in sorted({call.place for call in calls}):
             pair = self._pair([call for call in calls if call.place == place])
@@ -178,7 +181,7 @@ class Watch:
                 reals.append(pair[0])
                 fakes.append(pair[1])
         if reals:
-            self._tell(reals, fakes)
+            self._tell(reals, fakes, self._samples)
         self._made.clear()
         self._calls, self._set_aside = [], []
 
@@ -196,7 +199,7 @@ class Watch:
         generated = [call for call in calls if call.generated]
         others = [call for call in calls if not call.generated]
         if generated and others:
-            return others[0].logits, generated[0].logits
+            return self._told(others[0], generated[0])
         if len(others) == 1:
             return self._halves(others[0])
         if len(others) > 1:
@@ -230,11 +233,16 @@ class Watch:
 
     def _ordered(self, one: Call, other: Call) -> tuple[Any, Any] | None:
         if one.time < self._last_made < other.time:
-            return one.logits, other.logits
+            return self._told(one, other)
         if self._first is None:
             self._puzzled("it is not seen which of two calls of a discriminator was on generated samples")
             return None
-        return (one.logits, other.logits) if self._first == "real" else (other.logits, one.logits)
+        return self._told(one, other) if self._first == "real" else self._told(other, one)
+
+    def _told(self, real: Call, generated: Call) -> tuple[Any, Any]:
+        if not self._samples and real.data is not None and generated.data is not None:
+            self._samples = {"real": real.data, "generated": generated.data}
+        return real.logits, generated.logits
 
 
 def _which_half(made: Tensor, data: Tensor | None) -> bool | None:
