@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING
 from metagan_rl.lazy import lazy
 
 if TYPE_CHECKING:
-    from metagan_rl.agents.plugin import GANScheduler
+    from metagan_rl.agents.plugin import GANScheduler, QualityMeter, tune_gan
     from metagan_rl.extensions import load_extension
 
 __version__ = version("metagan-rl")
-__all__ = ["GANScheduler", "__version__", "load_extension"]
-__getattr__ = lazy(__name__, {"GANScheduler": "metagan_rl.agents.plugin", "load_extension": "metagan_rl.extensions"})
+__all__ = ["GANScheduler", "QualityMeter", "__version__", "load_extension", "tune_gan"]
+__getattr__ = lazy(
+    __name__,
+    {
+        "GANScheduler": "metagan_rl.agents.plugin",
+        "QualityMeter": "metagan_rl.agents.plugin",
+        "tune_gan": "metagan_rl.agents.plugin",
+        "load_extension": "metagan_rl.extensions",
+    },
+)
 
 try:
     from metagan_rl.envs.registration import register_environments

@@ -40,14 +40,14 @@ def module():
     return RingGAN()
 
 
-def fit(epochs, folder, checkpoint=None, name="gap-aware"):
+def fit(epochs, folder, checkpoint=None, name="gap-aware", **options):
     import lightning.pytorch as lightning
 
     from metagan_rl.agents import GANSchedulerCallback
 
     torch.manual_seed(1)
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(24, 2) + 1), batch_size=4)
-    callback = GANSchedulerCallback(name, total_steps=18, interval=4)
+    callback = GANSchedulerCallback(name, total_steps=18, interval=4, **options)
     trainer = lightning.Trainer(
         max_epochs=epochs, callbacks=[callback], accelerator="cpu", default_root_dir=folder, logger=False,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
@@ -67,6 +67,14 @@ def test_the_callback_sets_rates_and_goes_on_exactly(tmp_path):
     rest, again = fit(3, tmp_path, tmp_path / "last.ckpt")
     assert again.scheduler.last_step == 18
     assert rest.seen == whole.seen[6:]
+
+
+@needs("lightning")
+def test_networks_are_watched_without_anything_returned(tmp_path):
+    told, _ = fit(3, tmp_path)
+    watched, callback = fit(3, tmp_path, networks=("generator", "discriminator"))
+    assert callback.scheduler.last_step == 18 and "pair_accuracy" in callback.scheduler.ledger.seen()
+    assert watched.seen[:-1] == told.seen[1:]  # a step of G ends the round, before the module notes its rates
 
 
 @needs("lightning")

@@ -1,4 +1,5 @@
 import copy
+import math
 import random
 import subprocess
 import sys
@@ -8,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from own_loops import RATES, Loop, Twofold, feed, healthy, logits, policy
 from torch import nn
 
 from metagan_rl import GANScheduler
-from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, save_policy, scheduler_names
-from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
+from metagan_rl.agents import Scheduler, make_scheduler, save_policy, scheduler_names
 from metagan_rl.agents.plugin.health import PATIENCE
 from metagan_rl.agents.plugin.meter import LoopMeter
 from metagan_rl.agents.plugin.quality import QUALITY_PARTS, evaluation_of
 from metagan_rl.errors import InvalidValueError, SchedulerError, UnknownNameError
-from metagan_rl.loop import Controls, Ledger, Runs, Situation, choose_knobs, choose_signals
+from metagan_rl.loop import Controls, Ledger, Runs, Situation, choose_signals
 from metagan_rl.loop.signals import as_matrix
 from metagan_rl.losses import LOSSES
 from metagan_rl.populations import MixedPopulation
@@ -27,60 +28,7 @@ from metagan_rl.tasks import Base, get_suite
 ROOT = Path(__file__).resolve().parent.parent
 NEED_QUALITY = ("default", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
 LOOP = choose_signals("loop")
-RATES = ("generator_lr_factor", "discriminator_lr_factor")
 ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt")]
-
-
-class Loop:
-    """A tiny GAN with real optimizers, and what its loop hands to a scheduler."""
-
-    def __init__(self, optimizer=torch.optim.Adam, seed=0, **options):
-        torch.manual_seed(seed)
-        self.generator = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
-        self.discriminator = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
-        self.g = optimizer(self.generator.parameters(), lr=1e-2, **options)
-        self.d = optimizer(self.discriminator.parameters(), lr=2e-2, **options)
-        self.random = torch.Generator().manual_seed(seed)
-        self.loss = LOSSES["non-saturating"]
-
-    def round(self):
-        real = torch.randn(16, 2, generator=self.random) + 1
-        noise = torch.randn(16, 2, generator=self.random)
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(self.generator(noise).detach())
-        discriminator_loss = self.loss.discriminator(real_logits.T, fake_logits.T).mean()
-        self.d.zero_grad()
-        discriminator_loss.backward()
-        self.d.step()
-        generator_loss = self.loss.generator(None, self.discriminator(self.generator(noise)).T).mean()
-        self.g.zero_grad()
-        generator_loss.backward()
-        self.g.step()
-        return {
-            "real_logits": real_logits,
-            "fake_logits": fake_logits,
-            "discriminator_loss": discriminator_loss,
-            "generator_loss": generator_loss,
-        }
-
-    def scheduler(self, name="gap-aware", **options):
-        return GANScheduler(name, self.g, self.d, **{"total_steps": 12, "interval": 2, **options})
-
-
-def logits(mean, spread=1.0, count=32):
-    return mean + spread * torch.linspace(-1, 1, count)
-
-
-def policy(signals="loop", seed=0, **options):
-    knobs = choose_knobs((*RATES, "penalty_weight"))
-    config = PolicyConfig(**{
-        "knobs": knobs, "signals": choose_signals(signals), "trial_memory": True, "hidden": 8, "layers": (8,),
-        **options,
-    })  # fmt: skip
-    torch.manual_seed(seed)
-    inputs = len(config.signals) + (len(knobs) + 2 if config.trial_memory else 0)
-    return PolicyScheduler(
-        config, PolicyNetwork(inputs, config, config.codec().choices).state_dict(), {"made": "by a test"}
-    )
 
 
 # The contract of torch.optim.lr_scheduler
@@ -102,23 +50,24 @@ def test_groups_keep_their_ratios_and_nothing_of_the_optimizer_is_patched():
     loop = Loop()
     loop.g.add_param_group({"params": [nn.Parameter(torch.zeros(2))], "lr": 1e-3})
     before = set(vars(loop.g)), loop.g.step.__func__
-    loop.scheduler("ttur")
+    loop.scheduler("linear", total_steps=2, interval=1).step()
     assert [group["lr"] for group in loop.g.param_groups] == pytest.approx([5e-3, 5e-4])
     assert [group["initial_lr"] for group in loop.g.param_groups] == [1e-2, 1e-3]
     assert (set(vars(loop.g)), loop.g.step.__func__) == before
 
 
-def test_an_initial_rate_that_is_there_already_is_the_base():
+def test_an_initial_rate_that_is_there_already_is_the_base_if_it_replaces():
     loop = Loop()
     loop.g.param_groups[0]["initial_lr"] = 1.0
-    assert loop.scheduler("constant").get_last_lr()[0] == 1.0
+    assert loop.scheduler("constant").get_last_lr()[0] == 1e-2
+    assert loop.scheduler("constant", replace=True).get_last_lr()[0] == 1.0
 
 
 def test_rates_that_are_tensors_are_filled_in_place():
     loop = Loop()
     rate = torch.tensor(1e-2)
     loop.g.param_groups[0]["lr"] = rate
-    loop.scheduler("ttur")
+    loop.scheduler("linear", total_steps=2, interval=1).step()
     assert loop.g.param_groups[0]["lr"] is rate and float(rate) == pytest.approx(5e-3)
     assert float(loop.g.param_groups[0]["initial_lr"]) == pytest.approx(1e-2)
 
@@ -126,10 +75,10 @@ def test_rates_that_are_tensors_are_filled_in_place():
 @pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW])
 def test_other_optimizers_do_as_well(optimizer):
     loop = Loop(optimizer)
-    scheduler = loop.scheduler("ttur")
-    for _ in range(4):
+    scheduler = loop.scheduler("linear")
+    for _ in range(6):
         scheduler.step(**loop.round())
-    assert scheduler.get_last_lr() == pytest.approx([5e-3, 4e-2])
+    assert scheduler.get_last_lr() == pytest.approx([5e-3, 1e-2])
 
 
 def test_rates_stay_within_bounds():
@@ -139,8 +88,9 @@ def test_rates_stay_within_bounds():
                 generator_lr_factor=np.array([30.0]), discriminator_lr_factor=np.array([1 / 30])
             )
 
-    assert Loop().scheduler(Wild()).get_last_lr() == pytest.approx([0.1, 2e-2 / 30])
-    assert Loop().scheduler(Wild(), bounds=(0.5, 2)).get_last_lr() == pytest.approx([2e-2, 1e-2])
+    assert Loop().scheduler(Wild()).get_last_lr() == pytest.approx([1.1e-2, 2e-2 / 1.1])
+    assert Loop().scheduler(Wild(), change=math.inf).get_last_lr() == pytest.approx([3e-2, 2e-2 / 3])
+    assert Loop().scheduler(Wild(), change=math.inf, bounds=(0.5, 2)).get_last_lr() == pytest.approx([2e-2, 1e-2])
 
 
 # Signals
@@ -150,17 +100,17 @@ def test_signals_are_those_of_the_environments():
     torch.manual_seed(0)
     updates, batch = 4, 6
     recorder = Recorder(torch.zeros(1, 1), torch.tensor([[True], [False]] * 2), batch)
-    meter = LoopMeter(0.0)
+    meter = LoopMeter("hinge")
     for update in range(0, updates, 2):
-        real, fake, loss = torch.randn(1, batch) + 1, torch.randn(1, batch), torch.rand(2)
-        recorder.discriminator(update, None, real, fake, loss[:1], torch.full((1, 1), 3.0))
-        recorder.generator(update + 1, None, loss[1:], torch.full((1, 1), 2.0))
+        real, fake = torch.randn(1, batch) + 1, torch.randn(1, batch)
+        loss = [formula(real, fake) for formula in (LOSSES["hinge"].discriminator, LOSSES["hinge"].generator)]
+        recorder.discriminator(update, None, real, fake, loss[0], torch.full((1, 1), 3.0))
+        recorder.generator(update + 1, None, loss[1], torch.full((1, 1), 2.0))
         meter.logits(real[0], fake[0].reshape(2, 3))
-        meter.scalar("discriminator_loss", loss[0])
-        meter.scalar("generator_loss", float(loss[1]))
+        meter.scalar("discriminator_loss", 123.0)  # what logits tell counts
         meter.scalar("discriminator_gradient", torch.tensor([3.0]))
         meter.scalar("generator_gradient", 2)
-    controls, unmeasured = Controls.base([Base()]), evaluation_of({})[0]
+    controls, unmeasured = Controls.base([Base(loss="hinge")]), evaluation_of({})[0]
     move = torch.full((1,), float("nan"))
     measured = recorder.measurements(move, move, torch.zeros(1)), meter.read()[0]
     ledgers = [Ledger(controls, np.array([48.0])) for _ in measured]
@@ -195,7 +145,7 @@ def test_a_run_tells_the_signals_that_an_environment_tells(monkeypatch):
 
 def test_what_is_not_given_is_unknown():
     loop = Loop()
-    scheduler = loop.scheduler("constant")
+    scheduler = loop.scheduler("constant", measure_moves=False)
     for _ in range(2):
         scheduler.step(discriminator_loss=torch.tensor(1.0))
     known = scheduler.ledger.seen()
@@ -215,7 +165,7 @@ def test_every_loss_and_shape_of_logits(loss):
 
 
 def test_a_batch_that_is_not_finite_is_left_out_and_counted():
-    with_nan, without = LoopMeter(0.0), LoopMeter(0.0)
+    with_nan, without = LoopMeter("non-saturating"), LoopMeter("non-saturating")
     for meter in (with_nan, without):
         meter.logits(logits(1.0), logits(0.0))
         meter.scalar("discriminator_loss", torch.tensor(1.0))
@@ -228,13 +178,15 @@ def test_a_batch_that_is_not_finite_is_left_out_and_counted():
 
 
 def test_several_discriminators_are_averaged():
-    meter = LoopMeter(0.0)
+    meter = LoopMeter("non-saturating")
     scales = [logits(1.0), logits(3.0, count=8).reshape(2, 1, 2, 2)]
     meter.logits(scales, [logits(-1.0), logits(-1.0, count=6)])
     meter.scalar("discriminator_loss", [torch.tensor(1.0), 2.0])
     measured, _ = meter.read()
     assert measured.real_logit[0] == pytest.approx((1 + float(scales[1].flatten()[:6].mean())) / 2)
-    assert measured.discriminator_loss[0] == 1.5
+    assert LoopMeter("hinge").read()[1]["bad"] == 0
+    meter.scalar("discriminator_loss", [torch.tensor(1.0), 2.0])
+    assert meter.read()[0].discriminator_loss[0] == 1.5
 
 
 def test_policies_without_quality_signals_are_driven_and_moves_measured_if_seen():
@@ -246,14 +198,14 @@ def test_policies_without_quality_signals_are_driven_and_moves_measured_if_seen(
     assert {signal.name for signal in LOOP} <= set(scheduler.ledger.signals())
     assert -1 < known["generator_move"][0] < 1
     assert scheduler.controls.penalty_weight == float(scheduler.proposed.penalty_weight[0])
-    assert not loop.scheduler(policy(signals=("progress", "logit_gap"))).state_dict()["moves"]
+    assert not loop.scheduler("constant", measure_moves=False).state_dict()["moves"]
 
 
 def test_quality_gives_its_signals_and_a_reward():
     loop = Loop()
     parts = ("distance", "floor", "precision", "coverage", "sliced_wasserstein")
     for name in NEED_QUALITY:
-        scheduler = loop.scheduler(name, quality=parts)
+        scheduler = loop.scheduler(name, quality=parts, knobs=(*RATES, "ratio"))
         for step in range(4):
             told = {
                 "distance": 1 / (1 + step),
@@ -277,16 +229,25 @@ def test_every_scheduler_by_name_that_needs_no_quality(name):
     seen = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a random scheduler may well make it worse
+        warnings.filterwarnings("ignore", "what step was given does not fit")  # the loop does not follow the loss
         for _ in range(12):
             controls = scheduler.step(**loop.round())
             seen.append((controls.generator_lr_factor, controls.discriminator_lr_factor))
     assert np.isfinite(seen).all() and np.all(np.array(seen) <= 10) and np.all(np.array(seen) >= 1 / 30 - 1e-9)
 
 
-def test_tuned_schedules_get_the_absolute_rates():
-    scheduler = Loop().scheduler("tuned-constant", bounds=(1 / 30, 30))
-    wanted = make_scheduler("tuned-constant").schedule
-    assert scheduler.get_last_lr() == pytest.approx([wanted.generator_lr[0], wanted.discriminator_lr[0]])
+def test_tuned_schedules_take_the_same_course_from_the_loops_own_rates():
+    loop = Loop()
+    scheduler = loop.scheduler("tuned-decay", bounds=(1 / 30, 3), total_steps=64, interval=1)
+    assert scheduler.get_last_lr() == [1e-2, 2e-2]
+    for _ in range(63):
+        scheduler.step()
+    wanted = make_scheduler("tuned-decay").schedule
+    share = (63 / 64 - wanted.hold) / (1 - wanted.hold)
+    for rate, (start, end) in zip((1e-2, 2e-2), (wanted.generator_lr, wanted.discriminator_lr), strict=True):
+        assert min(scheduler.get_last_lr(), key=lambda x: abs(math.log(x / rate / (end / start) ** share))) == (
+            pytest.approx(rate * max((end / start) ** share, 1 / 30))
+        )
 
 
 @pytest.mark.parametrize(
@@ -323,6 +284,7 @@ def test_optimizers_that_are_none_are_refused():
         GANScheduler("constant", loop.g, loop.g, total_steps=1)
     with pytest.raises(InvalidValueError, match="no param_groups"):
         GANScheduler("constant", loop.generator, loop.d, total_steps=1)
+    loop = Loop()
     loop.g.param_groups[0]["lr"] = 0.0
     with pytest.raises(InvalidValueError, match="above 0"):
         loop.scheduler("constant")
@@ -334,7 +296,7 @@ def test_optimizers_that_are_none_are_refused():
 def test_log_mode_changes_nothing():
     loop = Loop()
     before = copy.deepcopy(loop.g.state_dict()), copy.deepcopy(loop.d.state_dict())
-    scheduler = loop.scheduler("ttur", mode="log")
+    scheduler = loop.scheduler(Twofold(), mode="log")
     controls = scheduler.step()
     controls = scheduler.step(real_logits=logits(1.0), fake_logits=logits(0.0))
     assert (loop.g.state_dict(), loop.d.state_dict()) == before
@@ -345,14 +307,14 @@ def test_log_mode_changes_nothing():
 def test_discriminator_mode_leaves_the_generator_alone():
     loop = Loop()
     knobs = (*RATES[::-1], "adversarial_weight", "ratio")
-    scheduler = loop.scheduler("ttur", mode="discriminator", knobs=knobs)
+    scheduler = loop.scheduler(Twofold(), mode="discriminator", knobs=knobs, change=math.inf)
     assert scheduler.get_last_lr() == pytest.approx([1e-2, 4e-2]) and "initial_lr" not in loop.g.param_groups[0]
     assert scheduler.controls.adversarial_weight == 0.5 and scheduler.controls.generator_lr_factor == 1.0
-    assert Loop().scheduler("ttur", mode="discriminator").controls.adversarial_weight == 1.0
+    assert Loop().scheduler(Twofold(), mode="discriminator").controls.adversarial_weight == 1.0
 
 
 def test_only_what_the_loop_follows_is_changed_and_told():
-    controls = Loop().scheduler("wgan-gp").controls
+    controls = Loop().scheduler("r3gan").controls
     assert (controls.discriminator_steps, controls.loss, controls.penalty_weight) == (1, "non-saturating", 0.0)
     controls = Loop().scheduler("wgan-gp", knobs=("ratio", "penalty_weight", "loss")).controls
     assert (controls.discriminator_steps, controls.loss, controls.penalty_weight) == (5, "wgan", 0.1)
@@ -366,27 +328,17 @@ def test_penalty_weights_beyond_the_range_of_controls_are_kept():
 # Health, safeguard
 
 
-def feed(scheduler, intervals, **given):
-    for _ in range(intervals * scheduler.options.interval):
-        controls = scheduler.step(**given)
-    return controls
+def long(name=None, loop=None, **options):
+    return (loop or Loop()).scheduler(name or Twofold(), **{"total_steps": 100, "change": math.inf, **options})
 
 
-def healthy(scheduler, intervals=12):
-    return feed(scheduler, intervals, real_logits=logits(0.1), fake_logits=logits(0.0).flip(0), discriminator_loss=1.3)
-
-
-def long(name="ttur", loop=None, **options):
-    return (loop or Loop()).scheduler(name, total_steps=100, **options)
-
-
-def test_divergence_is_told_and_the_users_constants_return():
+def test_divergence_is_told_and_rates_that_were_raised_return():
     scheduler = long()
     assert healthy(scheduler).advice.status == "ok"
-    with pytest.warns(UserWarning, match="your own constants hold"):
+    with pytest.warns(UserWarning, match="no rate is above your own.*since step 24 is not undone"):
         controls = feed(scheduler, 1, discriminator_loss=float("nan"), generator_loss=torch.tensor(float("inf")))
     assert controls.advice.status == "diverged" and controls.advice.roll_back_to == 24 and controls.fallen_back
-    assert scheduler.get_last_lr() == [1e-2, 2e-2]
+    assert scheduler.get_last_lr() == [5e-3, 2e-2]
     assert healthy(scheduler, 1).fallen_back
     scheduler.rearm()
     assert not healthy(scheduler, 1).fallen_back and scheduler.get_last_lr() == pytest.approx([5e-3, 4e-2])
@@ -447,7 +399,7 @@ def test_networks_that_chase_each_other_are_told():
             break
     with pytest.warns(UserWarning, match="wrongly in 3 of the last 10"):
         controls = feed(scheduler, 2, real_logits=wrong[0], fake_logits=wrong[1])
-    assert controls.advice.status == "collapsing" and controls.advice.roll_back_to == 36
+    assert (controls.advice.status, controls.advice.cause) == ("unstable", "running in circles")
 
 
 def test_quality_that_gets_worse_is_told_by_the_stated_margin():
@@ -518,20 +470,11 @@ def test_a_scheduler_that_fails_gives_the_run_back():
     with pytest.warns(RuntimeWarning, match="by a test"):
         controls = feed(scheduler, 1)
     assert controls.fallen_back and scheduler.get_last_lr() == [1e-2, 2e-2] and "by a test" in controls.advice.message
-    assert feed(scheduler, 1).advice.message.endswith("; your own constants hold")
+    assert feed(scheduler, 1).advice.message.endswith("; no rate is above your own")
     with pytest.raises(SchedulerError, match="failed at step 0"):
         Loop().scheduler(FailingAtOnce())
     with pytest.raises(SchedulerError, match="by a test"):
         feed(Loop().scheduler(Failing(), strict=True), 1)
-
-
-def test_someone_else_who_changes_the_rates_is_noticed():
-    loop = Loop()
-    scheduler = loop.scheduler("constant")
-    other = torch.optim.lr_scheduler.ConstantLR(loop.g, factor=0.5)
-    del other
-    with pytest.warns(RuntimeWarning, match="something else"):
-        feed(scheduler, 1)
 
 
 # Resuming
@@ -541,7 +484,7 @@ def test_someone_else_who_changes_the_rates_is_noticed():
 @pytest.mark.parametrize("name", [*ALONE, "policy", "moves", "ucb", "default"])
 def test_a_run_that_is_resumed_goes_on_exactly(name, stop, tmp_path):
     made = {"policy": policy(), "moves": policy(actions="moves", hidden=0)}.get(name, name)
-    knobs = (*RATES, "penalty_weight")
+    knobs = (*RATES, "penalty_weight", "ratio")
     parts = ("distance", "floor", "precision", "coverage", "sliced_wasserstein") if name in NEED_QUALITY else ()
     options = {"knobs": knobs, "seed": 3, "quality": parts, "safeguard": False}
 
@@ -576,9 +519,8 @@ def test_a_state_of_another_scheduler_or_run_is_refused_and_changes_nothing():
     before = repr(scheduler.state_dict())
     for other in (
         Loop().scheduler("plateau"),
-        Loop().scheduler("gap-aware", total_steps=13),
         Loop().scheduler("gap-aware", loss="hinge"),
-        Loop().scheduler("gap-aware", mode="log"),
+        Loop().scheduler("gap-aware", ratio="5:1"),
     ):
         with pytest.raises(InvalidValueError, match="state is of another"):
             scheduler.load_state_dict(other.state_dict())
@@ -671,10 +613,9 @@ def test_what_python_draws_with_cannot_be_saved():
         Loop().scheduler(Drawing()).state_dict()
 
 
-@pytest.mark.parametrize("option", [{"penalty_weight": 150.0}, {"bounds": (0.5, 2.0)}])
-def test_a_state_of_other_options_is_refused(option):
-    state = Loop().scheduler("constant", **option).state_dict()
-    with pytest.raises(InvalidValueError, match=f"{next(iter(option))} was"):
+def test_a_state_of_another_penalty_is_refused():
+    state = Loop().scheduler("constant", penalty_weight=150.0).state_dict()
+    with pytest.raises(InvalidValueError, match="penalty_weight was"):
         Loop().scheduler("constant").load_state_dict(state)
 
 
@@ -705,7 +646,7 @@ def test_a_run_whose_health_is_watched_goes_on_exactly(stop):
 
 def test_a_step_that_is_not_finite_is_nothing_to_roll_back_to():
     scheduler = Loop().scheduler("constant", total_steps=100, interval=10)
-    with pytest.warns(UserWarning, match="constants hold"):
+    with pytest.warns(UserWarning, match="is not undone"):
         for step in range(1, 41):
             loss = 1.3 if step < 27 else float("nan")
             given = {"real_logits": logits(0.1), "fake_logits": logits(0.0).flip(0)}
@@ -730,7 +671,7 @@ def test_after_a_roll_back_moves_are_measured_anew():
     before = weight.detach().clone()
     with torch.no_grad():
         weight.fill_(float("nan"))
-    with pytest.warns(UserWarning, match="constants hold"):
+    with pytest.warns(UserWarning, match="is not undone"):
         feed(scheduler, 2, discriminator_loss=1.3)
     with torch.no_grad():
         weight.copy_(before)
@@ -781,7 +722,7 @@ def test_gradient_scaling_and_autocast():
             scaler.step(loop.d)  # the fourth is left out
             scaler.update()
             controls = scheduler.step(real_logits=real, fake_logits=fake, discriminator_loss=loss)
-    assert controls.advice.status == "ok" and "pair_accuracy" in scheduler.ledger.seen()
+    assert controls.advice.cause == "generator stands still" and "pair_accuracy" in scheduler.ledger.seen()
 
 
 def test_schedulers_decide_in_full_precision_whatever_the_loop_uses():
@@ -857,8 +798,8 @@ def test_a_writer_that_fails_does_not_end_the_run():
             raise OSError("no space left")
 
     with pytest.warns(RuntimeWarning, match="no space left"):
-        scheduler = Loop().scheduler("ttur", writer=Full())
-    assert feed(scheduler, 1).discriminator_lr_factor == 2.0
+        scheduler = Loop().scheduler("linear", writer=Full(), total_steps=4)
+    assert feed(scheduler, 1).discriminator_lr_factor == 0.5
 
 
 def test_tensorboard_takes_it(tmp_path):
@@ -875,49 +816,10 @@ def test_the_writer_gets_controls_advice_and_signals():
             self.append((name, value, step))
 
     writer = Writer()
-    scheduler = Loop().scheduler("ttur", writer=writer)
+    scheduler = Loop().scheduler(Twofold(), writer=writer, change=math.inf)
     feed(scheduler, 1, real_logits=logits(1.0), fake_logits=logits(0.0))
     assert ("gan_scheduler/discriminator_lr_factor", 2.0, 0) in writer and ("gan_scheduler/status", 0, 2) in writer
     assert "gan_scheduler/signals/pair_accuracy" in {name for name, _, step in writer if step == 2}
-
-
-WORKER = """
-import sys, torch, torch.distributed as dist
-from pathlib import Path
-from metagan_rl import GANScheduler
-rank = int(sys.argv[1])
-networks = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
-g, d = (torch.optim.Adam(network.parameters(), 1e-2) for network in networks)
-# After the optimizers. They import torch._dynamo, and torch.distributed.nn with it, whose functions have the world's
-# group as a default argument. Imported later, these would keep the group. Then destroy_process_group cannot end gloo's
-# threads, and one of them may ask for the interpreter while it shuts down, which aborts (pytorch issue 190489).
-dist.init_process_group("gloo", init_method=sys.argv[2], rank=rank, world_size=2)
-scheduler = GANScheduler("random", g, d, total_steps=8, interval=2, seed=rank)
-rates = [scheduler.get_last_lr()]
-for step in range(8):
-    scheduler.step(discriminator_loss=1.0 if rank else float("nan") if step > 5 else 1.3)
-    rates.append(scheduler.get_last_lr())
-print(rates, scheduler.controls.advice.status, scheduler.controls.advice.roll_back_to, scheduler.controls.fallen_back)
-dist.barrier()
-dist.destroy_process_group()
-threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]  # only Linux has them
-assert not any("gloo" in name for name in threads), threads
-"""
-
-
-def test_all_processes_follow_the_first(tmp_path):
-    command = [sys.executable, "-W", "ignore", "-c", WORKER]
-    workers = [
-        subprocess.Popen([*command, str(rank), f"file://{tmp_path}/meet"], cwd=ROOT, stdout=-1, stderr=-1, text=True)
-        for rank in range(2)
-    ]
-    try:
-        outputs = [worker.communicate() for worker in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-    assert [worker.returncode for worker in workers] == [0, 0], outputs
-    assert outputs[0][0] == outputs[1][0] and outputs[0][0].rstrip().endswith("diverged 6 True")
 
 
 # Importing

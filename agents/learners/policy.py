@@ -158,6 +158,13 @@ class PolicyScheduler(Scheduler):
 
     def propose(self, situation: Situation) -> Controls:
         """Controls drawn from the policy's distribution, or those with the highest value."""
+        return self.decided(self.outputs(situation), situation)
+
+    def outputs(self, situation: Situation) -> list[Tensor]:
+        """The network's logits or values of each choice, ``[B, options]`` each; notes the last action and reward.
+
+        For continuous actions it is one tensor of the actions' means, ``[B, K]``.
+        """
         observation = as_matrix(situation.signals, self.config.signals, len(situation))
         if self._around is not None:
             observation = np.concatenate([observation, self._around.departures.observation()], axis=1)
@@ -166,11 +173,15 @@ class PolicyScheduler(Scheduler):
                 self._memory.note(self._actions, situation.reward, np.zeros(len(situation), dtype=bool))
             observation = np.concatenate([observation, self._memory.observation()], axis=1)
         with torch.no_grad():
-            outputs, self._state = self.network(torch.from_numpy(observation), self._state)
+            seen = torch.from_numpy(observation).to(self.network.head.weight.dtype)
+            outputs, self._state = self.network(seen, self._state)
+        return [outputs] if "continuous" in self.codec.kind else list(outputs.split(self.codec.choices, dim=1))
+
+    def decided(self, parts: Sequence[Tensor], situation: Situation) -> Controls:
+        """The controls for these outputs, and remembers the action."""
         if "continuous" in self.codec.kind:
-            chosen = np.clip(outputs.numpy(), -1, 1)
+            chosen = np.clip(parts[0].float().numpy(), -1, 1)
         else:
-            parts = outputs.split(self.codec.choices, dim=1)
             chosen = _best(parts) if self.config.greedy else _drawn(parts, self._rngs)
         self._actions = chosen[:, 0] if self.codec.kind == "moves" else chosen
         if self._around is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from metagan_rl.agents.catalogue import load_scheduler, make_scheduler, scheduler_names
+from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.plugin.quality import QUALITY_PARTS
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.scheduler import Scheduler
@@ -32,6 +33,13 @@ def chosen_scheduler(named: "str | os.PathLike[str] | Scheduler") -> tuple[str, 
     if path.suffix in (".json", ".safetensors") or path.is_file():
         return path.stem, load_scheduler(path)
     return str(named), make_scheduler(str(named))
+
+
+def turned_knobs(scheduler: Scheduler) -> tuple[str, ...]:
+    """The knobs that a scheduler ever turns, as far as that is known; otherwise none."""
+    if isinstance(scheduler, PolicyScheduler):
+        return scheduler.codec.names
+    return tuple(getattr(scheduler, "turned", ()))
 
 
 def check_usable(name: str, scheduler: Scheduler, quality: Iterable[str]) -> None:

@@ -1,24 +1,34 @@
 """``GANScheduler`` runs any scheduler of this package in a user's own PyTorch loop, as those of ``torch.optim`` do."""
 
+import copy
 import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler
+from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler, turned_knobs
 from metagan_rl.agents.plugin.fingerprint import fingerprint
+from metagan_rl.agents.plugin.fit import Fit
 from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
+from metagan_rl.agents.plugin.inputs import MEASURED, lacking_inputs
+from metagan_rl.agents.plugin.limits import BOUNDS, CHANGE, CLOCK_BOUNDS, Limits, follows_the_clock
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
-from metagan_rl.agents.plugin.meter import LoopMeter
-from metagan_rl.agents.plugin.options import BOUNDS, INTERVALS, LOOP_KNOBS, RATES, LoopOptions
+from metagan_rl.agents.plugin.meter import LoopMeter, tensors_of
+from metagan_rl.agents.plugin.moves import Move
+from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
 from metagan_rl.agents.plugin.quality import evaluation_of, quality_parts
 from metagan_rl.agents.plugin.ranks import Ranks
-from metagan_rl.agents.plugin.rates import Move, Rates
+from metagan_rl.agents.plugin.rates import Rates, checked_rates, unshare
+from metagan_rl.agents.plugin.samples import SampleKeeper
+from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
+from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import MAX_PENALTY_WEIGHT
@@ -29,42 +39,54 @@ from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import Base
 
 MOVES = ("generator_move", "discriminator_move")
-VERSION = 1
+VERSION = 2
+OTHER_RUN = ("scheduler", "fingerprint", "loss", "ratio", "penalty_weight")
+"""Options that a resumed run must share. Its length, interval, bounds, knobs and mode may be others."""
 
 
 class GANScheduler:
-    """Sets both learning rates of a GAN before every interval of steps, and whatever else the loop follows.
+    """Multiplies both learning rates of a GAN before every interval of steps, and sets whatever else the loop follows.
 
-    A step is one round of the loop: ``ratio`` updates of D and of G. Accumulated batches do not count separately.
-    Call :meth:`step` once a round with whatever you have. Between decisions it only adds up on the device, and never
-    waits for it. The optimizers are not patched. Only ``lr`` is written, and ``initial_lr`` if it is missing.
+    It works on top of the loop's own rates: a constant, a warm-up, a scheduler of torch, or rates that the loop writes
+    itself. A step is one round of the loop: ``ratio`` updates of D and of G. Accumulated batches do not count
+    separately. Call :meth:`step` once a round with whatever you have, or :meth:`watch` once. Between decisions it only
+    adds up on the device, and never waits for it. No method of an optimizer is patched. Only ``lr`` is written, and
+    ``initial_lr`` if it is missing.
 
     Args:
-        scheduler: a name, a policy file, a schedule file, or a :class:`Scheduler` of your own.
-        generator_optimizer, discriminator_optimizer: each with the rates to start from. All parameter groups keep
-            their ratios; recipes in absolute rates go by the first group.
+        scheduler: a name, a policy file, a schedule file, or a :class:`Scheduler` of your own. Tuned schedules, which
+            have absolute rates, take the same course relative to yours.
+        generator_optimizer, discriminator_optimizer: one optimizer, or a sequence of them. All parameter groups keep
+            their ratios, also those added later.
         total_steps: rounds of the whole run.
         interval: rounds between decisions; by default a sixty-fourth of the run.
         loss, ratio, penalty_weight: what the loop uses without a scheduler, as in ``LOSSES`` and ``RATIOS``.
         knobs: what may be changed. Beyond the two rates, name only what your loop takes from :meth:`step`'s result:
             ``"ratio"``, ``"loss"``, ``"penalty_weight"``, and in mode ``"discriminator"`` ``"adversarial_weight"``.
         mode: ``"both"`` sets both networks; ``"discriminator"`` sets nothing of G but the adversarial weight;
-            ``"log"`` sets nothing and only advises.
-        bounds: lowest and highest multiplier of both rates (and of the adversarial weight).
+            ``"log"`` sets nothing, advises, and tells what it would set.
+        bounds: lowest and highest factor of both rates (and of the adversarial weight). By default 1/3 and 3, and 1/30
+            and 3 for schedules that follow the clock alone.
+        change: the most that a factor is multiplied or divided by at one decision; ``math.inf`` for no limit. Schedules
+            that follow the clock alone are not limited by it.
+        replace: count the factors from ``initial_lr`` and overrule whatever else writes rates.
         quality: the parts of ``quality=`` that :meth:`step` will be given, out of ``QUALITY_PARTS``.
-        safeguard: return to the user's constants at the first decision at which the run is worse than its own past
-            (see ``health``). They then hold for the rates and all else, until :meth:`rearm`.
+        safeguard: take back what raised a rate at the first decision at which the run is worse than its own past (see
+            ``health``). Until :meth:`rearm`, factors are at most 1 and no higher than they were; all else is as yours.
         margin: the factor by which quality may be worse than its best.
-        measure_moves: measure how far the weights move, which takes a copy of them; by default only if the scheduler
-            sees it.
+        measure_moves: measure how far the weights move, from a sample of them, for the scheduler and for advice.
+        deterministic: let learned policies take the mean of their distribution instead of draws.
         seed: for a scheduler that draws at random.
         writer: any object with ``add_scalar``, such as TensorBoard's ``SummaryWriter``.
         strict: raise an error instead of a warning when an input cannot be used or the scheduler fails.
-        process_group: of ``torch.distributed``. Every process of it must make a scheduler and step it equally often.
+        process_group: of ``torch.distributed``. Every process of it must make a scheduler.
+        wait: seconds to wait for the other processes at a decision. After that, and if one has ended, all keep what
+            was last agreed on.
 
     Raises:
         UnknownNameError: there is no such scheduler, loss, ratio, knob, mode or part of quality.
-        InvalidValueError: a value is out of range, or the scheduler cannot work with what is measured.
+        InvalidValueError: a value is out of range, what is written would not arrive, or the scheduler cannot work with
+            what is measured.
         SchedulerError: a scheduler of your own failed at its first decision.
         FileFormatError: the file is missing, damaged, or of another kind or version.
     """
@@ -82,61 +104,85 @@ class GANScheduler:
         penalty_weight: float = 0.0,
         knobs: Sequence[str] = RATES,
         mode: str = "both",
-        bounds: tuple[float, float] = BOUNDS,
+        bounds: tuple[float, float] | None = None,
+        change: float = CHANGE,
+        replace: bool = False,
         quality: Sequence[str] = (),
         safeguard: bool = True,
         margin: float = 1.5,
-        measure_moves: bool | None = None,
+        measure_moves: bool = True,
+        deterministic: bool = True,
         seed: int = 0,
         writer: Any = None,
         strict: bool = False,
         process_group: Any = None,
+        wait: float = 60.0,
     ) -> None:
+        self.name, chosen = chosen_scheduler(scheduler)
+        self.scheduler = steadied(chosen, deterministic=deterministic)
+        by_clock = follows_the_clock(self.scheduler)
         self.options = LoopOptions(
             total_steps=total_steps,
             interval=_default_interval(total_steps) if interval is None else interval,
             penalty_weight=penalty_weight,
             knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
             mode=mode,
-            bounds=bounds,
+            bounds=(CLOCK_BOUNDS if by_clock else BOUNDS) if bounds is None else bounds,
+            change=change,
             quality=(quality,) if isinstance(quality, str) else tuple(quality),
             margin=margin,
+            wait=wait,
         )
-        if generator_optimizer is discriminator_optimizer:
-            raise InvalidValueError("both networks have the same optimizer; give each its own")
-        self.name, self.scheduler = chosen_scheduler(scheduler)
         check_usable(self.name, self.scheduler, self.options.quality)
         self.safeguard, self.strict, self.writer = safeguard, strict, writer
+        self._warned: set[str] = set()
+        turned = turned_knobs(self.scheduler)
+        if turned and not set(turned) & set(self.options.knobs):
+            self._complain(
+                f"scheduler {self.name!r} does nothing here: it sets {', '.join(turned)}, which knobs= leaves "
+                "out; name them there and follow what step returns, or choose another"
+            )
         self._rates = (
-            Rates(generator_optimizer, "generator_optimizer", mode == "both"),
-            Rates(discriminator_optimizer, "discriminator_optimizer", mode != "log"),
+            Rates(generator_optimizer, "generator_optimizer", write=mode == "both", replace=replace),
+            Rates(discriminator_optimizer, "discriminator_optimizer", write=mode != "log", replace=replace),
         )
-        self._ranks = Ranks(process_group, self._rates[0].parameters()[0].device)
+        if {id(each) for each in self._rates[0].optimizers} & {id(each) for each in self._rates[1].optimizers}:
+            raise InvalidValueError("both networks have the same optimizer; give each its own")
+        if unshare(self._rates):
+            self._complain("both optimizers share one tensor of learning rates; D's now has a copy of it")
+        self._limits = Limits(
+            self.options.bounds, math.inf if by_clock else change, decays=isinstance(self.scheduler, SteadyPolicy)
+        )
+        self._by_clock = by_clock
+        self._ranks = Ranks(process_group, wait)
+        self._ranks.agree([total_steps, self.options.interval], "total_steps and interval")
         # Large images need penalty weights beyond the range of controls: schedulers see them in a larger unit
         self._penalty_unit = max(1.0, penalty_weight / MAX_PENALTY_WEIGHT)
-        base = Base(ratio=ratio, loss=loss, penalty_weight=penalty_weight / self._penalty_unit)
+        base = Base(ratio=ratio, loss=checked_loss(loss), penalty_weight=penalty_weight / self._penalty_unit)
         self._base = Controls(**{name: getattr(Controls.base([base]), name) for name in LOOP_KNOBS})
         self._cycle = sum(RATIOS[ratio])
-        moves = any(name in self.scheduler.needs for name in MOVES) if measure_moves is None else measure_moves
-        self._moves = [Move(rates) for rates in self._rates] if moves and self._ranks.decides else []
-        self._meter = LoopMeter(LOSSES[loss].boundary)
+        self._moves = [Move(rates) for rates in self._rates] if measure_moves and self._ranks.decides else []
+        self._meter, self._fit, self._misfit = LoopMeter(loss), Fit(loss), False
         self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
         """What is known about the run."""
         self._reward = np.zeros(1)
+        self._samples = SampleKeeper()
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
             "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
-            "total_steps": total_steps, "interval": self.options.interval, "mode": mode,
-            "knobs": list(self.options.knobs), "bounds": list(bounds), "penalty_weight": float(penalty_weight),
+            "penalty_weight": float(penalty_weight),
         }  # fmt: skip
-        self.last_step = 0
+        self.last_step = self._recorded = 0
         self.proposed: Controls = self._base
-        """What the scheduler proposed, before mode, knobs and bounds limit it."""
-        self._in_force, self._fallen_back = self._base, False
+        """What the scheduler proposed, before knobs, bounds and the limit of change."""
+        self._acting, self._fallen_back = self._base, False
         self._quality: dict[str, float] = {}
-        self._warned: set[str] = set()
+        self._watch: Watch | None = None
         self.scheduler.begin([seed])
-        self._decide(Advice())
+        self._decide(Advice(), acts=by_clock or not self.scheduler.needs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_watch": None}  # a copy watches nothing until it is told to
 
     @property
     def controls(self) -> LoopControls:
@@ -153,18 +199,27 @@ class GANScheduler:
         quality: "float | Mapping[str, float] | None" = None,
         generator_gradient_norm: Any = None,
         discriminator_gradient_norm: Any = None,
+        logit_differences: Any = None,
+        samples: Any = None,
+        real_samples: Any = None,
     ) -> LoopControls:
         """Notes that one more round of the loop is done; every argument is optional, and none is kept.
 
         Args:
-            real_logits: D's outputs on a real batch, of any shape; for several discriminators, a list of them.
+            real_logits: D's outputs on a real batch before any sigmoid, of any shape; for several discriminators, a
+                list of them.
             fake_logits: the same on a generated batch.
             discriminator_loss: D's adversarial loss: its real and its generated half added, without penalty, not
-                scaled for mixed precision. For several discriminators, a list; it is averaged.
+                scaled for mixed precision. For several discriminators, a list; it is averaged. If there are logits, the
+                loss is computed from them, and this one only compared with it.
             generator_loss: G's adversarial loss, given in the same way and without other terms.
             quality: a distance (lower is better), or parts as in ``QUALITY_PARTS``. The last of an interval counts.
             generator_gradient_norm: G's gradient norm before clipping, not scaled.
             discriminator_gradient_norm: D's, given in the same way.
+            logit_differences: real minus generated logits, for relativistic losses that have nothing else.
+            samples: a generated batch ``[N, ...]``, for advice on how varied and complete they are. A few are kept
+                until the next decision.
+            real_samples: a real batch, to compare them with.
 
         Returns:
             What holds until the next step.
@@ -172,30 +227,78 @@ class GANScheduler:
         Raises:
             MetaGANError: an input cannot be used, or the scheduler failed; only if ``strict``.
         """
-        self.last_step += 1
-        scalars = {
+        given = {
             "discriminator_loss": discriminator_loss,
             "generator_loss": generator_loss,
             "generator_gradient": generator_gradient_norm,
             "discriminator_gradient": discriminator_gradient_norm,
         }
         with torch.no_grad():
-            unusable = self._note(real_logits, fake_logits, scalars, quality)
-            for what, error in unusable.items():
-                self._complain(f"step was given {what} that cannot be used, and leaves it out: {error}")
-            if self.last_step > self.options.total_steps:
-                self._complain(
-                    f"more than total_steps={self.options.total_steps} steps; the last controls stay. Is step called "
-                    "more than once a round?"
-                )
-            elif self.last_step % self.options.interval == 0:
-                self._decide(self._take_in())
+            if logit_differences is not None:
+                halves = [each / 2 for each in tensors_of(logit_differences)]
+                real_logits, fake_logits = halves, [-each for each in halves]
+            self._note(real_logits, fake_logits, given, quality, {"generated": samples, "real": real_samples})
+            if self._watch is None:
+                self._end_round()
         return self._controls
 
+    def watch(
+        self,
+        *,
+        discriminator: "nn.Module | Sequence[nn.Module]",
+        generator: "nn.Module | Sequence[nn.Module]",
+        logits: Callable[[Any], Any] | None = None,
+        first: str | None = None,
+    ) -> "GANScheduler":
+        """Reads logits and rounds by hooks from now on, so that the loop needs no call of :meth:`step`.
+
+        A step of G's optimizer ends a round. Logits are those of the first real and the first generated batch before
+        each step of D's optimizer. :meth:`step` may still be called, for instance with ``quality``; it then counts no
+        rounds. Losses are computed from the logits.
+
+        Args:
+            discriminator: D as the loop calls it, or several, each with outputs of its own.
+            generator: G as the loop calls it, or several.
+            logits: makes logits of D's output, if they are not its first tensor: a tensor, or a tuple of real and
+                generated ones where D gets both and gives both. A sigmoid at D's end is undone without it.
+            first: whether D is called on ``"real"`` or on ``"fake"`` samples first, for loops in which that cannot be
+                seen: both kinds are augmented, say, and G is not called in between.
+
+        Returns:
+            This scheduler.
+
+        Raises:
+            InvalidValueError: something is not a network, an optimizer has no hooks, or ``first`` is neither.
+        """
+        if self._watch is not None:
+            self._watch.remove()
+
+        def tell(real: list[Any], fake: list[Any], samples: Mapping[str, Any]) -> None:
+            with torch.no_grad():
+                self._note(real, fake, {}, samples=samples)
+
+        def end_round() -> None:
+            with torch.no_grad():
+                self._end_round()
+
+        def puzzled(what: str) -> None:
+            self._complain(f"watch cannot tell real from generated: {what}; say first=, or call step() instead")
+
+        self._watch = Watch(
+            _listed(discriminator), _listed(generator), self._rates,
+            tell=tell, end_round=end_round, puzzled=puzzled, logits=logits, first=first,
+        )  # fmt: skip
+        return self
+
     def _note(
-        self, real: Any, fake: Any, scalars: Mapping[str, Any], quality: "float | Mapping[str, float] | None"
-    ) -> dict[str, Exception]:
-        """Adds up what one round gave, and returns an error for each input that cannot be used."""
+        self,
+        real: Any,
+        fake: Any,
+        given: Mapping[str, Any],
+        quality: "float | Mapping[str, float] | None" = None,
+        samples: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Adds up what was given, and complains of what cannot be used."""
         unusable: dict[str, Exception] = {}
 
         def note(what: str, use: Callable[[], None]) -> None:
@@ -206,15 +309,34 @@ class GANScheduler:
 
         if real is not None or fake is not None:
             note("logits", lambda: self._meter.logits(real, fake))
-        for name, value in scalars.items():
+        for name, value in given.items():
             if value is not None:
                 note(name, partial(self._meter.scalar, name, value))
         if quality is not None:
             note("quality", lambda: self._quality.update(quality_parts(quality)))
-        return unusable
+        for kind, batch in (samples or {}).items():
+            if batch is not None:
+                note(f"{kind} samples", partial(self._samples.note, kind, batch))
+        loss = given.get("discriminator_loss")
+        if real is not None and loss is not None and not unusable:
+            note("logits and discriminator_loss", lambda: self._fit.note(real, fake, loss))
+        for what, error in unusable.items():
+            self._complain(f"step was given {what} that cannot be used, and leaves it out: {error}")
+
+    def _end_round(self) -> None:
+        self.last_step += 1
+        for rates in self._rates:
+            rates.refresh()
+        if self.last_step > self.options.total_steps:
+            self._complain(
+                f"more than total_steps={self.options.total_steps} steps; the last controls stay. Is step called more "
+                "than once a round?"
+            )
+        elif self.last_step % self.options.interval == 0:
+            self._decide(*self._take_in())
 
     def get_last_lr(self) -> list[float]:
-        """The learning rate of each group, G's first and then D's."""
+        """The learning rate that each group is trained with, G's first and then D's."""
         return [rate for rates in self._rates for rate in rates.now()]
 
     def rearm(self) -> None:
@@ -226,7 +348,7 @@ class GANScheduler:
             move.restart()
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data and tensors from which the run goes on exactly, even in the middle of an interval."""
+        """Plain data and small tensors from which the run goes on exactly, even in the middle of an interval."""
         kind = type(self.scheduler)
         if kind.begin is not Scheduler.begin and kind.state_dict is Scheduler.state_dict and not kind.remembers:
             self._complain(
@@ -236,11 +358,13 @@ class GANScheduler:
             "version": VERSION,
             "identity": dict(self._identity),
             "last_step": self.last_step,
-            "base_rates": [list(rates.base) for rates in self._rates],
+            "recorded": self._recorded,
+            "rates": [rates.state_dict() for rates in self._rates],
             "advice": dict(vars(self._controls.advice)),
             "fallen_back": self._fallen_back,
+            "misfit": self._misfit,
             "quality": dict(self._quality),
-            "controls": [each.describe(0) for each in (self._base, self._in_force, self.proposed)],
+            "controls": [each.describe(0) for each in (self._acting, self.proposed)],
             "scheduler": self.scheduler.state_dict(),
             "ledger": self.ledger.state_dict(),
             "reward": self._reward.tolist(),
@@ -250,106 +374,142 @@ class GANScheduler:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a saved state, and writes the learning rates that held then.
+        """Goes on from a saved state: with the rates that held then, or with those that a new stage began with.
+
+        The run may be longer than it was, have other bounds, another mode, and more groups of weights. Load the
+        optimizers' states first. If they were made with other rates than the saved run's, these are multiplied.
 
         Raises:
-            InvalidValueError: the state is damaged, or of another scheduler or run. Nothing is changed then.
+            InvalidValueError: the state is damaged, or of another scheduler, loss or ratio. Nothing is changed then.
         """
         try:
             if state["version"] != VERSION:
                 raise InvalidValueError(f"the state is of version {state['version']}; this one reads {VERSION}")
-            for name, value in self._identity.items():
-                if state["identity"][name] != value:
+            for name in OTHER_RUN:
+                if state["identity"][name] != self._identity[name]:
                     raise InvalidValueError(
-                        f"the state is of another run: {name} was {state['identity'][name]!r} and is {value!r}"
+                        f"the state is of another run: {name} was {state['identity'][name]!r} and is "
+                        f"{self._identity[name]!r}"
                     )
-            _, scheduler = chosen_scheduler(self.scheduler)
+            scheduler = copy.deepcopy(self.scheduler)
             scheduler.begin([0])
             scheduler.load_state_dict(state["scheduler"])
             ledger = Ledger(self._base, np.ones(1))
             ledger.load_state_dict(state["ledger"])
+            ledger.budget = self.ledger.budget.copy()
             reward = np.array(state["reward"], dtype=np.float64).reshape(1)
-            base, in_force, proposed = (Controls.described(each) for each in state["controls"])
+            acting, proposed = (Controls.described(each) for each in state["controls"])
             advice = Advice(**state["advice"])
-            health, meter = Health(self._health.critic, self._health.margin), LoopMeter(self._meter.boundary)
+            health, meter = Health(self._health.critic, self._health.margin), LoopMeter(self._meter.loss)
             health.load_state_dict(state["health"])
             meter.load_state_dict(state["meter"])
-            bases = [[float(rate) for rate in each] for each in state["base_rates"]]
+            rates = [[checked_rates(each) for each in side] for side in state["rates"]]
             weights = [list(each) for each in state["moves"]]
-            if list(map(len, bases)) != [len(rates.base) for rates in self._rates] or len(weights) not in (0, 2):
-                raise ValueError("not as many groups of weights as the optimizers have")
-            if not isinstance(state["fallen_back"], bool):
-                raise ValueError("fallen_back is neither true nor false")
+            if len(rates) != 2 or len(weights) not in (0, 2):
+                raise ValueError("there are not two networks in it")
+            flags = {name: state[name] for name in ("fallen_back", "misfit")}
+            if not all(isinstance(flag, bool) for flag in flags.values()):
+                raise ValueError(f"{flags} are neither true nor false")
             quality = dict(state["quality"])
-            last_step, fallen_back = int(state["last_step"]), state["fallen_back"]
+            last_step, recorded = int(state["last_step"]), int(state["recorded"])
         except InvalidValueError:
             raise
         except Exception as error:  # a damaged state may raise anything
             raise InvalidValueError(f"the state is not a complete state of a GANScheduler ({error!r})") from None
         self.scheduler, self.ledger, self._health, self._meter = scheduler, ledger, health, meter
-        self._reward = reward
-        self._base, self.proposed, self._quality = base, proposed, quality
-        self.last_step, self._fallen_back = last_step, fallen_back
+        self._reward, self.proposed, self._quality = reward, proposed, quality
+        self.last_step, self._recorded = last_step, recorded
+        self._fallen_back, self._misfit = flags["fallen_back"], flags["misfit"]
+        self._fit.judged = last_step > 0
         for move, before in zip(self._moves, weights, strict=False):
             move.load_state_dict(before)
-        for rates, rate in zip(self._rates, bases, strict=True):
-            rates.resume(rate)
-        self._put_in_force(in_force, advice)
+        for each, saved in zip(self._rates, rates, strict=True):
+            each.resume(saved)
+        self._put_in_force(acting, advice)
 
-    def _take_in(self) -> Advice:
-        """Reads and records the interval that just ended; in several processes, only in the one that decides."""
+    def _take_in(self) -> tuple[Advice, bool]:
+        """Reads and records the interval that just ended; in several processes, only in the one that decides.
+
+        Returns:
+            Advice, and whether enough was given for the scheduler to act on.
+        """
         if not self._ranks.decides:
             self._meter.clear()
-            return Advice("ok", "decided by the first process")
+            self._samples.clear()
+            return Advice("ok", "decided by the first process"), True
         measured, told = self._meter.read()
+        told |= self._samples.read()
+        given = [name for name in MEASURED if not np.isnan(getattr(measured, name)).all()]
+        given += ["quality"] if self._quality else []
         told |= {"quality": self._quality["distance"]} if "distance" in self._quality else {}
         for move, name in zip(self._moves, MOVES, strict=False):
             how_far = move.read()
             setattr(measured, name, np.array([how_far]))
             told["bad"] = 1.0 if math.isinf(how_far) else told["bad"]
+            told[name] = how_far
         lacking = [part for part in self.options.quality if part not in self._quality]
         if lacking and self.scheduler.needs:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
+        known = {name: float(getattr(measured, name)[0]) for name in (*MEASURED, "fake_logit")}
+        misfit = self._fit.judge(told, LOSSES.values()[int(self._acting.loss[0])].ideal, known)
+        if misfit is not None:
+            self._misfit = misfit.unusable
+            held = "; the rates stay as they are" if misfit.unusable and not self._by_clock else ""
+            self._complain(f"what step was given does not fit together: {misfit.message}{held}")
         quality, floor = evaluation_of(self._quality)
-        updates = self.options.interval * self._cycle
-        self._reward = self.ledger.record(measured, self._in_force, updates, quality, floor).reward
+        steps = self.last_step - self._recorded
+        told |= {"steps": float(steps), "run": float(self.options.total_steps)}
+        updates = steps * self._cycle
+        self._recorded = self.last_step
+        self._reward = self.ledger.record(measured, self._acting, updates, quality, floor).reward
         self._quality = {}
         signals = {name: float(value[0]) for name, value in self.ledger.seen().items()}
+        acts = self._by_clock or not self._misfit
+        missing = [] if self._by_clock else lacking_inputs(self.scheduler, signals, given)
+        if missing and not told["bad"]:
+            self._complain(f"nothing to act on: step was not given {missing[0]}; the rates stay as they are")
         advice, worse = self._health.judge(self.last_step, signals, told)
         if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
             self._fallen_back = True
-            warnings.warn(f"step {self.last_step}: {advice}; from here on your own constants hold", stacklevel=3)
-        return advice
+            since = advice.roll_back_to
+            lost = "" if since is None else f" What was trained since step {since} is not undone."
+            warnings.warn(
+                f"step {self.last_step}: {advice}; from here on no rate is above your own, and none is raised.{lost}",
+                stacklevel=4,
+            )
+        return advice, acts and not missing
 
-    def _decide(self, advice: Advice) -> None:
+    def _decide(self, advice: Advice, acts: bool) -> None:
         """Asks the scheduler for the next interval's controls, and applies those that may be changed."""
         failed: MetaGANError | None = None
-        if self._ranks.decides and not self._fallen_back and self.last_step < self.options.total_steps:
-            rates = np.array([[self._rates[0].base[0], self._rates[1].base[0]]])
+        if (
+            self._ranks.decides
+            and self.last_step < self.options.total_steps
+            and (self._by_clock or not self._fallen_back)
+        ):
             try:
-                with torch.autocast("cpu", enabled=False), np.errstate(all="ignore"):
-                    situation = Situation(self.ledger.signals(), self._base, self._in_force, self._reward, rates)
-                    proposed = self.scheduler.step(situation)
-                if not isinstance(proposed, Controls) or len(proposed) != 1:
-                    raise InvalidValueError(f"it gave {proposed!r}, which is not the Controls of one run")
-                self.proposed = proposed
+                self.proposed = self._asked()
             except Exception as error:  # a user's scheduler may raise anything, and this is a user's run
                 failed = SchedulerError(f"scheduler {self.name} failed at step {self.last_step}: {error}")
                 self._fallen_back = True
-                advice = Advice(advice.status, f"{failed}; your own constants hold", advice.roll_back_to)
-        elif self._fallen_back:
-            advice = Advice(advice.status, f"{advice.message}; your own constants hold", advice.roll_back_to)
-        wanted = self._base if self._fallen_back else self._allowed(self.proposed)
+                advice = replace(advice, message=f"{failed}; your own settings hold")
+        if self._fallen_back and failed is None:
+            advice = replace(advice, message=f"{advice.message}; no rate is above your own")
+        wanted = self._fallen() if self._fallen_back else self._allowed(self.proposed) if acts else self._acting
         roll_back = -1.0 if advice.roll_back_to is None else float(advice.roll_back_to)
         numbers = [float(getattr(wanted, knob)[0]) for knob in LOOP_KNOBS]
-        numbers = self._ranks.follow([*numbers, STATUSES.index(advice.status), roll_back, self._fallen_back])
-        if self._ranks.several:
-            sent = zip(LOOP_KNOBS, numbers, strict=False)
+        agreed = self._ranks.follow([*numbers, STATUSES.index(advice.status), roll_back, self._fallen_back])
+        if agreed is None:
+            wanted = self._acting
+            self._complain(f"the other processes are not heard any more; the last controls stay: {self._ranks.lost}")
+        elif self._ranks.several:
+            sent = zip(LOOP_KNOBS, agreed, strict=False)
             wanted = Controls(
                 **{name: np.array([value], dtype=getattr(self._base, name).dtype) for name, value in sent}
             )
-            status, roll_back, fallen = numbers[len(LOOP_KNOBS) :]
-            advice = Advice(STATUSES[int(status)], advice.message, None if roll_back < 0 else int(roll_back))
+            status, roll_back, fallen = agreed[len(LOOP_KNOBS) :]
+            back = None if roll_back < 0 else int(roll_back)
+            advice = replace(advice, status=STATUSES[int(status)], roll_back_to=back)
             self._fallen_back = bool(fallen)
         self._put_in_force(wanted, advice)
         self._write()
@@ -358,34 +518,66 @@ class GANScheduler:
         if failed is not None:
             self._complain(str(failed), failed)
 
+    def _asked(self) -> Controls:
+        """What the scheduler proposes now."""
+        rates = np.array([[each.own()[0] or each.first for each in self._rates]])
+        with torch.autocast("cpu", enabled=False), np.errstate(all="ignore"):
+            situation = Situation(self.ledger.signals(), self._base, self._acting, self._reward, rates)
+            proposed = self.scheduler.step(situation)
+        if not isinstance(proposed, Controls) or len(proposed) != 1:
+            raise InvalidValueError(f"it gave {proposed!r}, which is not the Controls of one run")
+        return proposed
+
     def _allowed(self, proposed: Controls) -> Controls:
-        """The base with only those knobs changed that may be, and with rates kept within bounds."""
+        """The base with only those knobs changed that may be, and with rates kept within their limits."""
         changes = {knob: getattr(proposed, knob) for knob in LOOP_KNOBS if self.options.may_change(knob)}
         if self.options.mode == "discriminator" and self.options.may_change("adversarial_weight"):
             changes[RATES[0]] = proposed.generator_lr_factor  # stands for the weight: both say how strongly D moves G
+        progress = self.last_step / self.options.total_steps
         for knob in RATES:
             if knob in changes:
-                changes[knob] = np.clip(changes[knob], *self.options.bounds)
+                before = float(getattr(self._acting, knob)[0])
+                changes[knob] = np.array([self._limits.limited(float(changes[knob][0]), before, progress)])
         return self._base.replace(**changes)
 
+    def _fallen(self) -> Controls:
+        """The base, with rates no higher than that and no higher than they were. A decay by the clock goes on."""
+        factors = {}
+        for knob in RATES:
+            factor = np.minimum(getattr(self._acting, knob), 1.0)
+            factors[knob] = (
+                np.minimum(factor, getattr(self._allowed(self.proposed), knob)) if self._by_clock else factor
+            )
+        return self._base.replace(**factors)
+
     def _put_in_force(self, controls: Controls, advice: Advice) -> None:
-        self._in_force = controls
-        loss = LOSSES.values()[int(controls.loss[0])]
-        self._meter.boundary, self._health.critic = loss.boundary, loss.ideal == 0
+        self._acting = controls
+        loss = list(LOSSES)[int(controls.loss[0])]
+        watching = self.options.mode == "log"
+        if not watching:
+            self._meter.loss = self._fit.loss = loss
+            self._health.critic = LOSSES[loss].ideal == 0
         self._controls = LoopControls.of(
+            self._base if watching else controls,
             controls,
             advice,
             fallen_back=self._fallen_back,
             penalty_unit=self._penalty_unit,
             one_sided=self.options.mode == "discriminator",
         )
-        changed = []
         if self.options.mode == "both":
-            changed.append(self._rates[0].set(self._controls.generator_lr_factor))
-        if self.options.mode != "log":
-            changed.append(self._rates[1].set(self._controls.discriminator_lr_factor))
-        if any(changed):
-            self._complain("something else changes the learning rates too; use one scheduler at a time")
+            self._rates[0].set(self._controls.generator_lr_factor)
+        if not watching:
+            self._rates[1].set(self._controls.discriminator_lr_factor)
+        for rates in self._rates:
+            self._tell_of(rates)
+
+    def _tell_of(self, rates: Rates) -> None:
+        """Complains of what keeps the rates from being what they should be."""
+        if rates.retired:
+            self._complain(f"another GANScheduler has taken over {rates.name}; this one only watches it")
+        elif rates.disturbed and rates.write:
+            self._complain(f"something else changes the learning rates too, in {rates.name}: {rates.says()}")
 
     def _write(self) -> None:
         if self.writer is None or not self._ranks.decides:
@@ -404,6 +596,10 @@ class GANScheduler:
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def _listed(networks: Any) -> list[nn.Module]:
+    return list(networks) if isinstance(networks, (list, tuple, nn.ModuleList)) else [networks]
 
 
 def _default_interval(total_steps: int) -> int:

@@ -1,24 +1,30 @@
 """Advice on how a run is doing, judged from what its loop reports and from the run's own past.
 
-| status | sign, seen in 3 intervals in a row unless stated otherwise |
-|---|---|
-| diverged | losses or logits were not finite in half of the steps of one interval, or weights are not finite |
-| collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
-| collapsing | G's gradient norm is below a hundredth of its first interval's |
-| collapsing | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, from the 20th on |
-| collapsing | quality is worse than its best by the margin |
-| saturated | D orders 99 % of pairs rightly, or its loss is below an eighth of its ideal (not judged for critics) |
+| cause | status | sign |
+|---|---|---|
+| not finite | diverged | losses or logits in half of the steps of an interval, or weights, are not finite |
+| generator, discriminator stands still | stalled | in 2 intervals its weights did not move, and the other's did |
+| rates too high | unstable | weights moved by half their size, times the root of the steps, in one interval |
+| rates too low | stalled | at this pace weights move by a fifth of their size in the run (in its first quarter) |
+| one sample | collapsing | samples of a batch differ by a fiftieth of what real ones do, and not by more and more |
+| lost modes | collapsing | over 5 intervals, half of the samples look real, and cover a quarter as much or less |
+| narrow logits | collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
+| generator's gradient dies | collapsing | G's gradient norm is below a hundredth of its first interval's |
+| quality falls | collapsing | quality is worse than its best by the margin |
+| running in circles | unstable | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, from the 20th on |
+| discriminator ahead | saturated | D orders 99 % of pairs rightly, or its loss is an eighth of its ideal (no critics) |
 
-An interval does not count for a sign that was not measured in it. The usual is the median over at least 10 intervals of
-the run's own past. These are rules of thumb. No measurement stands behind their thresholds, and a GAN may lose modes
-without any of these signs.
+Unless stated otherwise a sign must be seen in 3 intervals in a row. An interval does not count for a sign that was not
+measured in it. The usual is the median over at least 10 intervals of the run's own past. The first cause in this order
+is told. ``experiments/studies/detector_study.py`` measures how often advice is right.
 """
 
+import math
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
-STATUSES = ("ok", "saturated", "collapsing", "diverged")
+STATUSES = ("ok", "stalled", "saturated", "unstable", "collapsing", "diverged")
 PATIENCE = 3
 """How many intervals in a row must show a sign."""
 PAST = 10
@@ -26,6 +32,54 @@ PAST = 10
 LONGEST_PAST = 64
 WRONG = -0.2
 """The pair accuracy, as a signal in [-1, 1], of a D that orders 60 % of the pairs wrongly."""
+STILL = 1e-7
+TOO_FAST, ENOUGH_STEPS = 0.5, 4
+"""A relative move, divided by the root of the number of steps, that no network survives; the first steps of some
+optimizers are large."""
+TOO_SLOW = 0.2
+"""A relative move in a whole run with which no network gets anywhere."""
+ALIKE = 0.02
+"""Distance within a generated batch, relative to real ones, of samples that are all one."""
+WINDOW = 5
+"""Intervals over which precision and coverage are averaged: few samples tell little."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What may be wrong.
+
+    Attributes:
+        status: one of ``STATUSES``.
+        remedy: what to try.
+        patience: intervals in a row that must show the sign.
+    """
+
+    status: str
+    remedy: str
+    patience: int = PATIENCE
+
+
+CAUSES = {
+    "not finite": Cause("diverged", "lower both rates, clip gradients, or look for a division by 0", 1),
+    "generator stands still": Cause(
+        "stalled", "see that G's loss reaches G, and that its optimizer holds G's weights at a rate above 0", 2
+    ),
+    "discriminator stands still": Cause(
+        "stalled", "see that D's loss reaches D, and that its optimizer holds D's weights at a rate above 0", 2
+    ),
+    "rates too high": Cause("unstable", "start anew with a tenth of the rate", 1),
+    "rates too low": Cause("stalled", "raise the rate three to ten times, or train longer"),
+    "one sample": Cause("collapsing", "see that noise reaches G; else lower G's rate, or give D a penalty"),
+    "lost modes": Cause("collapsing", "lower G's rate, give D a penalty, or let it see several samples at once", 2),
+    "narrow logits": Cause("collapsing", "look at samples; if they are all alike, lower G's rate"),
+    "generator's gradient dies": Cause("collapsing", "slow D down, or choose a loss that does not saturate"),
+    "quality falls": Cause("collapsing", "lower both rates"),
+    "running in circles": Cause("unstable", "lower both rates, or give D a penalty", 1),
+    "discriminator ahead": Cause("saturated", "slow D down, or give it a penalty"),
+}
+"""What may be wrong, the first that applies first."""
+WORSE = ("diverged", "collapsing", "unstable")
+"""Statuses of a run that is worse than its own past."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +88,19 @@ class Advice:
 
     Attributes:
         status: one of ``STATUSES``.
-        message: a sentence.
+        message: what was seen, and what to try.
         roll_back_to: the last step without a sign of trouble, if the advice is to go back; otherwise ``None``.
+        cause: what is wrong, one of ``CAUSES``; empty if nothing is.
+        evidence: what was seen; empty if nothing is wrong.
+        remedy: what to try; empty if nothing is wrong.
     """
 
     status: str = "ok"
     message: str = "nothing has been measured yet"
     roll_back_to: int | None = None
+    cause: str = ""
+    evidence: str = ""
+    remedy: str = ""
 
     def __str__(self) -> str:
         return f"{self.status}: {self.message}"
@@ -59,10 +119,10 @@ class Health:
     margin: float
 
     def __post_init__(self) -> None:
-        self._spreads: list[float] = []
-        self._saturations: list[float] = []
-        self._orders: list[float] = []
-        self._streaks = {"spread": 0, "gradient": 0, "quality": 0, "chase": 0, "saturated": 0}
+        self._past: dict[str, list[float]] = {
+            name: [] for name in ("spread", "saturation", "order", "precision", "coverage", "diversity", "pace")
+        }
+        self._streaks = dict.fromkeys(CAUSES, 0)
         self._best = float("inf")
         self._last_good = 0
 
@@ -72,23 +132,24 @@ class Health:
         Args:
             step: the step at which the interval ended.
             signals: the interval's known signals, before clipping.
-            told: ``bad`` and ``spread`` from :class:`LoopMeter`, and ``quality`` if it was given.
+            told: ``bad`` and ``spread`` from :class:`LoopMeter`; ``quality`` if it was given; ``diversity``,
+                ``precision`` and ``coverage`` from :class:`SampleKeeper`; ``generator_move`` and
+                ``discriminator_move``; ``steps``, rounds of the interval, and ``run``, those of the whole run.
         """
-        if told["bad"] >= 0.5:
-            what = f"losses or logits were not finite in {told['bad']:.0%} of the last interval's steps"
-            return self._advice("diverged", what), True
-        found = self._found(signals, told)
+        found = self._found(step, signals, told)
         for name, sign in found.items():
             if sign is not None:  # a sign that was not measured leaves its streak as it is
                 self._streaks[name] = self._streaks[name] + 1 if sign else 0
-        for name, sign in found.items():
-            if (self._streaks[name] >= PATIENCE or name == "chase") and sign and name != "saturated":
-                return self._advice("collapsing", sign), True
-        if self._streaks["saturated"] >= PATIENCE and found["saturated"]:
-            usual = median(self._saturations) if len(self._saturations) >= PAST else 1.0
-            return Advice("saturated", f"{found['saturated']}; slow D down or regularise it more"), usual < 0.5
-        if "saturation" in signals and not found["saturated"]:
-            self._saturations = [*self._saturations, signals["saturation"]][-LONGEST_PAST:]
+        for name, cause in CAUSES.items():
+            sign = found.get(name)
+            if sign and self._streaks[name] >= cause.patience:
+                worse = cause.status in WORSE
+                if cause.status == "saturated":
+                    past = self._past["saturation"]
+                    worse = len(past) >= PAST and median(past) < 0.5
+                return self._advice(name, sign), worse
+        if "saturation" in signals and not found["discriminator ahead"]:
+            self._remember("saturation", signals["saturation"])
         if not told["bad"] and not any(found.values()) and signals.get("pair_accuracy", 0.0) >= WRONG:
             self._last_good = step
         if not signals:
@@ -99,55 +160,108 @@ class Health:
     def state_dict(self) -> dict[str, Any]:
         """Everything that is remembered."""
         return {
-            "spreads": list(self._spreads),
-            "saturations": list(self._saturations),
-            "orders": list(self._orders),
+            "past": {name: list(values) for name, values in self._past.items()},
             "streaks": dict(self._streaks),
             "best": self._best,
             "last_good": self._last_good,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a saved state."""
-        self._spreads, self._saturations = list(state["spreads"]), list(state["saturations"])
-        self._orders, self._streaks = list(state["orders"]), dict(state["streaks"])
+        """Continues from a saved state.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is damaged.
+        """
+        self._past = {name: [float(value) for value in state["past"][name]] for name in self._past}
+        self._streaks = {name: int(state["streaks"][name]) for name in CAUSES}
         self._best, self._last_good = float(state["best"]), int(state["last_good"])
 
-    def _found(self, signals: dict[str, float], told: dict[str, float]) -> dict[str, str | None]:
-        """For each sign, a sentence on what is wrong in this interval: empty if nothing is, ``None`` if unmeasured."""
-        found: dict[str, str | None] = dict.fromkeys(("quality", "spread", "gradient", "chase", "saturated"))
-        spread, quality = told["spread"], told.get("quality", float("nan"))
-        if quality > 0:
-            self._best, found["quality"] = min(self._best, quality), ""
-            if quality > self.margin * self._best:
-                found["quality"] = f"quality is {quality:.4g}, {quality / self._best:.2g} times its best"
-        if spread == spread:  # not NaN
-            found["spread"] = ""
-            if len(self._spreads) >= PAST and spread < median(self._spreads) - 1:
-                part = 10 ** (spread - median(self._spreads))
-                found["spread"] = f"generated logits are spread {part:.1%} as wide as usual; samples may be all alike"
-            else:
-                self._spreads = [*self._spreads, spread][-LONGEST_PAST:]
-        if "vanishing" in signals:
-            gone = signals["vanishing"] >= 0.5
-            found["gradient"] = "G's gradient has fallen below a hundredth of its first interval's" if gone else ""
-        if "pair_accuracy" in signals:
-            found["chase"] = ""
-            self._orders = [*self._orders, signals["pair_accuracy"]][-2 * PAST :]
-            wrong = sum(order < WRONG for order in self._orders[-PAST:])
-            if len(self._orders) == 2 * PAST and wrong >= PATIENCE:
-                found["chase"] = (
-                    f"D ordered most pairs wrongly in {wrong} of the last {PAST} intervals; G runs in circles"
-                )
-        if self.critic:
-            found["saturated"] = ""
-        elif "saturation" in signals:
-            ordered = signals["saturation"] >= 0.9
-            found["saturated"] = "D orders more than 99 % of real and generated pairs rightly" if ordered else ""
-        elif "discriminator_loss" in signals:
-            low = signals["discriminator_loss"] < -0.9
-            found["saturated"] = "D's loss is below an eighth of its ideal" if low else ""
+    def _found(self, step: int, signals: dict[str, float], told: dict[str, float]) -> dict[str, str | None]:
+        """For each cause, a sentence on what was seen in this interval: empty if nothing, ``None`` if unmeasured."""
+        found: dict[str, str | None] = dict.fromkeys(CAUSES)
+        bad = told["bad"]
+        what = f"losses or logits were not finite in {bad:.0%} of the last interval's steps"
+        found["not finite"] = what if bad >= 0.5 else ""
+        if bad < 0.5:
+            self._look_at_moves(found, step, told)
+            self._look_at_samples(found, told)
+            self._look_at_logits(found, signals, told)
         return found
 
-    def _advice(self, status: str, what: str) -> Advice:
-        return Advice(status, f"{what}; roll back to step {self._last_good}", self._last_good)
+    def _look_at_moves(self, found: dict[str, str | None], step: int, told: dict[str, float]) -> None:
+        moves = {name: told.get(f"{name}_move", math.nan) for name in ("generator", "discriminator")}
+        moves = {name: move for name, move in moves.items() if move == move}  # not NaN
+        if not moves or not told.get("steps"):
+            return
+        for name, move in moves.items():
+            still = f"{name}'s weights did not move"
+            found[f"{name} stands still"] = still if move < STILL and max(moves.values()) >= STILL else ""
+        fastest, pace = max(moves, key=lambda name: moves[name]), max(moves.values()) / math.sqrt(told["steps"])
+        seen = f"{fastest}'s weights moved by {moves[fastest]:.2g} times their size in {told['steps']:.0f} steps"
+        found["rates too high"] = seen if pace > TOO_FAST and told["steps"] >= ENOUGH_STEPS else ""
+        self._remember("pace", pace)
+        slowest = min(moves, key=lambda name: moves[name])
+        whole = moves[slowest] * told["run"] / told["steps"]
+        early = step <= told["run"] / 4 and pace < 1.5 * self._past["pace"][0]  # neither a decay nor a warm-up
+        seen = f"at this pace {slowest}'s weights move by {whole:.2g} of their size in the whole run"
+        found["rates too low"] = seen if early and moves[slowest] >= STILL and whole < TOO_SLOW else ""
+
+    def _look_at_samples(self, found: dict[str, str | None], told: dict[str, float]) -> None:
+        diversity = told.get("diversity", math.nan)
+        if diversity == diversity:
+            self._remember("diversity", diversity)
+            wider = diversity > 1.5 * self._past["diversity"][-PATIENCE:][0] > 0
+            seen = f"samples of a batch differ by {diversity:.1%} of what real ones do"
+            found["one sample"] = seen if diversity < ALIKE and not wider else ""
+        if "precision" in told:
+            for name in ("precision", "coverage"):
+                self._remember(name, told[name])
+            precision, coverage = (mean(self._past[name][-WINDOW:]) for name in ("precision", "coverage"))
+            enough = len(self._past["precision"]) >= PATIENCE
+            lost = enough and precision >= 0.5 and coverage <= precision / 4 and found["one sample"] == ""
+            seen = f"{precision:.0%} of the samples look real, but {coverage:.0%} of the real ones are covered"
+            found["lost modes"] = seen if lost else ""
+
+    def _look_at_logits(self, found: dict[str, str | None], signals: dict[str, float], told: dict[str, float]) -> None:
+        spread, quality = told["spread"], told.get("quality", math.nan)
+        if quality > 0:
+            self._best = min(self._best, quality)
+            worse = quality > self.margin * self._best
+            found["quality falls"] = (
+                f"quality is {quality:.4g}, {quality / self._best:.2g} times its best" if worse else ""
+            )
+        if spread == spread:
+            past, found["narrow logits"] = self._past["spread"], ""
+            if len(past) >= PAST and spread < median(past) - 1:
+                part = 10 ** (spread - median(past))
+                found["narrow logits"] = (
+                    f"generated logits are spread {part:.1%} as wide as usual; samples may be all alike"
+                )
+            else:
+                self._remember("spread", spread)
+        if "vanishing" in signals:
+            gone = "G's gradient has fallen below a hundredth of its first interval's"
+            found["generator's gradient dies"] = gone if signals["vanishing"] >= 0.5 else ""
+        if "pair_accuracy" in signals:
+            self._remember("order", signals["pair_accuracy"])
+            orders = self._past["order"]
+            wrong = sum(order < WRONG for order in orders[-PAST:])
+            seen = f"D ordered most pairs wrongly in {wrong} of the last {PAST} intervals; G runs in circles"
+            found["running in circles"] = seen if len(orders) >= 2 * PAST and wrong >= PATIENCE else ""
+        if self.critic:
+            found["discriminator ahead"] = ""
+        elif "saturation" in signals:
+            ordered = "D orders more than 99 % of real and generated pairs rightly"
+            found["discriminator ahead"] = ordered if signals["saturation"] >= 0.9 else ""
+        elif "discriminator_loss" in signals:
+            low = "D's loss is below an eighth of its ideal"
+            found["discriminator ahead"] = low if signals["discriminator_loss"] < -0.9 else ""
+
+    def _remember(self, name: str, value: float) -> None:
+        self._past[name] = [*self._past[name], value][-LONGEST_PAST:]
+
+    def _advice(self, name: str, seen: str) -> Advice:
+        cause = CAUSES[name]
+        back = self._last_good if cause.status in ("diverged", "collapsing") else None
+        rolled = "" if back is None else f"; roll back to step {back}"
+        return Advice(cause.status, f"{name}: {seen}{rolled}; {cause.remedy}", back, name, seen, cause.remedy)

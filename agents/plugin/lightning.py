@@ -1,7 +1,7 @@
 """``GANScheduler`` as a Lightning callback, for modules with manual optimisation, which GANs need there."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from typing import Any
 
@@ -29,7 +29,10 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
     Args:
         scheduler: as for :class:`GANScheduler`.
         total_steps: batches of the whole run. (Lightning's own ``max_steps`` counts steps of both optimizers.)
-        generator, discriminator: places of G's and of D's optimizer among the module's optimizers.
+        generator, discriminator: places of G's and of D's optimizer among the module's optimizers; a sequence of
+            places for several.
+        networks: names of G and of D among the module's attributes, to read logits by hooks
+            (:meth:`GANScheduler.watch`). ``training_step`` then need not return anything.
         **options: other options of :class:`GANScheduler`.
     """
 
@@ -38,13 +41,15 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
         scheduler: "str | os.PathLike[str] | Scheduler",
         *,
         total_steps: int,
-        generator: int = 0,
-        discriminator: int = 1,
+        generator: int | Sequence[int] = 0,
+        discriminator: int | Sequence[int] = 1,
+        networks: tuple[str, str] | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         self._named, self._options = scheduler, {**options, "total_steps": total_steps}
-        self._places = (generator, discriminator)
+        self._places = [[each] if isinstance(each, int) else list(each) for each in (generator, discriminator)]
+        self._networks = networks
         self._waiting: dict[str, Any] | None = None
         self.scheduler: GANScheduler | None = None
         """``None`` until training starts."""
@@ -62,11 +67,15 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Makes the scheduler, and loads its state if a checkpoint had one."""
-        if max(self._places) >= len(trainer.optimizers):
+        if max(place for side in self._places for place in side) >= len(trainer.optimizers):
             raise InvalidValueError(f"the module has {len(trainer.optimizers)} optimizers; {self._places} are expected")
         writer = getattr(trainer.logger, "experiment", None)
         options = {"writer": writer if hasattr(writer, "add_scalar") else None, **self._options}
-        self.scheduler = GANScheduler(self._named, *(trainer.optimizers[place] for place in self._places), **options)
+        sides = ([trainer.optimizers[place] for place in side] for side in self._places)
+        self.scheduler = GANScheduler(self._named, *sides, **options)
+        if self._networks is not None:
+            generator, discriminator = (getattr(pl_module, name) for name in self._networks)
+            self.scheduler.watch(generator=generator, discriminator=discriminator)
         if self._waiting is not None:
             self.scheduler.load_state_dict(self._waiting)
             self._waiting = None

@@ -21,9 +21,10 @@ class LoopControls:
         loss: name, as in ``metagan_rl.losses.LOSSES``.
         adversarial_weight: weight of the adversarial term in G's loss, relative to its other terms. It is 1 except in
             mode ``"discriminator"``.
-        generator_lr_factor, discriminator_lr_factor: multipliers of the user's rates, already applied.
+        generator_lr_factor, discriminator_lr_factor: what the user's rates are multiplied by, already applied.
+        would_be: both factors as they would be if the scheduler acted. Only in mode ``"log"`` is this something else.
         advice: how the run is doing.
-        fallen_back: whether the safeguard has returned the run to the user's constants.
+        fallen_back: whether the safeguard keeps all rates at or below the user's own.
     """
 
     discriminator_steps: int
@@ -33,17 +34,26 @@ class LoopControls:
     adversarial_weight: float
     generator_lr_factor: float
     discriminator_lr_factor: float
+    would_be: tuple[float, float]
     advice: Advice
     fallen_back: bool
 
     @classmethod
     def of(
-        cls, controls: Controls, advice: Advice, *, fallen_back: bool, penalty_unit: float, one_sided: bool
+        cls,
+        controls: Controls,
+        acting: Controls,
+        advice: Advice,
+        *,
+        fallen_back: bool,
+        penalty_unit: float,
+        one_sided: bool,
     ) -> "LoopControls":
         """Translates the controls of one GAN into what a loop uses.
 
         Args:
             controls: those in force, of one GAN.
+            acting: those that would be in force if the scheduler acted.
             advice: passed on.
             fallen_back: passed on.
             penalty_unit: the loop's penalty weight for a control of 1.
@@ -61,6 +71,10 @@ class LoopControls:
             adversarial_weight=generator if one_sided else 1.0,
             generator_lr_factor=1.0 if one_sided else generator,
             discriminator_lr_factor=discriminator,
+            would_be=(
+                1.0 if one_sided else float(acting.generator_lr_factor[0]),
+                float(acting.discriminator_lr_factor[0]),
+            ),
             advice=advice,
             fallen_back=fallen_back,
         )
@@ -71,6 +85,8 @@ def scalars(told: LoopControls, proposed: Controls, signals: Mapping[str, np.nda
     return {
         "generator_lr_factor": told.generator_lr_factor,
         "discriminator_lr_factor": told.discriminator_lr_factor,
+        "would_be/generator_lr_factor": told.would_be[0],
+        "would_be/discriminator_lr_factor": told.would_be[1],
         "penalty_weight": told.penalty_weight,
         "adversarial_weight": told.adversarial_weight,
         "discriminator_steps": float(told.discriminator_steps),

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
+from metagan_rl.losses import LOSSES
 
-BOUNDS = (1 / LR_FACTOR, 10.0)
-"""Default bounds of the multipliers of a user's rates. The lower one is all that schedulers may use: decays end there,
-and a rate that is too low can be repaired. The upper one is a third of that: a rate that is too high cannot be
-repaired, and no task that was ever measured here began more than 10 times too low."""
 INTERVALS = 64
 """Default number of decisions in a run, the same as policies are trained with."""
 MODES = ("both", "discriminator", "log")
@@ -35,8 +32,10 @@ class LoopOptions:
     knobs: tuple[str, ...]
     mode: str
     bounds: tuple[float, float]
+    change: float
     quality: tuple[str, ...]
     margin: float
+    wait: float
 
     def __post_init__(self) -> None:
         for name in ("total_steps", "interval"):
@@ -44,8 +43,8 @@ class LoopOptions:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
         if not (isinstance(self.bounds, tuple | list) and len(self.bounds) == 2):
-            raise InvalidValueError(f"bounds are {self.bounds!r}; give the least and the most multiplier")
-        for name in ("penalty_weight", "margin"):
+            raise InvalidValueError(f"bounds are {self.bounds!r}; give the lowest and the highest factor")
+        for name in ("penalty_weight", "margin", "change", "wait"):
             if not isinstance(getattr(self, name), int | float):
                 raise InvalidValueError(f"{name} is {getattr(self, name)!r}; it must be a number")
         low, high = self.bounds
@@ -55,6 +54,10 @@ class LoopOptions:
             raise InvalidValueError(f"penalty_weight is {self.penalty_weight}; it must be 0 or more, and finite")
         if not 1 < self.margin < math.inf:
             raise InvalidValueError(f"margin is {self.margin}; it must be above 1, and finite")
+        if not self.change > 1:
+            raise InvalidValueError(f"change is {self.change}; it must be above 1 (math.inf for no limit)")
+        if not self.wait > 0:
+            raise InvalidValueError(f"wait is {self.wait}; it must be more than 0 seconds")
         if self.mode not in MODES:
             raise UnknownNameError("mode", self.mode, MODES)
         for knob in self.knobs:
@@ -66,9 +69,31 @@ class LoopOptions:
                 )
 
     def may_change(self, knob: str) -> bool:
-        """Whether a control, or the adversarial weight, may differ from the user's own."""
-        if self.mode == "log" or knob not in self.knobs:
+        """Whether a control, or the adversarial weight, may differ from the user's own; in mode "log", if it acted."""
+        if knob not in self.knobs:
             return False
         if knob == "adversarial_weight":
             return self.mode == "discriminator"
-        return self.mode == "both" or KNOBS[knob].side == "discriminator"
+        return self.mode != "discriminator" or KNOBS[knob].side == "discriminator"
+
+
+LOSS_WORDS = {
+    "bce": "non-saturating", "bcewithlogits": "non-saturating", "vanilla": "non-saturating", "gan": "non-saturating",
+    "logistic": "non-saturating", "softplus": "non-saturating", "ns": "non-saturating", "minimax": "non-saturating",
+    "mse": "lsgan", "ls": "lsgan", "least-squares": "lsgan", "wgan-gp": "wgan", "wgangp": "wgan", "wasserstein": "wgan",
+    "critic": "wgan", "relativistic": "rpgan", "rsgan": "rpgan", "r3gan": "rpgan", "hinge-loss": "hinge",
+}  # fmt: skip
+"""What others call the losses of ``LOSSES``."""
+
+
+def checked_loss(name: str) -> str:
+    """A loss's name.
+
+    Raises:
+        UnknownNameError: there is no such loss; the message offers what it is called here.
+    """
+    word = str(name).lower().replace("_", "-").removesuffix("loss").rstrip("-")
+    if name not in LOSSES and word in LOSS_WORDS:
+        raise InvalidValueError(f"unknown loss {name!r}; here it is called {LOSS_WORDS[word]!r}")
+    LOSSES.index(name)
+    return name

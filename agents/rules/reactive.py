@@ -79,6 +79,7 @@ class GapAware(Scheduler):
 
     source = "Hazimeh and Ponomareva 2023 (AISTATS), arXiv:2302.00089, and its demo: h_min .1, f_max 2, x_max .1 L*"
     remembers = ("_clock", "_average")
+    needs = ("discriminator_loss",)
     smoothing = 0.95
     lowest, highest, reach = 0.1, 2.0, 0.1
 
@@ -110,6 +111,8 @@ class AccuracyGate(Scheduler):
 
     source = "3D-GAN, Wu et al. 2016, arXiv:1610.07584: D is updated if right on at most 80 % of the last batch"
 
+    needs = ("real_accuracy", "fake_accuracy", "pair_accuracy")
+
     def __init__(self, threshold: float = 0.8) -> None:
         self.threshold = threshold
 
@@ -139,6 +142,7 @@ class BEGAN(Scheduler):
         "the balance of BEGAN, Berthelot et al. 2017, arXiv:1703.10717: k <- clip(k + .001 (gamma L_r - L_g), 0, 1)"
     )
     remembers = ("_clock", "_k")
+    needs = ("pair_accuracy",)
     gain = 0.01
 
     def __init__(self, gamma: float = 0.5) -> None:
@@ -172,6 +176,8 @@ class ADA(Scheduler):
 
     source = "the integrator of StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676: target .6"
     remembers = ("_clock", "_p")
+    needs = ("real_accuracy", "pair_accuracy")
+    turned = ("penalty_weight",)
     target = 0.6
     crossings = 10.0
     highest = 10.0
@@ -202,6 +208,8 @@ class LossRatio(Scheduler):
     """
 
     source = "folklore, soumith/ganhacks item 11: train D while its loss is above A, G while its loss is above B"
+    needs = ("discriminator_loss",)
+    turned = ("ratio",)
 
     def propose(self, situation: Situation) -> Controls:
         """The base with the ratio replaced."""
@@ -217,15 +225,16 @@ class Plateau(Scheduler):
     """Halves both rates whenever 6 intervals in a row bring no better sample quality.
 
     Better means a distance more than .01 % below the best so far (``distance_from_start``, which needs a quality
-    metric). Without a metric, the signal ``discriminator_loss`` must come nearer to 0, the ideal, by as much. That is
-    what a loop can see of the balance. It says little about the samples.
+    metric). Once a distance was seen, intervals without one do not count. Without a metric, the signal
+    ``discriminator_loss`` must come nearer to 0, the ideal, by as much. That is what a loop can see of the balance. It
+    says little about the samples.
 
     Args:
         patience: number of intervals in a row, at least 1.
     """
 
     source = "ReduceLROnPlateau of Keras and PyTorch (its relative threshold, 1e-4), with a factor of one half"
-    remembers = ("_best", "_waited", "_halvings")
+    remembers = ("_best", "_waited", "_halvings", "_sees_quality")
     threshold = 1e-4
 
     def __init__(self, patience: int = 6) -> None:
@@ -237,17 +246,27 @@ class Plateau(Scheduler):
         """Starts at the base, with nothing seen."""
         self._best = np.full(len(seeds), np.inf)
         self._waited, self._halvings = np.zeros(len(seeds)), np.zeros(len(seeds))
+        self._sees_quality = False
 
     def propose(self, situation: Situation) -> Controls:
         """The base with both rates halved once for every plateau so far."""
+        self._take_in(situation)
+        factor = 0.5**self._halvings
+        return scaled(situation.base, factor, factor)
+
+    def _take_in(self, situation: Situation) -> None:
+        if "distance_from_start" in situation.signals:
+            if not self._sees_quality:  # what was seen so far is another measure
+                self._sees_quality = True
+                self._best, self._waited = np.full_like(self._best, np.inf), np.zeros_like(self._waited)
+        elif self._sees_quality:
+            return
         now = self._log_measure(situation)
         better = now < self._best + np.log1p(-self.threshold)
         self._best = np.where(better, now, self._best)
         self._waited = np.where(better, 0, self._waited + np.isfinite(self._best))
         flat = self._waited >= self.patience
         self._halvings, self._waited = self._halvings + flat, np.where(flat, 0, self._waited)
-        factor = 0.5**self._halvings
-        return scaled(situation.base, factor, factor)
 
     def _log_measure(self, situation: Situation) -> np.ndarray:
         """The logarithm of the value that must fall, ``[B]``; infinite before anything is known."""

@@ -66,6 +66,7 @@ class WGANGP(_Recipe):
 
     source = "Gulrajani et al. 2017, arXiv:1704.00028: equal rates of 1e-4, 5 critic updates; betas are no control"
     ratio, loss = "5:1", "wgan"
+    turned = ("ratio", "loss", "penalty_weight")
 
     def __init__(self, penalty_weight: float = 0.1) -> None:
         self.penalty_weight = penalty_weight

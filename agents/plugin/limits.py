@@ -1,0 +1,47 @@
+"""How far and how fast a scheduler may take the factors of a loop's rates."""
+
+import math
+from dataclasses import dataclass
+
+from metagan_rl.loop.knobs import LR_FACTOR
+from metagan_rl.loop.scheduler import Scheduler
+
+BOUNDS = (1 / 3, 3.0)
+"""Default bounds of the factors of whatever reacts to the run. Runs at good rates were hurt by more."""
+CLOCK_BOUNDS = (1 / LR_FACTOR, 3.0)
+"""Default bounds of schedules that follow the clock alone: decays end at 1/30."""
+CHANGE = 1.1
+"""Default limit of how much a factor changes at one decision."""
+DECAY_FROM, DECAY_TO = 2 / 3, 0.1
+"""What a learned policy sets is multiplied, over the last third of the run, by a factor that falls from 1 to this."""
+FIXED = ("metagan_rl.agents.rules.clock", "metagan_rl.agents.rules.recipes", "metagan_rl.agents.searches.tuned")
+
+
+def follows_the_clock(scheduler: Scheduler) -> bool:
+    """Whether it is one of the package's schedules that look at nothing but the clock, and draw nothing at random."""
+    kinds = {kind.__module__ for kind in type(scheduler).__mro__}
+    return bool(kinds & set(FIXED)) and not scheduler.remembers
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one rate's factor.
+
+    Attributes:
+        bounds: its lowest and highest value.
+        change: the most that it is multiplied or divided by at one decision.
+        decays: whether it falls over the last third of the run.
+    """
+
+    bounds: tuple[float, float]
+    change: float = math.inf
+    decays: bool = False
+
+    def limited(self, wanted: float, before: float, progress: float) -> float:
+        """The factor that comes nearest to the wanted one, after one that held before, at a progress in [0, 1]."""
+        low, high = self.bounds
+        target = min(max(wanted, low), high)
+        if self.decays and progress > DECAY_FROM:
+            target *= DECAY_TO ** ((progress - DECAY_FROM) / (1 - DECAY_FROM))
+            target = max(target, 1 / LR_FACTOR)
+        return min(max(target, before / self.change), before * self.change)

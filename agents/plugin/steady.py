@@ -1,0 +1,121 @@
+"""Schedulers as a single run needs them: without chance, and in factors of the loop's own rates."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import Tensor
+
+from metagan_rl.agents.learners.policy import PolicyScheduler
+from metagan_rl.agents.rules.clock import TwoTimeScale
+from metagan_rl.agents.rules.scaling import scaled
+from metagan_rl.agents.searches.tuned import SWITCHED, Tuned
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import LR_FACTOR, Knob
+from metagan_rl.loop.scheduler import Scheduler, Situation
+
+TTUR = 4.0
+"""How much faster than G the rule of two time scales lets D learn."""
+DIGITS = 9
+"""Decimals of the logarithm of a factor that a policy gives."""
+
+
+class SteadyPolicy(PolicyScheduler):
+    """A policy that takes the mean of its distribution instead of a draw.
+
+    For a factor of a rate this is the mean of its logarithm. For other controls, of which there is no mean, it is the
+    likeliest level. Of moves, a rate makes the mean one, and another control one that is likelier than not.
+
+    It computes in double precision and rounds the mean. So it decides alike wherever its weights lie in memory, and a
+    run that is resumed goes on exactly.
+
+    Args:
+        policy: the policy, which is not changed.
+    """
+
+    def __init__(self, policy: PolicyScheduler) -> None:
+        super().__init__(policy.config, policy.network.state_dict(), policy.metadata)
+        self.network.double()
+
+    def decided(self, parts: Sequence[Tensor], situation: Situation) -> Controls:
+        """The mean controls for these outputs."""
+        if self.config.greedy:
+            return super().decided(parts, situation)
+        shares = [part.double().softmax(dim=1).numpy() for part in parts]
+        if self.codec.kind == "moves":
+            return self._moved(shares[0], situation)
+        columns = {}
+        for knob, share in zip(self.codec.knobs, shares, strict=True):
+            if getattr(knob, "factor", False):
+                columns[knob.name] = np.exp(np.round(share @ np.log(_levels(knob)), DIGITS))
+            else:
+                columns[knob.name] = knob.at_level(share.argmax(axis=1))
+        controls = situation.base.replace(**columns)
+        self._actions = self.codec.encode(controls)
+        return controls
+
+    def _moved(self, share: np.ndarray, situation: Situation) -> Controls:
+        columns = {}
+        for place, knob in enumerate(self.codec.knobs):
+            now, (down, up) = getattr(situation.controls, knob.name), share[:, [1 + 2 * place, 2 + 2 * place]].T
+            if getattr(knob, "factor", False):
+                levels = np.log(_levels(knob))
+                moved = np.log(now) + (up - down) * np.diff(levels).mean()
+                columns[knob.name] = np.exp(np.clip(np.round(moved, DIGITS), levels[0], levels[-1]))
+            else:
+                columns[knob.name] = knob.moved(now, (up > 0.5).astype(np.int64) - (down > 0.5))
+        self._actions = share.argmax(axis=1)
+        return situation.base.replace(**columns)
+
+
+class RelativeSchedule(Tuned):
+    """A tuned schedule whose rates are factors of the loop's own: they begin at 1 and take the same course.
+
+    Its absolute rates suit the points of the plane that it was tuned on, and no other network.
+    """
+
+    def __init__(self, tuned: Tuned) -> None:
+        schedule = tuned.schedule
+        generator, discriminator = (end / start for start, end in (schedule.generator_lr, schedule.discriminator_lr))
+        relative = replace(schedule, generator_lr=(1.0, generator), discriminator_lr=(1.0, discriminator))
+        super().__init__(relative, tuned.metadata)
+        moves = generator != 1 or discriminator != 1
+        self.turned = (*(("generator_lr_factor", "discriminator_lr_factor") if moves else ()), *SWITCHED)
+
+    def propose(self, situation: Situation) -> Controls:
+        """The schedule's controls."""
+        return super().propose(replace(situation, rates=np.ones((len(situation), 2))))
+
+
+class RemainingTwoTimeScale(TwoTimeScale):
+    """Two time scales for a loop that may have them already: D's rate is raised to four times G's, and never beyond."""
+
+    def propose(self, situation: Situation) -> Controls:
+        """The base with what is missing to a factor of four."""
+        if situation.rates is None:
+            raise InvalidValueError(
+                "two time scales need the absolute base rates, and the situation does not tell them"
+            )
+        missing = np.clip(TTUR * situation.rates[:, 0] / situation.rates[:, 1], 1, TTUR)
+        return scaled(situation.base, missing**-0.5, missing**0.5)
+
+
+def steadied(scheduler: Scheduler, *, deterministic: bool) -> Scheduler:
+    """The same scheduler as a single run needs it.
+
+    Args:
+        scheduler: any scheduler; those that need no change are returned as they are.
+        deterministic: whether policies take means instead of draws.
+    """
+    if isinstance(scheduler, PolicyScheduler) and deterministic and not isinstance(scheduler, SteadyPolicy):
+        return SteadyPolicy(scheduler)
+    if isinstance(scheduler, Tuned) and not isinstance(scheduler, RelativeSchedule):
+        return RelativeSchedule(scheduler)
+    if type(scheduler) is TwoTimeScale:
+        return RemainingTwoTimeScale()
+    return scheduler
+
+
+def _levels(knob: Knob) -> np.ndarray:
+    return np.clip(np.array(knob.levels, dtype=np.float64), 1 / LR_FACTOR, LR_FACTOR)

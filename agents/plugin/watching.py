@@ -1,0 +1,277 @@
+"""Reads D's logits by forward hooks and rounds by the optimizers' step hooks, so that a loop needs no change.
+
+What D is called with tells what is what. An input is generated if it shares memory with an output of G, or was
+computed from one. Of a batch that holds both, the half that equals an output of G is the generated one. If neither is
+so, because inputs were augmented, say, then the second of two calls is the generated one if G was called in between.
+
+Calls before a step of D's optimizer belong to it. A step of G's optimizer ends a round. Calls in evaluation mode or
+without gradients do not count.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metagan_rl.agents.plugin.rates import Rates
+from metagan_rl.errors import InvalidValueError
+
+REACH = 512
+"""Operations that are followed back from an input, in search of an output of G."""
+TINY = 1e-6
+"""Probabilities are this far from 0 and 1 at least, when they are turned into logits."""
+
+KEPT = 8
+"""Outputs of G that are kept until D's optimizer steps."""
+
+Read = Callable[[Any], Any]
+
+
+@dataclass
+class Call:
+    """One call of a discriminator.
+
+    Attributes:
+        place: which discriminator.
+        time: how many networks had been called before.
+        generated: whether its input is; ``None`` if that is unknown.
+        logits: what it gave; a pair of real and generated ones if it gives both.
+        data: its first input.
+    """
+
+    place: int
+    time: int
+    generated: bool | None
+    logits: Any
+    data: Tensor | None
+
+
+class Hook:
+    """A hook that stays with its network: a copy of the network, or a saved one, has one that does nothing."""
+
+    def __init__(self, use: Callable[..., None] | None) -> None:
+        self._use = use
+
+    def __call__(self, *given: Any) -> None:
+        """Passes on what the network was called with."""
+        if self._use is not None:
+            self._use(*given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hook, (None,)
+
+
+class Watch:
+    """Hooks on networks and optimizers.
+
+    Args:
+        discriminators, generators: networks as the loop calls them.
+        rates: those of G's and of D's optimizers.
+        tell: gets the real and the generated logits of a step of D's optimizer, a list for each, and the ``"real"`` and
+            ``"generated"`` samples that the first discriminator saw, if these are separate.
+        end_round: called after each step of G's (first) optimizer.
+        puzzled: gets a sentence if it cannot tell which logits are which.
+        logits: makes logits of a discriminator's output: one tensor, or a pair of real and generated ones. By default
+            the first tensor, and ``"logits"`` of a dictionary.
+        first: which of two calls is ``"real"`` or ``"fake"`` where that cannot be seen.
+
+    Raises:
+        InvalidValueError: something is not a network, an optimizer has no hooks, or ``first`` is neither.
+    """
+
+    def __init__(
+        self,
+        discriminators: Sequence[nn.Module],
+        generators: Sequence[nn.Module],
+        rates: tuple[Rates, Rates],
+        *,
+        tell: Callable[[list[Any], list[Any], Mapping[str, Any]], None],
+        end_round: Callable[[], None],
+        puzzled: Callable[[str], None],
+        logits: Read | None = None,
+        first: str | None = None,
+    ) -> None:
+        for each in (*discriminators, *generators):
+            if not isinstance(each, nn.Module):
+                raise InvalidValueError(f"watch was given {each!r}, which is not a network (torch.nn.Module)")
+        if not discriminators:
+            raise InvalidValueError("watch was given no discriminator")
+        if first not in (None, "real", "fake"):
+            raise InvalidValueError(f"first is {first!r}; it must be 'real' or 'fake'")
+        for side in rates:
+            if not all(each.can_be_hooked for each in side.each):
+                raise InvalidValueError(f"{side.name} has no hooks; call step() once a round instead")
+        self._tell, self._end_round, self._puzzled, self._first = tell, end_round, puzzled, first
+        self._made: deque[Tensor] = deque(maxlen=KEPT)
+        self._calls: list[Call] = []
+        self._set_aside: list[Call] = []
+        self._time = self._last_made = 0
+        self._samples: dict[str, Any] = {}
+        self._fake_half: dict[int, bool | None] = {}
+        """For discriminators that get both kinds in one batch, whether the generated ones come first."""
+        self._hooks = [
+            *(each.register_forward_hook(Hook(self._note_generator)) for each in generators),
+            *(
+                each.register_forward_hook(Hook(self._reader(place, each, logits)), with_kwargs=True)
+                for place, each in enumerate(discriminators)
+            ),
+            *(each.on_step(self._discriminator_stepped) for each in rates[1].each),
+            rates[0].each[0].on_step(self._generator_stepped),
+        ]
+
+    def remove(self) -> None:
+        """Takes all hooks away."""
+        for hook in self._hooks:
+            hook.remove()
+        self._made.clear()
+        self._hooks, self._calls, self._set_aside = [], [], []
+
+    def _note_generator(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self._time += 1
+        self._last_made = self._time
+        self._made += list(_tensors(output))
+
+    def _reader(self, place: int, module: nn.Module, logits: Read | None) -> Callable[..., None]:
+        ends_in_sigmoid = isinstance(list(module.modules())[-1], nn.Sigmoid)
+
+        def note(module: nn.Module, inputs: Any, keywords: Any, output: Any) -> None:
+            self._time += 1
+            if not (module.training and torch.is_grad_enabled()):
+                return
+            given = list(_tensors([*inputs, *keywords.values()]))
+            read = _first_tensor(output) if logits is None else logits(output)
+            if read is None:
+                return
+            if ends_in_sigmoid and isinstance(read, Tensor):
+                read = torch.logit(read.detach().float(), eps=TINY)
+            generated = True if given and self._is_generated(given) else None
+            data = given[0].detach() if given else None
+            self._calls.append(Call(place, self._time, generated, _detached(read), data))
+
+        return note
+
+    def _is_generated(self, given: list[Tensor]) -> bool:
+        memory = {made.untyped_storage().data_ptr() for made in self._made}
+        if any(each.untyped_storage().data_ptr() in memory for each in given):
+            return True
+        made = {made.grad_fn for made in self._made if made.grad_fn is not None}
+        waiting, known = deque([given[0].grad_fn]), {given[0].grad_fn}
+        while waiting and len(known) < REACH:
+            node = waiting.popleft()
+            if node is None:
+                continue
+            variable = getattr(node, "variable", None)
+            if node in made or (variable is not None and variable.untyped_storage().data_ptr() in memory):
+                return True
+            more = [each for each, _ in node.next_functions if each not in known]
+            known.update(more)
+            waiting.extend(more)
+        return False
+
+    def _discriminator_stepped(self) -> None:
+        calls = self._calls or self._set_aside
+        self._samples = {}
+        reals, fakes = [], []
+        for place in sorted({call.place for call in calls}):
+            pair = self._pair([call for call in calls if call.place == place])
+            if pair is not None:
+                reals.append(pair[0])
+                fakes.append(pair[1])
+        if reals:
+            self._tell(reals, fakes, self._samples)
+        self._made.clear()
+        self._calls, self._set_aside = [], []
+
+    def _generator_stepped(self) -> None:
+        # A loop may call all networks first, and then step G before D
+        self._set_aside = self._calls if any(not call.generated for call in self._calls) else []
+        self._calls = []
+        self._end_round()
+
+    def _pair(self, calls: list[Call]) -> tuple[Any, Any] | None:
+        """The real and the generated logits of one discriminator, from its first calls of either kind."""
+        if isinstance(calls[0].logits, tuple):
+            real, fake = calls[0].logits
+            return real, fake
+        generated = [call for call in calls if call.generated]
+        others = [call for call in calls if not call.generated]
+        if generated and others:
+            return self._told(others[0], generated[0])
+        if len(others) == 1:
+            return self._halves(others[0])
+        if len(others) > 1:
+            return self._ordered(others[0], others[1])
+        if len(generated) == 1:
+            return self._halves(generated[0])
+        self._puzzled("no call of a discriminator before its optimizer's step was on real data")
+        return None
+
+    def _halves(self, call: Call) -> tuple[Any, Any] | None:
+        """The halves of a batch that holds real and generated samples."""
+        recent = reversed(self._made)
+        made = next((each for each in recent if call.data is not None and self._is_half(each, call.data)), None)
+        if call.place not in self._fake_half:
+            self._fake_half[call.place] = None if made is None else _which_half(made, call.data)
+        fake_first = self._fake_half[call.place]
+        if fake_first is None and self._first is not None and made is not None:
+            fake_first = self._first == "fake"
+        if fake_first is None:
+            self._puzzled(
+                "one call of a discriminator held real and generated samples, and it is not seen which is which"
+            )
+            return None
+        count = len(call.logits) // 2
+        one, other = call.logits[:count], call.logits[count : 2 * count]
+        return (other, one) if fake_first else (one, other)
+
+    @staticmethod
+    def _is_half(made: Tensor, data: Tensor) -> bool:
+        return 2 * len(made) == len(data) if made.ndim and data.ndim else False
+
+    def _ordered(self, one: Call, other: Call) -> tuple[Any, Any] | None:
+        if one.time < self._last_made < other.time:
+            return self._told(one, other)
+        if self._first is None:
+            self._puzzled("it is not seen which of two calls of a discriminator was on generated samples")
+            return None
+        return self._told(one, other) if self._first == "real" else self._told(other, one)
+
+    def _told(self, real: Call, generated: Call) -> tuple[Any, Any]:
+        if not self._samples and real.data is not None and generated.data is not None:
+            self._samples = {"real": real.data, "generated": generated.data}
+        return real.logits, generated.logits
+
+
+def _which_half(made: Tensor, data: Tensor | None) -> bool | None:
+    """Whether the generated samples are the first half of a batch; waits for the device, but once in a run only."""
+    if data is None or made.shape[1:] != data.shape[1:]:
+        return None
+    for fake_first, half in ((True, data[: len(made)]), (False, data[len(made) :])):
+        if torch.equal(half, made.detach().to(half.dtype)):
+            return fake_first
+    return None
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        for each in value:
+            yield from _tensors(each)
+
+
+def _first_tensor(output: Any) -> Tensor | None:
+    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
+        return output["logits"]
+    return next((each for each in _tensors(output) if each.is_floating_point()), None)
+
+
+def _detached(read: Any) -> Any:
+    if isinstance(read, tuple):
+        return tuple(_detached(each) for each in read)
+    return [each.detach() for each in _tensors(read)] if not isinstance(read, Tensor) else read.detach()
