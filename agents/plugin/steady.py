@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.rules.clock import TwoTimeScale
@@ -40,8 +41,10 @@ class SteadyPolicy(PolicyScheduler):
 
     def decided(self, parts: Sequence[Tensor], situation: Situation) -> Controls:
         """The mean controls for these outputs."""
-        if self.config.greedy:
+        if self.config.greedy or "continuous" in self.codec.kind:  # no chance in either
             return super().decided(parts, situation)
+        if self.codec.around:  # the likeliest choice
+            return super().decided([one_hot(part.argmax(1), part.shape[1]).double().log() for part in parts], situation)
         shares = [part.double().softmax(dim=1).numpy() for part in parts]
         if self.codec.kind == "moves":
             return self._moved(shares[0], situation)
