@@ -9,12 +9,16 @@ from torch import Tensor
 DIRECTIONS = 24
 
 
-@cache
 def projections(dim: int, count: int = DIRECTIONS) -> Tensor:
     """Unit directions ``[D, count]``, always the same: evenly spread in two dimensions, drawn from a seed in more.
 
     Do not change them; every caller gets the same tensor.
     """
+    return _projections(dim, count)
+
+
+@cache
+def _projections(dim: int, count: int) -> Tensor:
     if dim == 1:
         return torch.ones(1, 1)
     if dim == 2:
