@@ -9,6 +9,8 @@ from torch import Tensor
 from metagan_rl.metrics.balls import Balls, within_balls
 
 NEIGHBOURS = 5
+ROWS = 64
+"""Rows of a table of distances worked out at a time where it need not be whole."""
 FEW = 3
 """Columns up to which distances are computed from differences, column by column."""
 
@@ -34,8 +36,10 @@ def squared_distances(points: Tensor, reference: Tensor) -> Tensor:
 def neighbour_radii(reference: Tensor, neighbours: int = NEIGHBOURS) -> Tensor:
     """Distance of every reference point to its k-th nearest neighbour, ``[..., N]`` from ``[..., N, D]``."""
     count = min(neighbours, reference.shape[-2] - 1)
-    squared = squared_distances(reference, reference)
-    return squared.kthvalue(count + 1, dim=-1).values.sqrt()  # + 1, as the nearest is the point itself
+    # A few rows at a time. Large tables between what is kept would leave gaps in memory: megabytes for each task.
+    tables = (squared_distances(rows, reference) for rows in reference.split(ROWS, dim=-2))
+    squared = [table.kthvalue(count + 1, dim=-1).values for table in tables]  # + 1: the nearest is the point itself
+    return torch.cat(squared, dim=-1).sqrt()
 
 
 def precision_and_coverage(points: Tensor, reference: Tensor, radii: Tensor) -> tuple[Tensor, Tensor]:
