@@ -1,7 +1,7 @@
 """The native engine trains as torch does in double precision, and leaves to torch what it does not have."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -225,9 +225,16 @@ def test_gradients_that_are_zero_stay_zero(loss: str, batch: int) -> None:
     assert not population.state.discriminator_second[:, -1].any()
 
 
-@needs_engine
-def test_what_the_engine_does_not_have_is_left_to_torch() -> None:
+@pytest.fixture
+def own_loss() -> Iterator[None]:
     register_loss("engine-test-loss", Loss(lambda r, f: (f - r).mean(-1), lambda r, f: -f.mean(-1), ideal=0.0))
+    yield
+    LOSSES.remove("engine-test-loss")
+
+
+@needs_engine
+@pytest.mark.usefixtures("own_loss")
+def test_what_the_engine_does_not_have_is_left_to_torch() -> None:
     of = tasks(MLP, count=2)
     mine = LOSSES.index("engine-test-loss")
     population = Population(of, range(2))

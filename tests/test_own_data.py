@@ -253,7 +253,7 @@ def test_files_and_folders_are_suites_wherever_a_suite_may_be_named(tmp_path: Pa
     assert get_suite("wares.csv").name == "wares" and get_suite("wares.csv") is get_suite(str(tmp_path / "wares.csv"))
     assert get_suite("wares2.npy").split("test")[0].tag == "own"
     assert get_suite(str(images(tmp_path / "pictures"))).name == "pictures"
-    env = gym.make("MetaGAN/Suite-v0", suite="wares.csv", **SHORT)
+    env = gym.make("MetaGAN/Suite-v1", suite="wares.csv", **SHORT)
     assert env.reset(seed=0)[1]["task"].startswith("wares/train/")
     env.close()
 

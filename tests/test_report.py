@@ -18,7 +18,7 @@ import pytest
 from metagan_rl.errors import FileFormatError, MissingDependencyError
 from metagan_rl.experiments import read_rows, write_report
 from metagan_rl.experiments.benchmark.records import read_curves
-from metagan_rl.experiments.benchmark.row import ENGINE, Curve, Row
+from metagan_rl.experiments.benchmark.row import FIRST_ENGINE, Curve, Row
 from metagan_rl.experiments.report.summary import summarise
 from metagan_rl.experiments.report.tables import number, shade
 
@@ -394,7 +394,7 @@ def test_rows_and_curves_are_what_they_were_written_from(fresh: Path) -> None:
     assert {name for row in rows for name in row.metrics} == {
         "distance", "sliced_wasserstein", "precision", "coverage", "modes", "modes_share", "high_quality"
     }  # fmt: skip
-    assert rows[0].engine == ENGINE and rows[0].to_dict()["engine"] == ENGINE
+    assert rows[0].engine == FIRST_ENGINE and rows[0].to_dict()["engine"] == FIRST_ENGINE
     assert Row.from_dict({**rows[0].to_dict(), "engine": "another"}).engine == "another"
 
 

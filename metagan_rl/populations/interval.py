@@ -4,6 +4,7 @@ Members do not depend on each other. So one member's D and another's G may step 
 of the interval, all members whose cycle says D take their D step together. Then all others take their G step.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -213,7 +214,9 @@ class IntervalTrainer:
         with torch.no_grad():
             points = self.generator(split(self.generator, state.generator), self.inputs.noise[:, -1])
         spread = points.double().square().mean(dim=(1, 2)).sqrt()
-        diverged = ~((largest < WEIGHT_LIMIT) & (spread < SAMPLE_LIMIT))  # NaN counts as diverged
+        squares = torch.maximum(state.generator_second.amax(dim=1), state.discriminator_second.amax(dim=1))
+        # NaN counts as diverged, and so do gradients whose squares overflow: Adam would never move their weights again
+        diverged = ~((largest < WEIGHT_LIMIT) & (spread < SAMPLE_LIMIT) & (squares < math.inf))
         measured = self.recorder.measurements(
             per_member_norm(state.generator - start.generator) / per_member_norm(start.generator).clamp_min(1e-12),
             per_member_norm(state.discriminator - start.discriminator)

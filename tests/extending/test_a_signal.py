@@ -44,7 +44,8 @@ def test_an_environment_shows_it_where_it_is_asked_for(desk):
         "look.py",
         "import gymnasium as gym\nimport metagan_rl\n"
         "metagan_rl.load_extension('signal_of_mine.py')\n"
-        "env = gym.make('MetaGAN/Suite-v0', suite='tiny', signals=['progress', 'speed_ratio'])\n"
+        "asked = {'signals': ['progress', 'speed_ratio'], 'actions': 'discrete', 'reference': None}\n"
+        "env = gym.make('MetaGAN/Suite-v1', suite='tiny', **asked)\n"
         "env.reset(seed=0)\nseen = env.step(env.action_space.sample())[0]\n"
         "assert seen.shape == (2,) and seen[1] != 0, seen\n",
     )

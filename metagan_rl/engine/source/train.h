@@ -43,21 +43,12 @@ struct Side {
     explicit Side(long size)
         : size(size), weights(size), first(size), second(size), average(size), gradient(size), start(size) {}
 
+    // In double precision: the squares of an exploding network's gradient overflow single precision.
     double norm_of(const float* values) const {
         double t = 0;
 #pragma omp simd reduction(+ : t)
         for (long i = 0; i < size; i++) t += (double)values[i] * values[i];
         return std::sqrt(t);
-    }
-    float gradient_norm() const {
-        Vector t{};
-        for (long i = 0; i < size; i += VL) {
-            Vector g = load(gradient + i);
-            t += g * g;
-        }
-        double total = 0;
-        for (int i = 0; i < VL; i++) total += t[i];
-        return (float)std::sqrt(total);
     }
     // `number` is that of this step, from 1. The averages of the generator's weights follow with a share of `keep`.
     void step(int optimizer, double lr, double beta1, double beta2, int64_t number, double keep) {
@@ -80,7 +71,8 @@ struct Side {
             for (long i = 0; i < size; i++) e[i] += share * (w[i] - e[i]);
         }
     }
-    // How far the weights moved since `start`, relative to their norm; the largest weight, NaN if one is not a number.
+    // How far the weights moved since `start`, relative to their norm; the largest weight, NaN if one is not a number or a
+    // gradient's square overflowed: Adam would never move that weight again.
     double moved(double& largest) const {
         double t = 0;
         float most = 0;
@@ -89,7 +81,7 @@ struct Side {
             float x = weights[i] - start[i], a = __builtin_fabsf(weights[i]);
             t += (double)x * x;
             most = a > most ? a : most;
-            broken |= a != a;
+            broken |= a != a || !(second[i] < INFINITY);
         }
         if (broken) largest = NAN;
         else if (!(largest > most)) largest = most;
@@ -268,7 +260,7 @@ template <class Generator, class Discriminator> class Trainer {
         sum_.real_accuracy += real_right / N;
         sum_.fake_accuracy += fake_right / N;
         sum_.pair_accuracy += pairs_right / N;
-        sum_.discriminator_gradient += d_.gradient_norm();
+        sum_.discriminator_gradient += d_.norm_of(d_.gradient);
         if (plan_->penalty)
             for (long i = 0; i < d_.size; i++) d_.gradient[i] += penalty_[i];
     }
@@ -317,7 +309,7 @@ template <class Generator, class Discriminator> class Trainer {
             G_.backward(g_.weights, rows, rows, by_x_, nullptr, latent, g_.gradient, nullptr);
         }
         sum_.generator_loss += loss / shape_.batch;
-        sum_.generator_gradient += g_.gradient_norm();
+        sum_.generator_gradient += g_.norm_of(g_.gradient);
     }
 
     void step_discriminator() {
