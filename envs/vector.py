@@ -137,6 +137,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
         self._rewards = np.zeros(num_envs)
+        self._frames: dict[int, Any] = {}
         self._history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
 
     @property
@@ -284,9 +285,14 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             return None
         if self.runs is None:
             raise InvalidValueError("render was called before reset; call reset first")
-        from metagan_rl.envs.render import draw
+        from metagan_rl.envs.render import Frame
 
-        return tuple(draw(self.runs, member, self._history[member]) for member in range(self.num_envs))
+        frames = []
+        for member, history in enumerate(self._history):
+            if member not in self._frames:
+                self._frames[member] = Frame(self.runs, member, history[0])
+            frames.append(self._frames[member].draw(self.runs, history))
+        return tuple(frames)
 
     def _controls(self, actions: np.ndarray) -> Controls:
         assert self.runs is not None
@@ -329,8 +335,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             own = int(rng.integers(MAX_SEED))  # drawn even if not used, so that later draws stay the same
             seeds.append(own if gan_seeds is None else _whole(gan_seeds[place], "gan_seed", MAX_GAN_SEED))
         Controls.base([task.base for task in chosen])  # raises for a bad base before anything is changed
-        for member in members:
+        for member in members.tolist():
             self._history[member] = []
+            self._frames.pop(member, None)
         if self.runs is None:
             self.runs = Runs(chosen, seeds, self._ready)
         else:
