@@ -136,7 +136,7 @@ class Frame:
 
         context: Any = mpl.rc_context  # these and the canvas's methods have no annotations
         canvas: Any = FigureCanvasAgg
-        self._style = lambda: context(STYLE)
+        self._style: Callable[[], Any] = lambda: context(STYLE)
         self._member = member
         self._moving: list[Any] = []
         with self._style():

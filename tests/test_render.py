@@ -1,6 +1,7 @@
 """Pictures of runs: the same run gives the same pixels, for every kind of task, whatever the user's plot settings."""
 
 import sys
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -54,7 +55,7 @@ def test_only_what_moves_is_drawn_again(name: str, monkeypatch: pytest.MonkeyPat
     for _ in range(3):
         env.step(np.array([2, 0, 0, 0, 0]))
         frames.append(np.asarray(env.render()))
-    assert len(figures) == 1 and all((one != other).any() for one, other in zip(frames, frames[1:], strict=False))
+    assert len(figures) == 1 and all((one != other).any() for one, other in pairwise(frames))
     env.reset(seed=0)
     np.testing.assert_array_equal(np.asarray(env.render()), frames[0])
     assert len(figures) == 2
