@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from metagan_rl.envs.options import plain
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.errors import UnknownNameError
 
@@ -27,6 +28,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self.render_mode = self.vector.render_mode
+        self._np_random, self._np_random_seed = self.vector.rngs[0], self.vector.seeds[0]
 
     @property
     def spec(self) -> Any:
@@ -100,10 +102,21 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
             made.set_state(self.get_state())
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles by its options and the vector environment that does the work."""
+        return _remade, (type(self), self._suite, plain(self._options), self.vector)
+
     def render(self) -> np.ndarray | None:
         """A picture of the run so far, uint8 ``[H, W, 3]``."""
         frames = self.vector.render()
         return None if frames is None else frames[0]
+
+
+def _remade(kind: type[Any], suite: str, options: dict[str, Any], vector: MetaGANVectorEnv) -> Any:
+    env = kind(suite, **options)
+    env.vector = vector
+    env._np_random, env._np_random_seed = vector.rngs[0], vector.seeds[0]
+    return env
 
 
 def _unbatched(infos: dict[str, Any]) -> dict[str, Any]:

@@ -271,6 +271,11 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             made.set_state(self.get_state())
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles by its options, its state and its spec."""
+        state = None if self.runs is None else self.get_state()
+        return _remade, (type(self), plain(self._made), state, (self.rngs, self.seeds), self.spec)
+
     def load_runs(self, state: Mapping[str, Any]) -> None:
         """Replaces the runs by those of ``Runs.state_dict``."""
         if self.runs is None:
@@ -405,6 +410,15 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             values["controls"] = {name: getattr(runs.controls, name) for name in runs.controls.knobs}
             values = _flat(values)
         return _with_masks(values, mask)
+
+
+def _remade(kind: type[Any], made: dict[str, Any], state: Any, drawn: tuple[list[Any], list[Any]], spec: Any) -> Any:
+    env = kind(**made)
+    env.rngs, env.seeds = list(drawn[0]), list(drawn[1])
+    if state is not None:
+        env.set_state(state)
+    env.spec = spec
+    return env
 
 
 def member_seeds(seed: int | Sequence[int | None] | None, members: int) -> list[int | None]:
