@@ -1,7 +1,7 @@
 """Draws a run: real and generated samples, the quality so far, and what the scheduler does."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from metagan_rl.networks.base import find_networks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 IMAGE_SIDES = (8, 28)
 """Data with this many squared columns are drawn as grey images."""
@@ -42,6 +41,10 @@ STYLE: dict[Any, Any] = {
     "ytick.labelsize": 8.0,
     "text.color": INK,
 }
+View = Callable[[Runs, Sequence[Mapping[str, Any]]], None]
+"""Shows the samples of a run."""
+LOWEST_SHARE = 1e-4
+"""Where there is no floor, distances are drawn down to this share of the start."""
 SHOWN_DECADES_BELOW = 1e-6
 """A floor lower than this (the Dirac-GAN's is 1e-12) is not drawn: it would flatten everything else."""
 
@@ -109,156 +112,228 @@ def mosaic(points: np.ndarray, rows: int, columns: int, low: float, high: float)
     return canvas[:-1, :-1]
 
 
-def draw(runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Draws one run. The same run always gives the same pixels.
+class Frame:
+    """Draws one run, again and again. What does not change is drawn once, so that a frame takes a few milliseconds.
+
+    The same run always gives the same pixels.
 
     Args:
         runs: the runs.
         member: which of them to draw.
-        history: one entry for the start and one for each interval since. Each has ``distance`` and the five controls as
-            words and numbers (``Controls.describe``).
-
-    Returns:
-        uint8 ``[480, 720, 3]``.
+        start: the entry before training: its distance and controls as words and numbers (``Controls.describe``).
 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("matplotlib", "report", "rendering") from error
 
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(FRAME[0] / 100, FRAME[1] / 100), dpi=100, facecolor="white")
-        canvas: Any = FigureCanvasAgg(figure)  # its methods have no annotations
-        _title(figure, runs, member, history)
-        _samples(figure, runs, member, history)
-        _quality(figure.add_axes((0.62, 0.575, 0.35, 0.2375)), runs, member, history)
-        _controls(figure.add_axes((0.62, 0.225, 0.35, 0.22)), runs, member, history)
-        _now(figure, history[-1])
-        canvas.draw()
-        return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    def __init__(self, runs: Runs, member: int, start: Mapping[str, Any]) -> None:
+        try:
+            import matplotlib as mpl
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise MissingDependencyError("matplotlib", "report", "rendering") from error
 
+        context: Any = mpl.rc_context  # these and the canvas's methods have no annotations
+        canvas: Any = FigureCanvasAgg
+        self._style: Callable[[], Any] = lambda: context(STYLE)
+        self._member = member
+        self._moving: list[Any] = []
+        with self._style():
+            self._figure = Figure(figsize=(FRAME[0] / 100, FRAME[1] / 100), dpi=100, facecolor="white")
+            self._canvas = canvas(self._figure)
+            self._state = self._title(runs)
+            self._samples = self._sample_view(runs, float(start["distance"]))
+            self._distance = self._quality(runs, float(start["distance"]))
+            self._rates = self._controls(runs)
+            self._words = self._now()
+            self._canvas.draw()  # all but what moves
+            self._background = self._canvas.copy_from_bbox(self._figure.bbox)
 
-def _title(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    task, diverged = runs.tasks[member], bool(runs.population.diverged[member])
-    figure.text(0.03, 0.945, task.name, fontsize=14, fontweight="bold", va="center", parse_math=False)
-    state = "diverged" if diverged else f"distance {history[-1]['distance']:.3g}"
-    where = f"interval {runs.done_intervals[member]} of {runs.horizons[member]}"
-    figure.text(
-        0.97, 0.945, f"{where}   ·   {state}", fontsize=11, ha="right", va="center", color=FAKE if diverged else INK
-    )
+    def draw(self, runs: Runs, history: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """The run as it is now.
 
+        Args:
+            runs: the runs.
+            history: one entry for the start and one for each interval since; see the class.
 
-def _samples(figure: "Figure", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    task = runs.population.tasks[member]  # as its data are now
-    if find_networks(task.networks.kind).judge is not None:
-        _phase_plane(figure.add_axes((0.075, 0.12, 0.45, 0.675)), runs, member, history)
-        return
-    real = task.data().reward_reference.numpy()
-    fake = generated(runs.population, [member])[0].numpy(force=True)
-    if is_image(real):
+        Returns:
+            uint8 ``[480, 720, 3]``.
+        """
+        with self._style():
+            self._tell(runs, history)
+            self._samples(runs, history)
+            self._distance(history)
+            self._rates(history)
+            for name, text in self._words.items():
+                value = history[-1][name]
+                text.set_text(f"{value:.3g}" if isinstance(value, float) else str(value))
+            self._canvas.restore_region(self._background)
+            renderer = self._canvas.get_renderer()
+            for artist in self._moving:
+                artist.draw(renderer)
+            return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
+
+    def _moves(self, artist: Any) -> Any:
+        artist.set_animated(True)
+        self._moving.append(artist)
+        return artist
+
+    def _title(self, runs: Runs) -> Any:
+        name = runs.tasks[self._member].name
+        self._figure.text(0.03, 0.945, name, fontsize=14, fontweight="bold", va="center", parse_math=False)
+        return self._moves(self._figure.text(0.97, 0.945, "", fontsize=11, ha="right", va="center"))
+
+    def _tell(self, runs: Runs, history: Sequence[Mapping[str, Any]]) -> None:
+        diverged = bool(runs.population.diverged[self._member])
+        state = "diverged" if diverged else f"distance {history[-1]['distance']:.3g}"
+        where = f"interval {runs.done_intervals[self._member]} of {runs.horizons[self._member]}"
+        self._state.set_text(f"{where}   ·   {state}")
+        self._state.set_color(FAKE if diverged else INK)
+
+    def _sample_view(self, runs: Runs, start: float) -> View:
+        task = runs.population.tasks[self._member]  # as its data are now
+        if find_networks(task.networks.kind).judge is not None:
+            return self._phase_plane(self._figure.add_axes((0.075, 0.12, 0.45, 0.675)), start)
+        if is_image(task.data().reward_reference.numpy()):
+            return self._images(runs)
+        return self._points(self._figure.add_axes((0.03, 0.07, 0.495, 0.7425)), runs)  # square in pixels
+
+    def _images(self, runs: Runs) -> View:
+        real = runs.population.tasks[self._member].data().reward_reference.numpy()
         low, high = float(real.min()), float(real.max())
-        for points, bottom, name, colour in ((real, 0.47, "real", INK), (fake, 0.045, "generated", FAKE)):
-            axes = figure.add_axes((0.03, bottom, 0.495, 0.37))
-            axes.imshow(
-                mosaic(points, 4, 8, low, high), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto"
+        pictures = []
+        for bottom, name, colour in ((0.47, "real", INK), (0.045, "generated", FAKE)):
+            axes = self._figure.add_axes((0.03, bottom, 0.495, 0.37))
+            picture = axes.imshow(
+                mosaic(real, 4, 8, low, high), cmap="gray", vmin=0, vmax=255, interpolation="nearest", aspect="auto"
             )
             axes.set_axis_off()
             axes.text(0.0, 1.015, name, transform=axes.transAxes, color=colour, fontweight="bold", va="bottom")
-        return
-    axes = figure.add_axes((0.03, 0.07, 0.495, 0.7425))  # square in pixels
-    plane = Plane(real)
-    placed = plane(fake)
-    shown = plane.inside(placed)
-    axes.scatter(plane(real)[:, 0], plane(real)[:, 1], s=7, color=REAL, linewidths=0)
-    axes.scatter(placed[shown, 0], placed[shown, 1], s=7, color=FAKE, alpha=0.7, linewidths=0)
-    axes.set(xlim=(plane.low[0], plane.high[0]), ylim=(plane.low[1], plane.high[1]), xticks=[], yticks=[])
-    axes.spines[["top", "right"]].set_visible(True)
-    axes.spines[:].set_color(FAINT)
-    if plane.principal:
-        axes.set_xlabel(f"first two principal axes of the real rows ({task.dim} columns)", fontsize=8)
-    _legend(axes, (("real", DIM), ("generated", FAKE)))
-    if shown.mean() < 0.995:
-        text = f"{1 - shown.mean():.0%} outside the frame"
-        axes.text(1, 1.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color=FAKE)
+            pictures.append(picture)
+        fake = self._moves(pictures[1])
 
+        def show(runs: Runs, history: Sequence[Mapping[str, Any]]) -> None:
+            points = generated(runs.population, [self._member])[0].numpy(force=True)
+            fake.set_data(mosaic(points, 4, 8, low, high))
 
-def _phase_plane(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    """Draws the Dirac-GAN's two numbers, and the radius (its distance) of every interval as a circle."""
-    theta, psi = (float(weights) for weights in runs.population.weights(member))
-    radii = [float(entry["distance"]) for entry in history]
-    angle = np.linspace(0, 2 * np.pi, 181)
-    for radius in radii[-12:]:
-        axes.plot(radius * np.cos(angle), radius * np.sin(angle), color=FAINT, linewidth=0.8)
-    axes.plot(radii[0] * np.cos(angle), radii[0] * np.sin(angle), color=REAL, linewidth=1, linestyle=(0, (4, 3)))
-    axes.plot([0, theta], [0, psi], color=FAKE, linewidth=1)
-    axes.scatter([0], [0], marker="+", s=90, color=INK, zorder=3)
-    axes.scatter([theta], [psi], s=50, color=FAKE, zorder=4)
-    reach = 1.25 * max(radii[0], min(float(np.hypot(theta, psi)), 4 * radii[0]))
-    axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
-    axes.locator_params(nbins=4)
-    axes.set_xlabel("theta: where G puts its mass (data at 0)")
-    axes.set_ylabel("psi: slope of D", labelpad=1)
-    _legend(axes, (("now", FAKE), ("start radius", DIM), ("equilibrium (+)", INK)))
+        return show
 
-
-def _quality(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    distances = np.array([max(float(entry["distance"]), 1e-12) for entry in history])
-    lowest, highest = distances.min(), distances.max()
-    floor = float(runs.ledger.floor[member])
-    if floor > SHOWN_DECADES_BELOW:
-        axes.axhline(floor, color=REAL, linewidth=1.2, linestyle=(0, (4, 3)))
-        across = axes.get_yaxis_transform()
-        axes.text(
-            1, floor * 1.06, "real against real", transform=across, ha="right", va="bottom", fontsize=8, color=DIM
+    def _points(self, axes: "Axes", runs: Runs) -> View:
+        task = runs.population.tasks[self._member]
+        plane = Plane(task.data().reward_reference.numpy())
+        axes.set(xlim=(plane.low[0], plane.high[0]), ylim=(plane.low[1], plane.high[1]), xticks=[], yticks=[])
+        axes.spines[["top", "right"]].set_visible(True)
+        axes.spines[:].set_color(FAINT)
+        if plane.principal:
+            axes.set_xlabel(f"first two principal axes of the real rows ({task.dim} columns)", fontsize=8)
+        _legend(axes, (("real", DIM), ("generated", FAKE)))
+        dots: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 2.6, "markeredgewidth": 0}
+        real = self._moves(axes.plot([], [], color=REAL, **dots)[0])
+        fake = self._moves(axes.plot([], [], color=FAKE, alpha=0.7, **dots)[0])
+        outside = self._moves(
+            axes.text(1, 1.02, "", transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color=FAKE)
         )
-        lowest = min(lowest, floor)
-    axes.plot(distances, color=FAKE, marker="o", markersize=3 if len(history) < 30 else 0)
-    log_axis(axes, lowest / 1.35, highest * 1.35)
-    _intervals(axes, runs, member)
-    axes.set_title("distance (lower is better)", loc="left", fontsize=9, fontweight="bold")
 
+        def show(runs: Runs, history: Sequence[Mapping[str, Any]]) -> None:
+            now = runs.population.tasks[self._member].data().reward_reference.numpy()  # data may drift
+            real.set_data(*plane(now).T)
+            placed = plane(generated(runs.population, [self._member])[0].numpy(force=True))
+            shown = plane.inside(placed)
+            fake.set_data(*placed[shown].T)
+            outside.set_text(f"{1 - shown.mean():.0%} outside the frame" if shown.mean() < 0.995 else "")
 
-def _controls(axes: "Axes", runs: Runs, member: int, history: Sequence[Mapping[str, Any]]) -> None:
-    axes.axhline(1, color=FAINT, linewidth=1)
-    steps = np.arange(len(history))
-    for name, colour, dashes in (
-        ("discriminator_lr_factor", DISCRIMINATOR, "--"),
-        ("generator_lr_factor", GENERATOR, "-"),
-    ):
-        values = [float(entry[name]) for entry in history[1:]]  # an entry holds the controls that led to it
-        if values:
-            axes.plot(steps, [values[0], *values], drawstyle="steps-pre", color=colour, linestyle=dashes)
-    axes.set_yscale("log")
-    axes.set_ylim(1 / LR_FACTOR / 1.3, LR_FACTOR * 1.3)
-    axes.set_yticks([1 / 30, 1, 30], ["1/30", "1", "30"])
-    axes.minorticks_off()
-    _intervals(axes, runs, member)
-    axes.set_xlabel("interval")
-    axes.set_title("learning rate / base", loc="left", fontsize=9, fontweight="bold")
-    _legend(axes, (("G", GENERATOR), ("D", DISCRIMINATOR)), right=True)
+        return show
 
+    def _phase_plane(self, axes: "Axes", start: float) -> View:
+        """The Dirac-GAN's two numbers, and the radius (its distance) of the last intervals as circles."""
+        angle = np.append(np.linspace(0, 2 * np.pi, 181), np.nan)  # a gap behind each circle
+        circle = np.array([np.cos(angle), np.sin(angle)])
+        axes.plot(*(start * circle), color=REAL, linewidth=1, linestyle=(0, (4, 3)))
+        axes.scatter([0], [0], marker="+", s=90, color=INK, zorder=3)
+        axes.set(xlim=(-1.6 * start, 1.6 * start), ylim=(-1.6 * start, 1.6 * start))
+        axes.locator_params(nbins=4)
+        axes.set_xlabel("theta: where G puts its mass (data at 0)")
+        axes.set_ylabel("psi: slope of D", labelpad=1)
+        _legend(axes, (("now", FAKE), ("start radius", DIM), ("equilibrium (+)", INK)))
+        rings = self._moves(axes.plot([], [], color=FAINT, linewidth=0.8)[0])
+        arm = self._moves(axes.plot([], [], color=FAKE, linewidth=1, marker="o", markersize=7, markevery=[1])[0])
 
-def _now(figure: "Figure", entry: Mapping[str, Any]) -> None:
-    words = (
-        ("D : G updates", str(entry["ratio"])),
-        ("loss", str(entry["loss"])),
-        ("penalty weight", f"{float(entry['penalty_weight']):.3g}"),
-    )
-    for (name, value), x in zip(words, (0.575, 0.702, 0.875), strict=True):
-        figure.text(x, 0.083, name, fontsize=8, color=DIM, va="center")
-        figure.text(x, 0.043, value, fontsize=9.5, fontweight="bold", va="center", parse_math=False)
+        def show(runs: Runs, history: Sequence[Mapping[str, Any]]) -> None:
+            radii = [float(entry["distance"]) for entry in history[-12:]]
+            rings.set_data(*np.concatenate([radius * circle for radius in radii], axis=1))
+            theta, psi = (float(weights) for weights in runs.population.weights(self._member))
+            arm.set_data([0, theta], [0, psi])
 
+        return show
 
-def _intervals(axes: "Axes", runs: Runs, member: int) -> None:
-    horizon = int(runs.horizons[member])
-    step = horizon // 4 if horizon % 4 == 0 else max(1, int(np.ceil(horizon / 6)))
-    axes.set_xlim(-0.02 * horizon, 1.02 * horizon)
-    axes.set_xticks(range(0, horizon + 1, step))
+    def _quality(self, runs: Runs, start: float) -> Callable[[Sequence[Mapping[str, Any]]], None]:
+        axes = self._figure.add_axes((0.62, 0.575, 0.35, 0.2375))
+        floor = float(runs.ledger.floor[self._member])
+        lowest = start * LOWEST_SHARE
+        if floor > SHOWN_DECADES_BELOW:
+            axes.axhline(floor, color=REAL, linewidth=1.2, linestyle=(0, (4, 3)))
+            across = axes.get_yaxis_transform()
+            axes.text(
+                1, floor * 1.06, "real against real", transform=across, ha="right", va="bottom", fontsize=8, color=DIM
+            )
+            lowest = floor / 1.35
+        highest = start * 2.5
+        log_axis(axes, lowest, highest)
+        self._intervals(axes, runs)
+        axes.set_title("distance (lower is better)", loc="left", fontsize=9, fontweight="bold")
+        line = self._moves(axes.plot([], [], color=FAKE, marker="o")[0])
+
+        def show(history: Sequence[Mapping[str, Any]]) -> None:
+            distances = np.clip([float(entry["distance"]) for entry in history], lowest * 1.05, highest / 1.05)
+            line.set_data(np.arange(len(distances)), distances)
+            line.set_markersize(3 if len(history) < 30 else 0)
+
+        return show
+
+    def _controls(self, runs: Runs) -> Callable[[Sequence[Mapping[str, Any]]], None]:
+        axes = self._figure.add_axes((0.62, 0.225, 0.35, 0.22))
+        axes.axhline(1, color=FAINT, linewidth=1)
+        axes.set_yscale("log")
+        axes.set_ylim(1 / LR_FACTOR / 1.3, LR_FACTOR * 1.3)
+        axes.set_yticks([1 / 30, 1, 30], ["1/30", "1", "30"])
+        axes.minorticks_off()
+        self._intervals(axes, runs)
+        axes.set_xlabel("interval")
+        axes.set_title("learning rate / base", loc="left", fontsize=9, fontweight="bold")
+        _legend(axes, (("G", GENERATOR), ("D", DISCRIMINATOR)), right=True)
+        lines = {
+            name: self._moves(axes.plot([], [], drawstyle="steps-pre", color=colour, linestyle=dashes)[0])
+            for name, colour, dashes in (
+                ("discriminator_lr_factor", DISCRIMINATOR, "--"),
+                ("generator_lr_factor", GENERATOR, "-"),
+            )
+        }
+
+        def show(history: Sequence[Mapping[str, Any]]) -> None:
+            for name, line in lines.items():
+                values = [float(entry[name]) for entry in history[1:]]  # an entry holds the controls that led to it
+                line.set_data(np.arange(len(history) if values else 0), [values[0], *values] if values else [])
+
+        return show
+
+    def _now(self) -> dict[str, Any]:
+        texts = {}
+        for name, words, x in (
+            ("ratio", "D : G updates", 0.575),
+            ("loss", "loss", 0.702),
+            ("penalty_weight", "penalty weight", 0.875),
+        ):
+            self._figure.text(x, 0.083, words, fontsize=8, color=DIM, va="center")
+            text = self._figure.text(x, 0.043, "", fontsize=9.5, fontweight="bold", va="center", parse_math=False)
+            texts[name] = self._moves(text)
+        return texts
+
+    def _intervals(self, axes: "Axes", runs: Runs) -> None:
+        horizon = int(runs.horizons[self._member])
+        step = horizon // 4 if horizon % 4 == 0 else max(1, int(np.ceil(horizon / 6)))
+        axes.set_xlim(-0.02 * horizon, 1.02 * horizon)
+        axes.set_xticks(range(0, horizon + 1, step))
 
 
 def log_axis(axes: "Axes", low: float, high: float) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from metagan_rl.envs.infos import of_member
 from metagan_rl.envs.registration import find_environment, make_vector
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.runtime import limited_threads
@@ -87,7 +88,7 @@ class SB3VecEnv(VecEnv):
         seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
         options = self._joint_options()
         observations, infos = self.venv.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # list of seeds
-        self.reset_infos = [_of_member(infos, member) for member in range(self.num_envs)]
+        self.reset_infos = [of_member(infos, member) for member in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
@@ -125,8 +126,8 @@ class SB3VecEnv(VecEnv):
         records = []
         for member in range(self.num_envs):
             if dones[member]:
-                record = _of_member(final_info, member)
-                self.reset_infos[member] = _of_member(infos, member)
+                record = of_member(final_info, member)
+                self.reset_infos[member] = of_member(infos, member)
                 record["terminal_observation"] = final_obs[member]
                 record["TimeLimit.truncated"] = bool(truncated[member] and not terminated[member])
                 record["episode"] = {
@@ -136,7 +137,7 @@ class SB3VecEnv(VecEnv):
                 }
                 self._returns[member], self._lengths[member] = 0.0, 0
             else:
-                record = _of_member(infos, member)
+                record = of_member(infos, member)
                 record["TimeLimit.truncated"] = False
             records.append(record)
         return observations, rewards.astype(np.float32), dones, records
@@ -190,16 +191,3 @@ class SB3VecEnv(VecEnv):
 
     def _members(self, indices: Any) -> Iterable[int]:
         return self._get_indices(indices)
-
-
-def _of_member(infos: dict[str, Any], member: int) -> dict[str, Any]:
-    record: dict[str, Any] = {}
-    for name, value in infos.items():
-        if name.startswith("_") or not infos[f"_{name}"][member]:
-            continue
-        if isinstance(value, dict):
-            record[name] = _of_member(value, member)
-        else:
-            entry = value[member]
-            record[name] = entry.item() if isinstance(entry, np.generic) else entry
-    return record

@@ -7,6 +7,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from metagan_rl.envs.infos import unbatched
+from metagan_rl.envs.options import plain
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.errors import UnknownNameError
 
@@ -27,6 +29,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         self.observation_space = self.vector.single_observation_space
         self.action_space = self.vector.single_action_space
         self.render_mode = self.vector.render_mode
+        self._np_random, self._np_random_seed = self.vector.rngs[0], self.vector.seeds[0]
 
     @property
     def spec(self) -> Any:
@@ -68,7 +71,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
             if name in options
         }
         observations, infos = self.vector.reset(options=given)
-        return observations[0], _unbatched(infos)
+        return observations[0], unbatched(infos)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Trains the GAN for one interval.
@@ -77,7 +80,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
             InvalidValueError: the action lies outside the space, or the run has ended and was not reset.
         """
         observations, rewards, terminated, truncated, infos = self.vector.step(np.asarray(action)[None])
-        return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), _unbatched(infos)
+        return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), unbatched(infos)
 
     def get_state(self) -> dict[str, Any]:
         """All that decides what is still to come, as plain data; see :class:`MetaGANVectorEnv`."""
@@ -91,7 +94,7 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
         """
         observations, infos = self.vector.set_state(state)
         self._np_random, self._np_random_seed = self.vector.rngs[0], self.vector.seeds[0]
-        return observations[0], _unbatched(infos)
+        return observations[0], unbatched(infos)
 
     def clone(self, **changes: Any) -> "MetaGANEnv":
         """An independent environment in the same state, with some options changed: a branch of the same GAN."""
@@ -100,19 +103,18 @@ class MetaGANEnv(gym.Env[np.ndarray, np.ndarray]):
             made.set_state(self.get_state())
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles by its options and the vector environment that does the work."""
+        return _remade, (type(self), self._suite, plain(self._options), self.vector)
+
     def render(self) -> np.ndarray | None:
         """A picture of the run so far, uint8 ``[H, W, 3]``."""
         frames = self.vector.render()
         return None if frames is None else frames[0]
 
 
-def _unbatched(infos: dict[str, Any]) -> dict[str, Any]:
-    single: dict[str, Any] = {}
-    for name, value in infos.items():
-        if name.startswith("_"):
-            continue
-        if isinstance(value, dict):
-            single[name] = _unbatched(value)
-        else:
-            single[name] = value[0].item() if isinstance(value[0], np.generic) else value[0]
-    return single
+def _remade(kind: type[Any], suite: str, options: dict[str, Any], vector: MetaGANVectorEnv) -> Any:
+    env = kind(suite, **options)
+    env.vector = vector
+    env._np_random, env._np_random_seed = vector.rngs[0], vector.seeds[0]
+    return env

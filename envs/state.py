@@ -62,9 +62,12 @@ def restore(env: "MetaGANVectorEnv", state: Mapping[str, Any]) -> None:
     env.rngs, env.seeds = list(rngs), list(state["seeds"])
     for name, value in own.items():
         setattr(env, name, value)
+    env._frames.clear()
     env._history = [[dict(entry) for entry in entries] for entries in state["history"]]
     same = state["acted"] == acted(env)
     members = np.arange(count)
+    if env.render_mode is not None:  # the state may come from an environment that drew nothing
+        env._history = [entries or [env._entry(member)] for member, entries in enumerate(env._history)]
     for name in ("departures", "memory"):
         part = getattr(env, name)
         if part is not None and same:

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metagan_rl.envs.departures import Departures
+from metagan_rl.envs.infos import columns, flat, masked, merged, with_masks
 from metagan_rl.envs.options import EnvOptions, plain
 from metagan_rl.envs.state import restore, state_of
 from metagan_rl.envs.trial import TrialMemory
@@ -137,6 +138,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._ended = np.zeros(num_envs, dtype=bool)
         self._rewards = np.zeros(num_envs)
+        self._frames: dict[int, Any] = {}
         self._history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
 
     @property
@@ -270,6 +272,11 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             made.set_state(self.get_state())
         return made
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles by its options, its state and its spec."""
+        state = None if self.runs is None else self.get_state()
+        return _remade, (type(self), plain(self._made), state, (self.rngs, self.seeds), self.spec)
+
     def load_runs(self, state: Mapping[str, Any]) -> None:
         """Replaces the runs by those of ``Runs.state_dict``."""
         if self.runs is None:
@@ -284,9 +291,14 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             return None
         if self.runs is None:
             raise InvalidValueError("render was called before reset; call reset first")
-        from metagan_rl.envs.render import draw
+        from metagan_rl.envs.render import Frame
 
-        return tuple(draw(self.runs, member, self._history[member]) for member in range(self.num_envs))
+        frames = []
+        for member, history in enumerate(self._history):
+            if member not in self._frames:
+                self._frames[member] = Frame(self.runs, member, history[0])
+            frames.append(self._frames[member].draw(self.runs, history))
+        return tuple(frames)
 
     def _controls(self, actions: np.ndarray) -> Controls:
         assert self.runs is not None
@@ -329,8 +341,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             own = int(rng.integers(MAX_SEED))  # drawn even if not used, so that later draws stay the same
             seeds.append(own if gan_seeds is None else _whole(gan_seeds[place], "gan_seed", MAX_GAN_SEED))
         Controls.base([task.base for task in chosen])  # raises for a bad base before anything is changed
-        for member in members:
+        for member in members.tolist():
             self._history[member] = []
+            self._frames.pop(member, None)
         if self.runs is None:
             self.runs = Runs(chosen, seeds, self._ready)
         else:
@@ -363,10 +376,10 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             final_obs[member] = observations[member].copy()
         self._begin(np.flatnonzero(over), None, None)
         fresh = self._infos(np.ones(self.num_envs, dtype=bool))
-        final_info = _masked(infos, over)
-        merged = _merged(infos, fresh, over)
-        merged.update(final_obs=final_obs, _final_obs=over.copy(), final_info=final_info, _final_info=over.copy())
-        return self._observe(), merged
+        final_info = masked(infos, over)
+        both = merged(infos, fresh, over)
+        both.update(final_obs=final_obs, _final_obs=over.copy(), final_info=final_info, _final_info=over.copy())
+        return self._observe(), both
 
     def _infos(self, mask: np.ndarray, outcome: Outcome | None = None) -> dict[str, Any]:
         assert self.runs is not None
@@ -385,7 +398,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "task": np.array([task.name for task in runs.tasks], dtype=object),
             "family": np.array([task.family for task in runs.tasks], dtype=object),
             "engine": np.array(runs.population.engines, dtype=object),
-            "controls": _columns(described),
+            "controls": columns(described),
             "reward_terms": {name: np.zeros(self.num_envs) for name in self._terms},
         }
         if self._hides:
@@ -396,8 +409,17 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             values["run"] = self.memory.run.copy()
         if self._flat:
             values["controls"] = {name: getattr(runs.controls, name) for name in runs.controls.knobs}
-            values = _flat(values)
-        return _with_masks(values, mask)
+            values = flat(values)
+        return with_masks(values, mask)
+
+
+def _remade(kind: type[Any], made: dict[str, Any], state: Any, drawn: tuple[list[Any], list[Any]], spec: Any) -> Any:
+    env = kind(**made)
+    env.rngs, env.seeds = list(drawn[0]), list(drawn[1])
+    if state is not None:
+        env.set_state(state)
+    env.spec = spec
+    return env
 
 
 def member_seeds(seed: int | Sequence[int | None] | None, members: int) -> list[int | None]:
@@ -423,46 +445,3 @@ def _whole(value: Any, name: str, largest: int | None = None) -> int:
         upper = "" if largest is None else f" and at most {largest}"
         raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 0{upper}")
     return int(value)
-
-
-def _columns(records: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    columns = {}
-    for name in records[0]:
-        values = [record[name] for record in records]
-        columns[name] = np.array(values, dtype=object if isinstance(values[0], str) else np.float64)
-    return columns
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """Numbers alone, on one level."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        more = {f"{name}/{own}": each for own, each in value.items()} if isinstance(value, dict) else {name: value}
-        flat |= {key: np.asarray(each) for key, each in more.items() if np.asarray(each).dtype != object}
-    return flat
-
-
-def _with_masks(values: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-    infos: dict[str, Any] = {}
-    for name, value in values.items():
-        infos[name] = _with_masks(value, mask) if isinstance(value, dict) else value
-        infos[f"_{name}"] = mask.copy()
-    return infos
-
-
-def _masked(infos: dict[str, Any], mask: np.ndarray) -> dict[str, Any]:
-    """A copy in which only the masked members count."""
-    return {
-        name: _masked(value, mask)
-        if isinstance(value, dict)
-        else (value & mask if name.startswith("_") else value.copy())
-        for name, value in infos.items()
-    }
-
-
-def _merged(infos: dict[str, Any], fresh: dict[str, Any], over: np.ndarray) -> dict[str, Any]:
-    """Infos that show the new run of each member that was reset."""
-    return {
-        name: _merged(value, fresh[name], over) if isinstance(value, dict) else np.where(over, fresh[name], value)
-        for name, value in infos.items()
-    }

@@ -10,6 +10,7 @@ from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import metagan_rl  # noqa: F401  (registers the environments)
+from metagan_rl.engine import NoLibrary, load_library
 from metagan_rl.envs import ActionCodec, MetaGANEnv, MetaGANVectorEnv
 from metagan_rl.envs.registration import ENVIRONMENTS, TABLE
 from metagan_rl.errors import InvalidValueError, UnknownNameError
@@ -101,6 +102,25 @@ def test_member_i_follows_the_single_environment_seeded_seed_plus_i(env_id):
             if step == 0:  # later, rounding of batched products grows with the chaos of training
                 np.testing.assert_allclose(observation, observations[member], atol=0.02)
                 assert reward == pytest.approx(rewards[member], abs=0.02)
+
+
+@pytest.mark.parametrize("env_id", ["MetaGAN/Planar-v2", "MetaGAN/PlanarMixed-v2", "MetaGAN/Wide-v0"])
+def test_the_native_engine_gives_a_single_environment_the_very_numbers_of_a_member(env_id):
+    if isinstance(load_library(), NoLibrary):
+        pytest.skip("for want of the native engine")
+    vector = gym.make_vec(env_id, num_envs=3, engine="native", **SHORT)
+    vector.reset(seed=7)
+    singles = [gym.make(env_id, engine="native", **SHORT) for _ in range(3)]
+    for member, single in enumerate(singles):
+        single.reset(seed=7 + member)
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        actions = rng.integers(3, size=(3, 5))
+        observations, rewards, *_ = vector.step(actions)
+        for member, single in enumerate(singles):
+            observation, reward, *_ = single.step(actions[member])
+            np.testing.assert_array_equal(observation, observations[member])
+            assert reward == rewards[member]
 
 
 def test_two_runs_with_one_seed_are_the_same():

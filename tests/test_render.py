@@ -1,6 +1,7 @@
 """Pictures of runs: the same run gives the same pixels, for every kind of task, whatever the user's plot settings."""
 
 import sys
+from itertools import pairwise
 from typing import Any
 
 import gymnasium as gym
@@ -35,6 +36,36 @@ def test_frames_of_every_kind(name: str) -> None:
     assert (start != after).any()
     np.testing.assert_array_equal(after, np.asarray(env.render()))
     env.close()
+
+
+@pytest.mark.parametrize("name", ["Dirac", "Planar", "Digits"])
+def test_only_what_moves_is_drawn_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import matplotlib.figure
+
+    figures = []
+    original = matplotlib.figure.Figure.__init__
+
+    def counted(self: Any, *arguments: Any, **options: Any) -> None:
+        figures.append(self)
+        original(self, *arguments, **options)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "__init__", counted)
+    env = made(name)
+    frames = [np.asarray(env.render())]
+    for _ in range(3):
+        env.step(np.array([2, 0, 0, 0, 0]))
+        frames.append(np.asarray(env.render()))
+    assert len(figures) == 1 and all((one != other).any() for one, other in pairwise(frames))
+    env.reset(seed=0)
+    np.testing.assert_array_equal(np.asarray(env.render()), frames[0])
+    assert len(figures) == 2
+
+
+def test_a_branch_can_be_drawn_where_its_source_was_not() -> None:
+    env = gym.make("MetaGAN/Ring8-v2", horizon=3, interval_updates=12).unwrapped
+    env.reset(seed=0)
+    branch = env.clone(render_mode="rgb_array")  # type: ignore[attr-defined]
+    assert branch.render().shape == (480, 720, 3)
 
 
 def test_pixels_do_not_depend_on_the_users_settings() -> None:

@@ -62,7 +62,10 @@ def test_lengths_and_thresholds_are_told():
     assert gym.make_vec("MetaGAN/Planar-v2", num_envs=1, trial_runs=3, horizon=5).max_episode_steps == 15
     assert gym.make_vec("MetaGAN/Planar-v2", num_envs=1, max_episode_steps=7).max_episode_steps == 7
     assert gym.spec("MetaGAN/Dirac-v2").reward_threshold == gym.spec("MetaGAN/Dirac-Box-v2").reward_threshold == 4.5
-    assert gym.spec("MetaGAN/Dirac-v1").reward_threshold is None
+    assert (
+        gym.spec("MetaGAN/Dirac-v1").reward_threshold is gym.spec("MetaGAN/Planar-Trials-v2").reward_threshold is None
+    )
+    assert gym.spec("MetaGAN/Planar-v2").reward_threshold == 1.63
 
 
 def test_the_score_is_0_at_the_start_and_1_at_the_floor():

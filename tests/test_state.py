@@ -1,5 +1,8 @@
 """States: an environment goes on from one as if nothing had been in between, here, in a branch or from a file."""
 
+import copy
+import pickle
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ import torch
 import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.envs.sharded import ShardedVectorEnv
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.loop import Runs, load_snapshot, save_snapshot
+from metagan_rl.loop import KNOBS, Runs, load_snapshot, save_snapshot
 from metagan_rl.tasks import get_suite
 
 SHORT = {"horizon": 3, "interval_updates": 12}
@@ -69,6 +72,27 @@ def test_one_gan_is_branched_under_two_schedules():
     assert other[4]["task"] == mine[4]["task"] and other[4]["updates"] == 24
     assert branch.np_random_seed == env.np_random_seed == 0
     assert branch.np_random.integers(1000) == env.np_random.integers(1000)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("members", [None, 2])
+def test_environments_can_be_pickled_and_copied(begun, members):
+    options = {"knobs": (KNOBS["ratio"], KNOBS["loss"].with_levels(["hinge", "wgan"])), **SHORT}
+    made = (
+        gym.make("MetaGAN/Ring8-v2", **options) if members is None else gym.make_vec("MetaGAN/Ring8-v2", 2, **options)
+    )
+    env = made.unwrapped
+    zero = np.zeros(env.action_space.shape, dtype=np.int64)
+    if begun:
+        env.reset(seed=0)
+        env.step(zero + 1)
+    copies = [pickle.loads(pickle.dumps(env)), copy.deepcopy(env)]
+    expected = [*([env.step(zero)[0]] if begun else []), env.reset()[0], env.step(zero)[0]]
+    for each in copies:
+        assert each.spec == env.spec and each.action_space == env.action_space
+        found = [*([each.step(zero)[0]] if begun else []), each.reset()[0], each.step(zero)[0]]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_shards_have_a_state_too():

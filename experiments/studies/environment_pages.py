@@ -84,6 +84,9 @@ last {len(vector.codec.knobs)} are the departures from the reference; without a 
 ## Rewards
 {reward}
 
+## Reference Scores
+{_scores(environment)}
+
 ## Starting State
 A task of the split and fresh weights, both drawn by the environment's generator. `reset(options=...)` takes `task` and
 `gan_seed`.
@@ -101,6 +104,17 @@ Termination: the budget is spent ({lengths}), or the GAN diverged (`info["diverg
 ## Version History
 {versions}
 """
+
+
+def _scores(environment: Environment) -> str:
+    if not environment.scores:
+        return "Not measured yet."
+    words = ", ".join(
+        f"`{name}` {value:g}" if "-" in name or name == "constant" else f"{name} {value:g}"
+        for name, value in environment.scores.items()
+    )
+    threshold = gym.spec(environment.id).reward_threshold
+    return f"Mean return on the test split: {words}. `reward_threshold` is {threshold:g}."
 
 
 def _kind(name: str) -> str:

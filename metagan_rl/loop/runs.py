@@ -12,19 +12,16 @@ import torch
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.evaluation import Evaluation, evaluate, floor
+from metagan_rl.loop.conditions import Conditions
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.ledger import Ledger, Outcome
 from metagan_rl.loop.reward import Reward, find_reward
+from metagan_rl.loop.saved_population import groups_of, population_from
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
-from metagan_rl.populations.settings import Settings
-from metagan_rl.populations.state import PopulationState
 from metagan_rl.runtime import usual_torch
-from metagan_rl.tasks.task import LEARNING_RATE_RANGE, Task
-
-RESET_SEED = 0x5E7
-"""Added to a member's seed for the fresh weights of a network that is reset in mid-run."""
+from metagan_rl.tasks.task import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +123,7 @@ class Runs:
         self, tasks: Sequence[Task], seeds: Sequence[int], options: RunOptions | None = None, **given: Any
     ) -> None:
         self.options = (options or RunOptions.named(**given)).ready()
-        self._tasks = list(tasks)
-        self._stages = np.zeros(len(tasks), dtype=np.int64)
+        self._conditions = Conditions(tasks)
         self.population = MixedPopulation(tasks, seeds, self.options)
         count = len(tasks)
         controls = self.base_controls()
@@ -140,7 +136,7 @@ class Runs:
     @property
     def tasks(self) -> list[Task]:
         """The task of each run, as it was given. Where data drift, ``population.tasks`` holds them as they are now."""
-        return self._tasks
+        return self._conditions.tasks
 
     @property
     def controls(self) -> Controls:
@@ -197,10 +193,9 @@ class Runs:
     def restart(self, members: Sequence[int], tasks: Sequence[Task], seeds: Sequence[int]) -> None:
         """Starts new runs in some places."""
         self.population.restart(members, tasks, seeds)
-        for member, task in zip(members, tasks, strict=True):
-            self._tasks[member] = task
-        self._stages[np.asarray(members, dtype=np.int64)] = 0
-        self._begin(np.asarray(members, dtype=np.int64))
+        places = np.asarray(members, dtype=np.int64)
+        self._conditions.restart(places, tasks)
+        self._begin(places)
 
     def copy(self, sources: Sequence[int] | np.ndarray) -> None:
         """Makes each run continue from its source: with the source's weights, moments and whole history.
@@ -220,68 +215,34 @@ class Runs:
                 raise InvalidValueError(f"run {run} cannot go on from run {source}, which trains another task")
         self.population.copy(sources)
         self.ledger.take(sources)
-        self._stages = self._stages[sources]
+        self._conditions.take(sources)
 
     def keep(self, members: Sequence[int] | np.ndarray) -> None:
         """Keeps only these runs, in this order; each may be named once."""
         self.population.keep(members)
         self.ledger.take(np.asarray(members))
-        self._tasks = [self._tasks[member] for member in members]
-        self._stages = self._stages[np.asarray(members)]
+        self._conditions.take(np.asarray(members))
 
     @torch.inference_mode(False)
     @usual_torch()
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
-        settings = self._hidden(controls.settings([task.base for task in self.tasks]))
-        updates = self.interval_updates
+        wanted, updates = controls.settings([task.base for task in self.tasks]), self.interval_updates
+        shares = updates / self.ledger.budget
+        settings = self._conditions.happen(self.population, wanted, self.progress, shares)
         measured = self.population.train(settings, updates)
         quality = evaluate(self.population, range(len(self)))
         return self.ledger.record(measured, controls, updates, quality)
 
     @property
+    def progress(self) -> np.ndarray:
+        """Share of the budget that each run has spent, ``[B]``."""
+        return self.ledger.updates / self.ledger.budget
+
+    @property
     def hidden_factors(self) -> np.ndarray:
         """What the rates of G and D are multiplied by now without anybody being told, ``[B, 2]``."""
-        progress = self.ledger.updates / self.ledger.budget
-        factors = [(1.0, 1.0) if t.hidden is None else t.hidden.factors(p) for t, p in self._at(progress)]
-        return np.array(factors)
-
-    def _at(self, progress: np.ndarray) -> list[tuple[Task, float]]:
-        return list(zip(self._tasks, progress.tolist(), strict=True))
-
-    def _hidden(self, settings: Settings) -> Settings:
-        """Lets happen what is hidden at the beginning of an interval; the settings that are really trained with."""
-        if all(task.hidden is None for task in self._tasks):
-            return settings
-        progress = self.ledger.updates / self.ledger.budget
-        shares = self.interval_updates / self.ledger.budget
-        for member, (task, now) in enumerate(self._at(progress)):
-            if task.hidden is None or now >= 1:
-                continue
-            stage, resets = task.hidden.stage(now), task.hidden.resets(now, float(shares[member]))
-            if stage != self._stages[member] or resets:
-                self._stages[member] = stage
-                self._replace(member, task.at_stage(stage), resets)
-        factors = self.hidden_factors
-        low, high = LEARNING_RATE_RANGE
-        return settings.replace(
-            generator_lr=np.clip(settings.generator_lr * factors[:, 0], low, high),
-            discriminator_lr=np.clip(settings.discriminator_lr * factors[:, 1], low, high),
-        )
-
-    def _replace(self, member: int, task: Task, resets: Sequence[str] = ()) -> None:
-        """Lets a member go on with another task of its shape; networks named in ``resets`` begin anew."""
-        for population, members in self.population.groups():
-            for row in np.flatnonzero(members == member).tolist():
-                kept = population.state[[row]]
-                seed = (int(kept.seed) + RESET_SEED) % 2**63 if resets else 0
-                self.population.restart([member], [task], [seed])
-                fresh = population.state[[row]].to_dict()
-                parts = kept.to_dict()
-                for network in resets:
-                    names = [name for name in parts if name.startswith(network)]
-                    parts |= {name: fresh[name] for name in [*names, *(["average"] if network == "generator" else [])]}
-                population.state.put([row], PopulationState(**parts))
+        return self._conditions.factors(self.progress)
 
     def signals(self) -> dict[str, np.ndarray]:
         """All signals of all runs by name, ``[B]`` each, before clipping."""
@@ -299,14 +260,8 @@ class Runs:
         """
         return {
             "tasks": [task.to_dict() for task in self.tasks],
-            "stages": self._stages.tolist(),
-            "populations": [
-                {
-                    "members": members.tolist(),
-                    **{name: each.cpu().clone() for name, each in population.state.to_dict().items()},
-                }
-                for population, members in self.population.groups()
-            ],
+            "stages": self._conditions.stages.tolist(),
+            "populations": groups_of(self.population),
             "ledger": self.ledger.state_dict(),
         }
 
@@ -322,26 +277,16 @@ class Runs:
             tasks = [Task.from_dict(record) for record in state["tasks"]]
             if len(tasks) != len(self):
                 raise InvalidValueError(f"the state is of {len(tasks)} runs, not of {len(self)}")
-            saved: dict[int, tuple[PopulationState, int]] = {}
-            for group in state["populations"]:
-                tensors = {name: each.clone() for name, each in group.items() if name != "members"}
-                whole = PopulationState(**tensors)
-                saved |= {member: (whole, row) for row, member in enumerate(group["members"])}
-            seeds = [int(saved[member][0].seed[saved[member][1]]) for member in range(len(tasks))]
             stages = np.array(state["stages"], dtype=np.int64)
             now = [task.at_stage(stage) for task, stage in zip(tasks, stages.tolist(), strict=True)]
-            population = MixedPopulation(now, seeds, self.options)
-            for part, members in population.groups():
-                for row, member in enumerate(members.tolist()):
-                    whole, place = saved[member]
-                    part.state.put([row], _moved(whole[[place]], part.state))
+            population = population_from(state["populations"], now, self.options)
             ledger = Ledger(self.ledger.controls, np.ones(len(tasks)), self.ledger.reward)
             ledger.load_state_dict(state["ledger"])
         except InvalidValueError:
             raise
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise InvalidValueError(f"the state of the runs is damaged ({type(error).__name__}: {error})") from None
-        self.population, self.ledger, self._tasks, self._stages = population, ledger, tasks, stages
+        self.population, self.ledger, self._conditions = population, ledger, Conditions(tasks, stages)
 
     def _begin(self, members: np.ndarray) -> None:
         tasks = [self.tasks[member] for member in members]
@@ -352,18 +297,3 @@ class Runs:
             evaluate(self.population, members.tolist()),
             np.array([floor(task) for task in tasks]),
         )
-
-
-def _moved(state: PopulationState, like: PopulationState) -> PopulationState:
-    """The state on the device of another, and in its types.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    parts = {}
-    for name, each in state.to_dict().items():
-        wanted = getattr(like, name)
-        if each.shape[1:] != wanted.shape[1:]:
-            raise ValueError(f"{name} is of shape {list(each.shape)}, for {list(wanted.shape)}")
-        parts[name] = each.to(wanted.device, wanted.dtype)
-    return PopulationState(**parts)
