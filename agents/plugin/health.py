@@ -7,16 +7,16 @@
 | rates too high | unstable | weights moved by half their size, times the root of the steps, in one interval |
 | rates too low | stalled | at this pace weights move by a fifth of their size in the run (in its first quarter) |
 | one sample | collapsing | samples of a batch differ by a fiftieth of what real ones do, and not by more and more |
-| lost modes | collapsing | over 5 intervals, half of the samples look real, and cover a quarter as much or less |
+| lost modes | collapsing | over 5 intervals, half of the samples look real, are wide or were, and cover a quarter |
 | narrow logits | collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
 | generator's gradient dies | collapsing | G's gradient norm is below a hundredth of its first interval's |
 | quality falls | collapsing | quality is worse than its best by the margin |
-| running in circles | unstable | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, from the 20th on |
+| running in circles | unstable | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, not before |
 | discriminator ahead | saturated | D orders 99 % of pairs rightly, or its loss is an eighth of its ideal (no critics) |
 
-Unless stated otherwise a sign must be seen in 3 intervals in a row. An interval does not count for a sign that was not
-measured in it. The usual is the median over at least 10 intervals of the run's own past. The first cause in this order
-is told. ``experiments/studies/detector_study.py`` measures how often advice is right.
+Unless stated otherwise a sign must be seen in 3 intervals in a row, and one of samples for 40 rounds. An interval does
+not count for a sign that was not measured in it. The usual is the median over at least 10 intervals of the run's own
+past. The first cause in this order is told. ``experiments/studies/detector_study.py`` measures how often it is right.
 """
 
 import math
@@ -40,6 +40,8 @@ TOO_SLOW = 0.2
 """A relative move in a whole run with which no network gets anywhere."""
 ALIKE = 0.02
 """Distance within a generated batch, relative to real ones, of samples that are all one."""
+WIDE = 0.5
+"""Distance within a generated batch, relative to real ones, of samples that are about as wide as the data."""
 WINDOW = 5
 """Intervals over which precision and coverage are averaged: few samples tell little."""
 
@@ -52,11 +54,13 @@ class Cause:
         status: one of ``STATUSES``.
         remedy: what to try.
         patience: intervals in a row that must show the sign.
+        rounds: rounds in a row that must show it: in a short run an interval is but a few.
     """
 
     status: str
     remedy: str
     patience: int = PATIENCE
+    rounds: int = 0
 
 
 CAUSES = {
@@ -69,8 +73,8 @@ CAUSES = {
     ),
     "rates too high": Cause("unstable", "start anew with a tenth of the rate", 1),
     "rates too low": Cause("stalled", "raise the rate three to ten times, or train longer"),
-    "one sample": Cause("collapsing", "see that noise reaches G; else lower G's rate, or give D a penalty"),
-    "lost modes": Cause("collapsing", "lower G's rate, give D a penalty, or let it see several samples at once", 2),
+    "one sample": Cause("collapsing", "see that noise reaches G; else lower G's rate, or give D a penalty", rounds=40),
+    "lost modes": Cause("collapsing", "lower G's rate, give D a penalty, or let it see several samples at once", 2, 40),
     "narrow logits": Cause("collapsing", "look at samples; if they are all alike, lower G's rate"),
     "generator's gradient dies": Cause("collapsing", "slow D down, or choose a loss that does not saturate"),
     "quality falls": Cause("collapsing", "lower both rates"),
@@ -132,7 +136,7 @@ class Health:
         Args:
             step: the step at which the interval ended.
             signals: the interval's known signals, before clipping.
-            told: ``bad`` and ``spread`` from :class:`LoopMeter`; ``quality`` if it was given; ``diversity``,
+            told: ``bad``, ``spread`` and ``pairs`` from :class:`LoopMeter`; ``quality`` if it was given; ``diversity``,
                 ``precision`` and ``coverage`` from :class:`SampleKeeper`; ``generator_move`` and
                 ``discriminator_move``; ``steps``, rounds of the interval, and ``run``, those of the whole run.
         """
@@ -142,7 +146,9 @@ class Health:
                 self._streaks[name] = self._streaks[name] + 1 if sign else 0
         for name, cause in CAUSES.items():
             sign = found.get(name)
-            if sign and self._streaks[name] >= cause.patience:
+            if sign and self._streaks[name] >= max(
+                cause.patience, math.ceil(cause.rounds / told.get("steps", math.inf))
+            ):
                 worse = cause.status in WORSE
                 if cause.status == "saturated":
                     past = self._past["saturation"]
@@ -202,7 +208,9 @@ class Health:
         self._remember("pace", pace)
         slowest = min(moves, key=lambda name: moves[name])
         whole = moves[slowest] * told["run"] / told["steps"]
-        early = step <= told["run"] / 4 and pace < 1.5 * self._past["pace"][0]  # neither a decay nor a warm-up
+        # Neither a decay nor a warm-up: told in the first quarter, and from then on while it stays so
+        begun = step <= told["run"] / 4 or self._streaks["rates too low"] >= CAUSES["rates too low"].patience
+        early = begun and pace < 1.5 * self._past["pace"][0]
         seen = f"at this pace {slowest}'s weights move by {whole:.2g} of their size in the whole run"
         found["rates too low"] = seen if early and moves[slowest] >= STILL and whole < TOO_SLOW else ""
 
@@ -218,7 +226,10 @@ class Health:
                 self._remember(name, told[name])
             precision, coverage = (mean(self._past[name][-WINDOW:]) for name in ("precision", "coverage"))
             enough = len(self._past["precision"]) >= PATIENCE
-            lost = enough and precision >= 0.5 and coverage <= precision / 4 and found["one sample"] == ""
+            few = enough and precision >= 0.5 and coverage <= precision / 4 and found["one sample"] == ""
+            # A G that begins small, amid the data, covers little too: one that is wide or covered more has lost some
+            lost = few and (diversity >= WIDE or coverage <= max(self._past["coverage"]) / 2)
+            lost = lost and not self._grows("coverage", 2.5)
             seen = f"{precision:.0%} of the samples look real, but {coverage:.0%} of the real ones are covered"
             found["lost modes"] = seen if lost else ""
 
@@ -243,11 +254,14 @@ class Health:
             gone = "G's gradient has fallen below a hundredth of its first interval's"
             found["generator's gradient dies"] = gone if signals["vanishing"] >= 0.5 else ""
         if "pair_accuracy" in signals:
-            self._remember("order", signals["pair_accuracy"])
+            # With few pairs, chance alone orders many wrongly: 2.5 deviations count as much as WRONG
+            certainty = min(1.0, -WRONG * math.sqrt(told.get("pairs", math.inf)) / 2.5)
+            self._remember("order", signals["pair_accuracy"] * certainty)
             orders = self._past["order"]
             wrong = sum(order < WRONG for order in orders[-PAST:])
             seen = f"D ordered most pairs wrongly in {wrong} of the last {PAST} intervals; G runs in circles"
-            found["running in circles"] = seen if len(orders) >= 2 * PAST and wrong >= PATIENCE else ""
+            learned = len(orders) >= 2 * PAST and max(orders[:-PAST]) >= -WRONG  # else it may only be untrained
+            found["running in circles"] = seen if learned and wrong >= PATIENCE else ""
         if self.critic:
             found["discriminator ahead"] = ""
         elif "saturation" in signals:
@@ -256,6 +270,11 @@ class Health:
         elif "discriminator_loss" in signals:
             low = "D's loss is below an eighth of its ideal"
             found["discriminator ahead"] = low if signals["discriminator_loss"] < -0.9 else ""
+
+    def _grows(self, name: str, factor: float) -> bool:
+        """Whether a number grew by more than a factor from the beginning of the window to its end."""
+        past = self._past[name][-WINDOW:]
+        return mean(past[-2:]) > factor * mean(past[:2])
 
     def _remember(self, name: str, value: float) -> None:
         self._past[name] = [*self._past[name], value][-LONGEST_PAST:]

@@ -77,7 +77,7 @@ class DetectorStudy:
     """Directory for rows and table; continued if it holds some."""
     split: Literal["tune", "judge"] = "judge"
     """The runs that the rules were tuned on, or the others."""
-    steps: int = 640
+    steps: int = 1280
     """Rounds of a run."""
 
 
