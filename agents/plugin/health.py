@@ -4,10 +4,10 @@
 |---|---|---|
 | not finite | diverged | losses or logits in half of the steps of an interval, or weights, are not finite |
 | generator, discriminator stands still | stalled | in 2 intervals its weights did not move, and the other's did |
-| rates too high | unstable | weights moved by half their size, times the root of the steps, in one interval |
+| rates too high | unstable | weights moved by 0.4 of their size, times the root of the steps, in one interval |
 | rates too low | stalled | at this pace weights move by a fifth of their size in the run (in its first quarter) |
 | one sample | collapsing | samples of a batch differ by a fiftieth of what real ones do, and not by more and more |
-| lost modes | collapsing | over 5 intervals, half of the samples look real, are wide or were, and cover a quarter |
+| lost modes | narrow | in 5 intervals half of the samples look real, and cover 0.3 as much; 16 times: collapsing |
 | narrow logits | collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
 | generator's gradient dies | collapsing | G's gradient norm is below a hundredth of its first interval's |
 | quality falls | collapsing | quality is worse than its best by the margin |
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
-STATUSES = ("ok", "stalled", "saturated", "unstable", "collapsing", "diverged")
+STATUSES = ("ok", "stalled", "saturated", "narrow", "unstable", "collapsing", "diverged")
 PATIENCE = 3
 """How many intervals in a row must show a sign."""
 PAST = 10
@@ -33,7 +33,7 @@ LONGEST_PAST = 64
 WRONG = -0.2
 """The pair accuracy, as a signal in [-1, 1], of a D that orders 60 % of the pairs wrongly."""
 STILL = 1e-7
-TOO_FAST, ENOUGH_STEPS = 0.5, 4
+TOO_FAST, ENOUGH_STEPS = 0.4, 4
 """A relative move, divided by the root of the number of steps, that no network survives; the first steps of some
 optimizers are large."""
 TOO_SLOW = 0.2
@@ -42,6 +42,10 @@ ALIKE = 0.02
 """Distance within a generated batch, relative to real ones, of samples that are all one."""
 WIDE = 0.5
 """Distance within a generated batch, relative to real ones, of samples that are about as wide as the data."""
+LASTING = 16
+"""Intervals after which a run that covers little is collapsing."""
+FEW = 0.3
+"""Coverage, relative to precision, of samples that look real but leave most of the data out."""
 WINDOW = 5
 """Intervals over which precision and coverage are averaged: few samples tell little."""
 
@@ -55,12 +59,21 @@ class Cause:
         remedy: what to try.
         patience: intervals in a row that must show the sign.
         rounds: rounds in a row that must show it: in a short run an interval is but a few.
+        spans: intervals that the sign looks at.
+        lasting: intervals in a row after which the run is collapsing; 0 if it never is. GANs on their way may leave out
+            most of the data for a time.
     """
 
     status: str
     remedy: str
     patience: int = PATIENCE
     rounds: int = 0
+    spans: int = 1
+    lasting: int = 0
+
+    def needed(self, steps: float) -> int:
+        """Intervals in a row that must show the sign, if each has so many rounds."""
+        return max(self.patience, math.ceil(self.rounds / steps) - self.spans + 1)
 
 
 CAUSES = {
@@ -74,7 +87,9 @@ CAUSES = {
     "rates too high": Cause("unstable", "start anew with a tenth of the rate", 1),
     "rates too low": Cause("stalled", "raise the rate three to ten times, or train longer"),
     "one sample": Cause("collapsing", "see that noise reaches G; else lower G's rate, or give D a penalty", rounds=40),
-    "lost modes": Cause("collapsing", "lower G's rate, give D a penalty, or let it see several samples at once", 2, 40),
+    "lost modes": Cause(
+        "narrow", "lower G's rate, give D a penalty, or let it see several samples at once", 2, 40, WINDOW, LASTING
+    ),
     "narrow logits": Cause("collapsing", "look at samples; if they are all alike, lower G's rate"),
     "generator's gradient dies": Cause("collapsing", "slow D down, or choose a loss that does not saturate"),
     "quality falls": Cause("collapsing", "lower both rates"),
@@ -146,13 +161,13 @@ class Health:
                 self._streaks[name] = self._streaks[name] + 1 if sign else 0
         for name, cause in CAUSES.items():
             sign = found.get(name)
-            if sign and self._streaks[name] >= max(
-                cause.patience, math.ceil(cause.rounds / told.get("steps", math.inf))
-            ):
+            if sign and self._streaks[name] >= cause.needed(told.get("steps", math.inf)):
                 worse = cause.status in WORSE
                 if cause.status == "saturated":
                     past = self._past["saturation"]
                     worse = len(past) >= PAST and median(past) < 0.5
+                if 0 < cause.lasting <= self._streaks[name]:
+                    return self._advice(name, sign, "collapsing"), True
                 return self._advice(name, sign), worse
         if "saturation" in signals and not found["discriminator ahead"]:
             self._remember("saturation", signals["saturation"])
@@ -224,12 +239,14 @@ class Health:
         if "precision" in told:
             for name in ("precision", "coverage"):
                 self._remember(name, told[name])
-            precision, coverage = (mean(self._past[name][-WINDOW:]) for name in ("precision", "coverage"))
-            enough = len(self._past["precision"]) >= PATIENCE
-            few = enough and precision >= 0.5 and coverage <= precision / 4 and found["one sample"] == ""
-            # A G that begins small, amid the data, covers little too: one that is wide or covered more has lost some
-            lost = few and (diversity >= WIDE or coverage <= max(self._past["coverage"]) / 2)
-            lost = lost and not self._grows("coverage", 2.5)
+            window = {name: self._past[name][-WINDOW:] for name in ("precision", "coverage")}
+            precision, coverage = (mean(values) for values in window.values())
+            # A G on its way passes amid the data too, but does not stay there; one that begins small is not wide
+            stays = len(window["precision"]) == WINDOW and min(window["precision"]) >= 0.4
+            was_wider = diversity >= WIDE or coverage <= max(self._past["coverage"]) / 2
+            lost = (
+                stays and precision >= 0.5 and coverage <= FEW * precision and was_wider and found["one sample"] == ""
+            )
             seen = f"{precision:.0%} of the samples look real, but {coverage:.0%} of the real ones are covered"
             found["lost modes"] = seen if lost else ""
 
@@ -271,16 +288,12 @@ class Health:
             low = "D's loss is below an eighth of its ideal"
             found["discriminator ahead"] = low if signals["discriminator_loss"] < -0.9 else ""
 
-    def _grows(self, name: str, factor: float) -> bool:
-        """Whether a number grew by more than a factor from the beginning of the window to its end."""
-        past = self._past[name][-WINDOW:]
-        return mean(past[-2:]) > factor * mean(past[:2])
-
     def _remember(self, name: str, value: float) -> None:
         self._past[name] = [*self._past[name], value][-LONGEST_PAST:]
 
-    def _advice(self, name: str, seen: str) -> Advice:
+    def _advice(self, name: str, seen: str, status: str = "") -> Advice:
         cause = CAUSES[name]
-        back = self._last_good if cause.status in ("diverged", "collapsing") else None
+        status = status or cause.status
+        back = self._last_good if status in ("diverged", "collapsing") else None
         rolled = "" if back is None else f"; roll back to step {back}"
-        return Advice(cause.status, f"{name}: {seen}{rolled}; {cause.remedy}", back, name, seen, cause.remedy)
+        return Advice(status, f"{name}: {seen}{rolled}; {cause.remedy}", back, name, seen, cause.remedy)
