@@ -9,6 +9,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from elsewhere import sealed
 
 ROOT = Path(__file__).parent.parent
@@ -125,9 +126,12 @@ def _losses(output):
 
 def test_the_page_of_the_plug_in_adds_three_lines_and_they_work():
     page = (ROOT / "docs" / "plug-in.md").read_text(encoding="utf-8")
-    before, after = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    before, after, watched = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     added = [line for line in after.splitlines() if line not in before.splitlines()]
     assert len(added) == 3 and [line for line in after.splitlines() if line not in added] == before.splitlines()
-    names = {}
-    exec(after, names)
-    assert names["scheduler"].last_step == 200
+    for code in (after, watched):
+        names = {}
+        torch.manual_seed(0)
+        exec(code, names)
+        assert names["scheduler"].last_step == 200
+        assert "pair_accuracy" in names["scheduler"].ledger.seen()

@@ -4,19 +4,19 @@
 |---|---|---|
 | not finite | diverged | losses or logits in half of the steps of an interval, or weights, are not finite |
 | generator, discriminator stands still | stalled | in 2 intervals its weights did not move, and the other's did |
-| rates too high | unstable | weights moved by half their size, times the root of the steps, in one interval |
+| rates too high | unstable | weights moved by 0.4 of their size, times the root of the steps, in one interval |
 | rates too low | stalled | at this pace weights move by a fifth of their size in the run (in its first quarter) |
 | one sample | collapsing | samples of a batch differ by a fiftieth of what real ones do, and not by more and more |
-| lost modes | collapsing | over 5 intervals, half of the samples look real, and cover a quarter as much or less |
+| lost modes | narrow | in 5 intervals half of the samples look real, and cover 0.3 as much; 16 times: collapsing |
 | narrow logits | collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
 | generator's gradient dies | collapsing | G's gradient norm is below a hundredth of its first interval's |
 | quality falls | collapsing | quality is worse than its best by the margin |
-| running in circles | unstable | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, from the 20th on |
+| running in circles | unstable | D ordered most pairs (60 %) wrongly in 3 of the last 10 intervals, not before |
 | discriminator ahead | saturated | D orders 99 % of pairs rightly, or its loss is an eighth of its ideal (no critics) |
 
-Unless stated otherwise a sign must be seen in 3 intervals in a row. An interval does not count for a sign that was not
-measured in it. The usual is the median over at least 10 intervals of the run's own past. The first cause in this order
-is told. ``experiments/studies/detector_study.py`` measures how often advice is right.
+Unless stated otherwise a sign must be seen in 3 intervals in a row, and one of samples for 40 rounds. An interval does
+not count for a sign that was not measured in it. The usual is the median over at least 10 intervals of the run's own
+past. The first cause in this order is told. ``experiments/studies/detector_study.py`` measures how often it is right.
 """
 
 import math
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
-STATUSES = ("ok", "stalled", "saturated", "unstable", "collapsing", "diverged")
+STATUSES = ("ok", "stalled", "saturated", "narrow", "unstable", "collapsing", "diverged")
 PATIENCE = 3
 """How many intervals in a row must show a sign."""
 PAST = 10
@@ -33,13 +33,19 @@ LONGEST_PAST = 64
 WRONG = -0.2
 """The pair accuracy, as a signal in [-1, 1], of a D that orders 60 % of the pairs wrongly."""
 STILL = 1e-7
-TOO_FAST, ENOUGH_STEPS = 0.5, 4
+TOO_FAST, ENOUGH_STEPS = 0.4, 4
 """A relative move, divided by the root of the number of steps, that no network survives; the first steps of some
 optimizers are large."""
 TOO_SLOW = 0.2
 """A relative move in a whole run with which no network gets anywhere."""
 ALIKE = 0.02
 """Distance within a generated batch, relative to real ones, of samples that are all one."""
+WIDE = 0.5
+"""Distance within a generated batch, relative to real ones, of samples that are about as wide as the data."""
+LASTING = 16
+"""Intervals after which a run that covers little is collapsing."""
+FEW = 0.3
+"""Coverage, relative to precision, of samples that look real but leave most of the data out."""
 WINDOW = 5
 """Intervals over which precision and coverage are averaged: few samples tell little."""
 
@@ -52,11 +58,22 @@ class Cause:
         status: one of ``STATUSES``.
         remedy: what to try.
         patience: intervals in a row that must show the sign.
+        rounds: rounds in a row that must show it: in a short run an interval is but a few.
+        spans: intervals that the sign looks at.
+        lasting: intervals in a row after which the run is collapsing; 0 if it never is. GANs on their way may leave out
+            most of the data for a time.
     """
 
     status: str
     remedy: str
     patience: int = PATIENCE
+    rounds: int = 0
+    spans: int = 1
+    lasting: int = 0
+
+    def needed(self, steps: float) -> int:
+        """Intervals in a row that must show the sign, if each has so many rounds."""
+        return max(self.patience, math.ceil(self.rounds / steps) - self.spans + 1)
 
 
 CAUSES = {
@@ -69,8 +86,10 @@ CAUSES = {
     ),
     "rates too high": Cause("unstable", "start anew with a tenth of the rate", 1),
     "rates too low": Cause("stalled", "raise the rate three to ten times, or train longer"),
-    "one sample": Cause("collapsing", "see that noise reaches G; else lower G's rate, or give D a penalty"),
-    "lost modes": Cause("collapsing", "lower G's rate, give D a penalty, or let it see several samples at once", 2),
+    "one sample": Cause("collapsing", "see that noise reaches G; else lower G's rate, or give D a penalty", rounds=40),
+    "lost modes": Cause(
+        "narrow", "lower G's rate, give D a penalty, or let it see several samples at once", 2, 40, WINDOW, LASTING
+    ),
     "narrow logits": Cause("collapsing", "look at samples; if they are all alike, lower G's rate"),
     "generator's gradient dies": Cause("collapsing", "slow D down, or choose a loss that does not saturate"),
     "quality falls": Cause("collapsing", "lower both rates"),
@@ -132,7 +151,7 @@ class Health:
         Args:
             step: the step at which the interval ended.
             signals: the interval's known signals, before clipping.
-            told: ``bad`` and ``spread`` from :class:`LoopMeter`; ``quality`` if it was given; ``diversity``,
+            told: ``bad``, ``spread`` and ``pairs`` from :class:`LoopMeter`; ``quality`` if it was given; ``diversity``,
                 ``precision`` and ``coverage`` from :class:`SampleKeeper`; ``generator_move`` and
                 ``discriminator_move``; ``steps``, rounds of the interval, and ``run``, those of the whole run.
         """
@@ -142,11 +161,13 @@ class Health:
                 self._streaks[name] = self._streaks[name] + 1 if sign else 0
         for name, cause in CAUSES.items():
             sign = found.get(name)
-            if sign and self._streaks[name] >= cause.patience:
+            if sign and self._streaks[name] >= cause.needed(told.get("steps", math.inf)):
                 worse = cause.status in WORSE
                 if cause.status == "saturated":
                     past = self._past["saturation"]
                     worse = len(past) >= PAST and median(past) < 0.5
+                if 0 < cause.lasting <= self._streaks[name]:
+                    return self._advice(name, sign, "collapsing"), True
                 return self._advice(name, sign), worse
         if "saturation" in signals and not found["discriminator ahead"]:
             self._remember("saturation", signals["saturation"])
@@ -202,7 +223,9 @@ class Health:
         self._remember("pace", pace)
         slowest = min(moves, key=lambda name: moves[name])
         whole = moves[slowest] * told["run"] / told["steps"]
-        early = step <= told["run"] / 4 and pace < 1.5 * self._past["pace"][0]  # neither a decay nor a warm-up
+        # Neither a decay nor a warm-up: told in the first quarter, and from then on while it stays so
+        begun = step <= told["run"] / 4 or self._streaks["rates too low"] >= CAUSES["rates too low"].patience
+        early = begun and pace < 1.5 * self._past["pace"][0]
         seen = f"at this pace {slowest}'s weights move by {whole:.2g} of their size in the whole run"
         found["rates too low"] = seen if early and moves[slowest] >= STILL and whole < TOO_SLOW else ""
 
@@ -216,9 +239,14 @@ class Health:
         if "precision" in told:
             for name in ("precision", "coverage"):
                 self._remember(name, told[name])
-            precision, coverage = (mean(self._past[name][-WINDOW:]) for name in ("precision", "coverage"))
-            enough = len(self._past["precision"]) >= PATIENCE
-            lost = enough and precision >= 0.5 and coverage <= precision / 4 and found["one sample"] == ""
+            window = {name: self._past[name][-WINDOW:] for name in ("precision", "coverage")}
+            precision, coverage = (mean(values) for values in window.values())
+            # A G on its way passes amid the data too, but does not stay there; one that begins small is not wide
+            stays = len(window["precision"]) == WINDOW and min(window["precision"]) >= 0.4
+            was_wider = diversity >= WIDE or coverage <= max(self._past["coverage"]) / 2
+            lost = (
+                stays and precision >= 0.5 and coverage <= FEW * precision and was_wider and found["one sample"] == ""
+            )
             seen = f"{precision:.0%} of the samples look real, but {coverage:.0%} of the real ones are covered"
             found["lost modes"] = seen if lost else ""
 
@@ -243,11 +271,14 @@ class Health:
             gone = "G's gradient has fallen below a hundredth of its first interval's"
             found["generator's gradient dies"] = gone if signals["vanishing"] >= 0.5 else ""
         if "pair_accuracy" in signals:
-            self._remember("order", signals["pair_accuracy"])
+            # With few pairs, chance alone orders many wrongly: 2.5 deviations count as much as WRONG
+            certainty = min(1.0, -WRONG * math.sqrt(told.get("pairs", math.inf)) / 2.5)
+            self._remember("order", signals["pair_accuracy"] * certainty)
             orders = self._past["order"]
             wrong = sum(order < WRONG for order in orders[-PAST:])
             seen = f"D ordered most pairs wrongly in {wrong} of the last {PAST} intervals; G runs in circles"
-            found["running in circles"] = seen if len(orders) >= 2 * PAST and wrong >= PATIENCE else ""
+            learned = len(orders) >= 2 * PAST and max(orders[:-PAST]) >= -WRONG  # else it may only be untrained
+            found["running in circles"] = seen if learned and wrong >= PATIENCE else ""
         if self.critic:
             found["discriminator ahead"] = ""
         elif "saturation" in signals:
@@ -260,8 +291,9 @@ class Health:
     def _remember(self, name: str, value: float) -> None:
         self._past[name] = [*self._past[name], value][-LONGEST_PAST:]
 
-    def _advice(self, name: str, seen: str) -> Advice:
+    def _advice(self, name: str, seen: str, status: str = "") -> Advice:
         cause = CAUSES[name]
-        back = self._last_good if cause.status in ("diverged", "collapsing") else None
+        status = status or cause.status
+        back = self._last_good if status in ("diverged", "collapsing") else None
         rolled = "" if back is None else f"; roll back to step {back}"
-        return Advice(cause.status, f"{name}: {seen}{rolled}; {cause.remedy}", back, name, seen, cause.remedy)
+        return Advice(status, f"{name}: {seen}{rolled}; {cause.remedy}", back, name, seen, cause.remedy)

@@ -55,6 +55,7 @@ class LoopMeter:
         """Forgets everything."""
         self._sums: dict[str, list[Any]] = {}
         self._waiting: dict[str, list[Tensor]] = {}
+        self._pairs = 0
 
     def logits(self, real: Any, fake: Any) -> None:
         """Notes D's logits on a real and a generated batch, of any shape, or a list of each for several discriminators.
@@ -67,6 +68,7 @@ class LoopMeter:
         reals, fakes = list(tensors_of(real)), list(tensors_of(fake))
         if len(reals) != len(fakes) or not reals:
             raise ValueError(f"real_logits of {len(reals)} discriminators, and fake_logits of {len(fakes)}")
+        self._pairs += sum(min(one.numel(), other.numel()) for one, other in zip(reals, fakes, strict=True))
         if len(reals) == 1:
             self._wait("logits", _pairs(reals[0], fakes[0]))
             return
@@ -93,9 +95,10 @@ class LoopMeter:
             The measurements, NaN where nothing finite was given, and more numbers. ``bad`` is the largest share of
             calls whose losses or logits were not finite. ``spread`` is log10 of the standard deviation of generated
             logits relative to that of real ones. ``within_unit`` is the share of logits in [0, 1], NaN without any.
-            ``given_loss`` is D's loss as it was given.
+            ``given_loss`` is D's loss as it was given. ``pairs`` is the number of pairs of logits.
         """
         self._add_up()
+        pairs = float(self._pairs)
         means, bad = {name: math.nan for name in (*SCALARS, *LOGITS)}, [0.0]
         given = math.nan
         for name, (total, count, calls) in sorted(self._sums.items(), key=lambda item: item[0] == "logits"):
@@ -117,17 +120,19 @@ class LoopMeter:
             setattr(measured, name, np.array([mean]))
         measured.logit_deviation = np.sqrt(np.array([(real_variance + fake_variance) / 2]))
         spread = math.log10(max(fake_variance, 1e-30) / max(real_variance, 1e-30)) / 2
-        told = {"bad": max(bad), "spread": spread, "within_unit": within_unit, "given_loss": given}
+        told = {"bad": max(bad), "spread": spread, "within_unit": within_unit, "given_loss": given, "pairs": pairs}
         return measured, told
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far."""
         self._add_up()
-        return {name: [_copied(total), _copied(count), calls] for name, (total, count, calls) in self._sums.items()}
+        sums = {name: [_copied(total), _copied(count), calls] for name, (total, count, calls) in self._sums.items()}
+        return {"sums": sums, "pairs": self._pairs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from saved sums."""
-        self._sums, self._waiting = {name: list(values) for name, values in state.items()}, {}
+        self._sums, self._waiting = {name: list(values) for name, values in state["sums"].items()}, {}
+        self._pairs = int(state["pairs"])
 
     def _wait(self, name: str, value: Tensor) -> None:
         """Keeps a copy, as what is given may be overwritten, until there are several of its kind."""

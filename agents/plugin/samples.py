@@ -51,7 +51,7 @@ class SampleKeeper:
         """How varied and complete the latest samples are; waits for the device.
 
         Returns:
-            ``diversity``, the median distance between generated samples of one batch relative to that of real ones;
+            ``diversity``, the mean distance between generated samples of one batch relative to that of real ones;
             ``precision``, the share of generated samples that lie within the neighbourhood of a real one;
             ``coverage``, the share of real samples with a generated one in their neighbourhood (0.9 for real ones).
             Nothing if there were too few samples.
@@ -67,8 +67,8 @@ class SampleKeeper:
         if not generated.isfinite().all() or not real.isfinite().all():
             return {}
         beside, across = torch.cdist(real, real), torch.cdist(real, generated)
-        among = [torch.pdist(batch.double()).median() for batch in self._kept["generated"][-BATCHES:] if len(batch) > 2]
-        usual = float(torch.pdist(real).median())
+        among = [torch.pdist(batch.double()).mean() for batch in self._kept["generated"][-BATCHES:] if len(batch) > 2]
+        usual = float(torch.pdist(real).mean())
         radius = beside.kthvalue(NEIGHBOURS + 1, dim=1).values[:, None]  # the nearest is the sample itself
         return {
             "diversity": float(torch.stack(among).mean()) / usual if among and usual > 0 else math.nan,

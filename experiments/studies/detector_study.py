@@ -33,6 +33,8 @@ IN_TIME = 1 / 10
 """Share of a run within which a broken one must be named."""
 BAD = ("collapsing", "diverged")
 """What no healthy run may be called."""
+DATA = {"tune": ("ring", "digits", "blobs", "moons", "curve"), "judge": ("spiral", "clusters", "square")}
+"""Data of each split."""
 CAUSES = {
     "one-sample": "one sample",
     "two-modes": "lost modes",
@@ -77,7 +79,7 @@ class DetectorStudy:
     """Directory for rows and table; continued if it holds some."""
     split: Literal["tune", "judge"] = "judge"
     """The runs that the rules were tuned on, or the others."""
-    steps: int = 640
+    steps: int = 1280
     """Rounds of a run."""
 
 
@@ -85,7 +87,7 @@ def points(name: str, random: torch.Generator) -> Tensor:
     """The data, ``[N, D]``, with deviations near 1.
 
     Args:
-        name: ``ring``, ``digits`` (to tune); ``blobs``, ``moons``, ``curve`` (to judge).
+        name: one of ``DATA``.
         random: generator of what is drawn.
     """
     if name == "digits":
@@ -98,18 +100,25 @@ def points(name: str, random: torch.Generator) -> Tensor:
     if name == "ring":
         angle = torch.randint(8, (count,), generator=random) * (torch.pi / 4)
         return 1.4 * torch.stack([angle.cos(), angle.sin()], dim=1) + 0.1 * noise[:, :2]
-    if name == "blobs":
-        centres = torch.randn(6, 4, generator=random)
-        return centres[torch.randint(6, (count,), generator=random)] + 0.3 * noise[:, :4]
+    if name in ("blobs", "clusters"):
+        modes, columns, width = (6, 4, 0.3) if name == "blobs" else (5, 3, 0.4)
+        centres = torch.randn(modes, columns, generator=random)
+        return centres[torch.randint(modes, (count,), generator=random)] + width * noise[:, :columns]
+    along = torch.rand(count, generator=random)
     if name == "curve":
-        along = torch.rand(count, generator=random) * 2 * torch.pi
-        return torch.stack([along.cos(), (2 * along).sin(), along.sin()], dim=1) * 1.4 + 0.1 * noise[:, :3]
-    angle = torch.rand(count, generator=random) * torch.pi
-    upper = torch.arange(count) % 2 == 0
-    x = torch.where(upper, angle.cos(), 1 - angle.cos())
-    y = torch.where(upper, angle.sin(), 0.5 - angle.sin())
-    moons = torch.stack([x, y], dim=1) + 0.1 * noise[:, :2]
-    return (moons - moons.mean(dim=0)) / moons.std(dim=0)
+        angle = 2 * torch.pi * along
+        return torch.stack([angle.cos(), (2 * angle).sin(), angle.sin()], dim=1) * 1.4 + 0.1 * noise[:, :3]
+    if name == "square":
+        return 3 * torch.stack([along, torch.rand(count, generator=random)], dim=1) - 1.5
+    if name == "spiral":
+        angle = 3 * torch.pi * along.sqrt()
+        found = torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1) + 0.5 * noise[:, :2]
+    else:  # moons
+        angle, upper = torch.pi * along, torch.arange(count) % 2 == 0
+        x = torch.where(upper, angle.cos(), 1 - angle.cos())
+        y = torch.where(upper, angle.sin(), 0.5 - angle.sin())
+        found = torch.stack([x, y], dim=1) + 0.1 * noise[:, :2]
+    return (found - found.mean(dim=0)) / found.std(dim=0)
 
 
 class TwoModes(nn.Module):
@@ -159,7 +168,7 @@ def watched(run: WatchedRun) -> dict[str, Any]:
     if run.kind == "one-sample":
         generator = OneSample(generator)
     rate = {"rates-too-low": 1e-5, "rates-too-high": 1e-1}.get(run.kind, 1e-3)
-    strong = 10.0 if run.kind == "strong-discriminator" else 1.0
+    strong = 30.0 if run.kind == "strong-discriminator" else 1.0
     g_optimizer = torch.optim.Adam(generator.parameters(), lr=rate / strong, betas=(0.5, 0.99))
     d_optimizer = torch.optim.Adam(discriminator.parameters(), lr=rate * strong, betas=(0.5, 0.99))
     scheduler = GANScheduler(
@@ -223,15 +232,15 @@ def _coverage(generator: nn.Module, data: Tensor, random: torch.Generator) -> fl
 
 def runs(split: str, steps: int) -> Iterator[WatchedRun]:
     """All runs of a split: three of each broken kind, and as many healthy ones."""
-    data = ("ring", "digits") if split == "tune" else ("blobs", "moons", "curve")
+    data = DATA[split]
     losses = ("non-saturating", "hinge", "lsgan")
     for kind in CAUSES:
         for seed, (loss, batch) in enumerate(zip(losses, (64, 128, 32), strict=True)):
-            yield WatchedRun(split, kind, data[seed % len(data)], loss, batch, seed, steps)
+            yield WatchedRun(split, kind, data[seed % len(data)], loss, batch, 20 + seed, steps)
     for place, name in enumerate(data):
         for loss in losses:
             for batch in (8, 64, 256):
-                yield WatchedRun(split, "healthy", name, loss, batch, 10 + place, steps)
+                yield WatchedRun(split, "healthy", name, loss, batch, 30 + place, steps)
 
 
 def run_detector_study(study: DetectorStudy, show: Callable[[str], None] = print) -> Path:
