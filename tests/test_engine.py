@@ -288,3 +288,14 @@ def test_every_combination_of_random_settings_stays_finite() -> None:
         population.train(chosen, 12)
     for name in WEIGHTS:
         assert torch.isfinite(getattr(population.state, name)).all()
+
+
+@needs_engine
+@pytest.mark.parametrize("side", ["generator", "discriminator"])
+@pytest.mark.parametrize("engine", ["native", "torch"])
+def test_moments_that_overflow_count_as_an_explosion(engine: str, side: str) -> None:
+    of = tasks(MLP)
+    population = Population(of, range(3), engine=engine)
+    getattr(population.state, f"{side}_second")[1, 5] = np.inf
+    measured = population.train(settings(of), 12)
+    assert measured.diverged.tolist() == [0, 1, 0]

@@ -83,8 +83,8 @@ struct Side {
             most = a > most ? a : most;
             broken |= a != a || !(second[i] < INFINITY);
         }
-        if (broken) largest = NAN;
-        else if (!(largest > most)) largest = most;
+        if (broken || largest != largest) largest = NAN;
+        else if (most > largest) largest = most;
         return std::sqrt(t) / std::fmax(norm_of(start), 1e-12);
     }
 };
