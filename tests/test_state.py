@@ -9,9 +9,10 @@ import pytest
 import torch
 
 import metagan_rl  # noqa: F401  (registers the environments)
+from metagan_rl.agents import Scheduler, register_scheduler
 from metagan_rl.envs.sharded import ShardedVectorEnv
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.loop import KNOBS, Runs, load_snapshot, save_snapshot
+from metagan_rl.loop import KNOBS, SCHEDULERS, Runs, load_snapshot, save_snapshot
 from metagan_rl.tasks import get_suite
 
 SHORT = {"horizon": 3, "interval_updates": 12}
@@ -56,6 +57,24 @@ def test_a_vector_environment_goes_on_as_if_nothing_had_been_in_between(env_id, 
     other = gym.make_vec(env_id, num_envs=3, **options, **SHORT)
     other.set_state(load_snapshot(tmp_path / "own.safetensors"))
     assert_same(stepped(other, 4, seed=1), expected)
+
+
+def test_a_reference_that_looks_at_the_reward_goes_on_too():
+    @register_scheduler("by-reward")
+    class ByReward(Scheduler):
+        """Sets G's rate by what the last interval earned."""
+
+        def propose(self, situation):
+            return situation.base.replace(generator_lr_factor=np.exp(np.clip(situation.reward, -1, 1)))
+
+    try:
+        env = gym.make_vec("MetaGAN/Ring8-v2", num_envs=2, reference="by-reward", **SHORT)
+        env.reset(seed=0)
+        stepped(env, 2)
+        branch = env.clone()
+        assert_same(stepped(branch, 1), stepped(env, 1))
+    finally:
+        SCHEDULERS.remove("by-reward")
 
 
 def test_one_gan_is_branched_under_two_schedules():

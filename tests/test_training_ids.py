@@ -93,6 +93,18 @@ def test_a_suite_is_trained_on_around_a_schedule_file_that_the_policy_then_holds
     policy.config.__class__(**vars(policy.config))
 
 
+def test_tasks_of_several_budgets_are_validated(tmp_path):
+    config = TrainConfig.named(
+        algorithm="ppo", env="MetaGAN/Wide-v0", updates=1, members=2, shards=1, hidden=8, epochs=1, minibatches=2,
+        interval_updates=384, validate_every=1, validation_tasks=4,
+    )  # fmt: skip
+    budgets = {task.budget for task in list(get_suite("wide").split("val"))[::9]}
+    assert budgets == {768, 3072}
+    lines = []
+    policy = train(config, tmp_path / "run", show=lines.append)
+    assert policy.exists() and "validation distance" in lines[-1]
+
+
 def test_a_policy_cannot_depart_from_a_policys_file(tmp_path):
     policy = trained(tmp_path, "ppo", suite="ring8")
     save_policy(tmp_path / "other.safetensors", policy)
