@@ -282,7 +282,7 @@ class GANScheduler:
                 self._end_round()
 
         def puzzled(what: str) -> None:
-            self._complain(f"watch cannot tell real from generated: {what}; say first=, or call step() instead")
+            self._complain(f"watch does not see the logits: {what}; say first= or logits=, or call step() instead")
 
         self._watch = Watch(
             _listed(discriminator), _listed(generator), self._rates,
@@ -333,7 +333,7 @@ class GANScheduler:
                 "than once a round?"
             )
         elif self.last_step % self.options.interval == 0:
-            self._decide(*self._take_in())
+            self._decide(*self._judged())
 
     def get_last_lr(self) -> list[float]:
         """The learning rate that each group is trained with, G's first and then D's."""
@@ -426,6 +426,19 @@ class GANScheduler:
         for each, saved in zip(self._rates, rates, strict=True):
             each.resume(saved)
         self._put_in_force(acting, advice)
+
+    def _judged(self) -> tuple[Advice, bool]:
+        """What :meth:`_take_in` returns; where that fails, nothing is known and nothing changes."""
+        try:
+            return self._take_in()
+        except MetaGANError:
+            raise
+        except Exception as error:  # a device or a kind of tensor that cannot be read must not end a user's run
+            if self.strict:
+                raise
+            self._meter.clear()
+            self._complain(f"an interval cannot be judged: {error}; the rates stay as they are")
+            return Advice("ok", f"the last interval could not be judged ({error})"), False
 
     def _take_in(self) -> tuple[Advice, bool]:
         """Reads and records the interval that just ended; in several processes, only in the one that decides.
