@@ -429,6 +429,7 @@ def test_without_safeguard_there_is_only_advice():
         {"real_logits": torch.ones(3, dtype=torch.complex64), "fake_logits": torch.ones(3)},
         {"discriminator_loss": "low"},
         {"generator_loss": []},
+        {"logit_differences": "many"},
         {"quality": -1.0},
         {"quality": {"fid": 3.0}},
         {"quality": float("nan")},
