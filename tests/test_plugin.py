@@ -429,6 +429,7 @@ def test_without_safeguard_there_is_only_advice():
         {"real_logits": torch.ones(3, dtype=torch.complex64), "fake_logits": torch.ones(3)},
         {"discriminator_loss": "low"},
         {"generator_loss": []},
+        {"logit_differences": "many"},
         {"quality": -1.0},
         {"quality": {"fid": 3.0}},
         {"quality": float("nan")},
@@ -783,6 +784,16 @@ def test_nothing_is_read_back_between_decisions():
         )
     with pytest.raises((RuntimeError, NotImplementedError)):
         scheduler.step(real_logits=there, fake_logits=there)
+
+
+def test_an_interval_that_cannot_be_judged_does_not_end_the_run():
+    scheduler = Loop().scheduler("gap-aware", interval=3)
+    there = torch.ones(8, 1, device="meta")
+    with pytest.warns(RuntimeWarning, match="an interval cannot be judged"):
+        for _ in range(3):
+            scheduler.step(real_logits=there, fake_logits=there)
+    assert scheduler.get_last_lr() == [1e-2, 2e-2]
+    assert feed(scheduler, 1, discriminator_loss=0.1).advice.status == "ok"
 
 
 def test_quality_that_is_announced_and_missing_is_noticed():

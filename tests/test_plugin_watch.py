@@ -246,7 +246,7 @@ def test_what_cannot_be_seen_is_asked_for():
 
     loop = Networks()
     loop.scheduler(strict=False).watch(discriminator=loop.discriminator, generator=loop.generator)
-    with pytest.warns(RuntimeWarning, match="watch cannot tell real from generated.*say first=") as caught:
+    with pytest.warns(RuntimeWarning, match="watch does not see the logits: .*say first=") as caught:
         augmented(loop)
         augmented(loop)
     assert len(caught) == 1
@@ -257,6 +257,17 @@ def test_what_cannot_be_seen_is_asked_for():
     augmented(loop)
     real, fake = loop.seen[-1]
     assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * float((real > fake).double().mean()) - 1)
+
+
+def test_what_fails_in_a_hook_does_not_end_the_run():
+    loop = Networks()
+    scheduler = loop.scheduler(strict=False).watch(
+        discriminator=loop.discriminator, generator=loop.generator, logits=lambda output: output.no_such_thing
+    )
+    with pytest.warns(RuntimeWarning, match="watch does not see the logits: ") as caught:
+        for _ in range(3):
+            two_calls(loop)
+    assert len(caught) == 1 and scheduler.last_step == 3
 
 
 def test_step_gives_more_but_counts_no_rounds():

@@ -57,6 +57,14 @@ def test_the_table_of_recipes_is_made_again_from_its_rows() -> None:
     assert recipe_study.as_markdown(rows, ("off", "log", "loop"), command) == text
 
 
+def test_the_table_of_advice_is_made_again_from_its_rows() -> None:
+    from metagan_rl.experiments.studies import detector_study
+
+    text = (RESULTS / "detector" / "summary.md").read_text(encoding="utf-8")
+    command = re.findall(r"Made by `(.*)`", text)[0]
+    assert detector_study.summary(read_lines(RESULTS / "detector" / ROWS), command) == text
+
+
 def test_rows_from_before_there_were_engines_are_those_of_torch() -> None:
     rows = read_rows(RESULTS / "planar")
     assert len(rows) > 1000 and {row.engine for row in rows} == {FIRST_ENGINE} == {"torch"}

@@ -6,28 +6,26 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler, turned_knobs
 from metagan_rl.agents.plugin.fingerprint import fingerprint
-from metagan_rl.agents.plugin.fit import Fit
 from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
-from metagan_rl.agents.plugin.inputs import MEASURED, lacking_inputs
+from metagan_rl.agents.plugin.inputs import lacking_inputs
+from metagan_rl.agents.plugin.intake import Intake, halves
 from metagan_rl.agents.plugin.limits import BOUNDS, CHANGE, CLOCK_BOUNDS, Limits, follows_the_clock
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
-from metagan_rl.agents.plugin.meter import LoopMeter, tensors_of
 from metagan_rl.agents.plugin.moves import Move
 from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
-from metagan_rl.agents.plugin.quality import evaluation_of, quality_parts
+from metagan_rl.agents.plugin.quality import evaluation_of
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, checked_rates, unshare
-from metagan_rl.agents.plugin.samples import SampleKeeper
-from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
+from metagan_rl.agents.plugin.steady import steadied
 from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.loop.controls import Controls
@@ -134,6 +132,10 @@ class GANScheduler:
             wait=wait,
         )
         check_usable(self.name, self.scheduler, self.options.quality)
+        # Large images need penalty weights beyond the range of controls: schedulers see them in a larger unit
+        self._penalty_unit = max(1.0, penalty_weight / MAX_PENALTY_WEIGHT)
+        base = Base(ratio=ratio, loss=checked_loss(loss), penalty_weight=penalty_weight / self._penalty_unit)
+        self._base = Controls(**{name: getattr(Controls.base([base]), name) for name in LOOP_KNOBS})
         self.safeguard, self.strict, self.writer = safeguard, strict, writer
         self._warned: set[str] = set()
         turned = turned_knobs(self.scheduler)
@@ -151,22 +153,17 @@ class GANScheduler:
         if unshare(self._rates):
             self._complain("both optimizers share one tensor of learning rates; D's now has a copy of it")
         self._limits = Limits(
-            self.options.bounds, math.inf if by_clock else change, decays=isinstance(self.scheduler, SteadyPolicy)
+            self.options.bounds, math.inf if by_clock else change, decays=isinstance(self.scheduler, PolicyScheduler)
         )
         self._by_clock = by_clock
         self._ranks = Ranks(process_group, wait)
         self._ranks.agree([total_steps, self.options.interval], "total_steps and interval")
-        # Large images need penalty weights beyond the range of controls: schedulers see them in a larger unit
-        self._penalty_unit = max(1.0, penalty_weight / MAX_PENALTY_WEIGHT)
-        base = Base(ratio=ratio, loss=checked_loss(loss), penalty_weight=penalty_weight / self._penalty_unit)
-        self._base = Controls(**{name: getattr(Controls.base([base]), name) for name in LOOP_KNOBS})
         self._cycle = sum(RATIOS[ratio])
         self._moves = [Move(rates) for rates in self._rates] if measure_moves and self._ranks.decides else []
-        self._meter, self._fit, self._misfit = LoopMeter(loss), Fit(loss), False
+        self._intake, self._misfit = Intake(loss), False
         self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
         """What is known about the run."""
         self._reward = np.zeros(1)
-        self._samples = SampleKeeper()
         self._health = Health(LOSSES[loss].ideal == 0, margin)
         self._identity = {
             "scheduler": self.name, "fingerprint": fingerprint(self.scheduler), "loss": loss, "ratio": ratio,
@@ -176,7 +173,6 @@ class GANScheduler:
         self.proposed: Controls = self._base
         """What the scheduler proposed, before knobs, bounds and the limit of change."""
         self._acting, self._fallen_back = self._base, False
-        self._quality: dict[str, float] = {}
         self._watch: Watch | None = None
         self.scheduler.begin([seed])
         self._decide(Advice(), acts=by_clock or not self.scheduler.needs)
@@ -235,9 +231,11 @@ class GANScheduler:
         }
         with torch.no_grad():
             if logit_differences is not None:
-                halves = [each / 2 for each in tensors_of(logit_differences)]
-                real_logits, fake_logits = halves, [-each for each in halves]
-            self._note(real_logits, fake_logits, given, quality, {"generated": samples, "real": real_samples})
+                try:
+                    real_logits, fake_logits = halves(logit_differences)
+                except Exception as error:  # anything may be given, and this is a user's run
+                    self._complain(f"step was given logit_differences that cannot be used, and leaves it out: {error}")
+            self._note(real_logits, fake_logits, given, {"generated": samples, "real": real_samples}, quality)
             if self._watch is None:
                 self._end_round()
         return self._controls
@@ -275,14 +273,14 @@ class GANScheduler:
 
         def tell(real: list[Any], fake: list[Any], samples: Mapping[str, Any]) -> None:
             with torch.no_grad():
-                self._note(real, fake, {}, samples=samples)
+                self._note(real, fake, {}, samples)
 
         def end_round() -> None:
             with torch.no_grad():
                 self._end_round()
 
         def puzzled(what: str) -> None:
-            self._complain(f"watch cannot tell real from generated: {what}; say first=, or call step() instead")
+            self._complain(f"watch does not see the logits: {what}; say first= or logits=, or call step() instead")
 
         self._watch = Watch(
             _listed(discriminator), _listed(generator), self._rates,
@@ -290,37 +288,9 @@ class GANScheduler:
         )  # fmt: skip
         return self
 
-    def _note(
-        self,
-        real: Any,
-        fake: Any,
-        given: Mapping[str, Any],
-        quality: "float | Mapping[str, float] | None" = None,
-        samples: Mapping[str, Any] | None = None,
-    ) -> None:
-        """Adds up what was given, and complains of what cannot be used."""
-        unusable: dict[str, Exception] = {}
-
-        def note(what: str, use: Callable[[], None]) -> None:
-            try:
-                use()
-            except Exception as error:  # anything may be given, and this is a user's run
-                unusable[what] = error
-
-        if real is not None or fake is not None:
-            note("logits", lambda: self._meter.logits(real, fake))
-        for name, value in given.items():
-            if value is not None:
-                note(name, partial(self._meter.scalar, name, value))
-        if quality is not None:
-            note("quality", lambda: self._quality.update(quality_parts(quality)))
-        for kind, batch in (samples or {}).items():
-            if batch is not None:
-                note(f"{kind} samples", partial(self._samples.note, kind, batch))
-        loss = given.get("discriminator_loss")
-        if real is not None and loss is not None and not unusable:
-            note("logits and discriminator_loss", lambda: self._fit.note(real, fake, loss))
-        for what, error in unusable.items():
+    def _note(self, *given: Any) -> None:
+        """Takes in what one round gave, and complains of what cannot be used."""
+        for what, error in self._intake.note(*given).items():
             self._complain(f"step was given {what} that cannot be used, and leaves it out: {error}")
 
     def _end_round(self) -> None:
@@ -333,7 +303,7 @@ class GANScheduler:
                 "than once a round?"
             )
         elif self.last_step % self.options.interval == 0:
-            self._decide(*self._take_in())
+            self._decide(*self._judged())
 
     def get_last_lr(self) -> list[float]:
         """The learning rate that each group is trained with, G's first and then D's."""
@@ -343,7 +313,7 @@ class GANScheduler:
         """Lets the scheduler decide again after the safeguard fell back, for instance once you have rolled back."""
         self._fallen_back = False
         self._health = Health(self._health.critic, self._health.margin)
-        self._meter.clear()
+        self._intake.clear()
         for move in self._moves:
             move.restart()
 
@@ -363,13 +333,12 @@ class GANScheduler:
             "advice": dict(vars(self._controls.advice)),
             "fallen_back": self._fallen_back,
             "misfit": self._misfit,
-            "quality": dict(self._quality),
             "controls": [each.describe(0) for each in (self._acting, self.proposed)],
             "scheduler": self.scheduler.state_dict(),
             "ledger": self.ledger.state_dict(),
             "reward": self._reward.tolist(),
             "health": self._health.state_dict(),
-            "meter": self._meter.state_dict(),
+            "intake": self._intake.state_dict(),
             "moves": [move.state_dict() for move in self._moves],
         }
 
@@ -400,9 +369,10 @@ class GANScheduler:
             reward = np.array(state["reward"], dtype=np.float64).reshape(1)
             acting, proposed = (Controls.described(each) for each in state["controls"])
             advice = Advice(**state["advice"])
-            health, meter = Health(self._health.critic, self._health.margin), LoopMeter(self._meter.loss)
+            health, intake = Health(self._health.critic, self._health.margin), Intake(self._intake.loss)
             health.load_state_dict(state["health"])
-            meter.load_state_dict(state["meter"])
+            last_step, recorded = int(state["last_step"]), int(state["recorded"])
+            intake.load_state_dict(state["intake"], begun=last_step > 0)
             rates = [[checked_rates(each) for each in side] for side in state["rates"]]
             weights = [list(each) for each in state["moves"]]
             if len(rates) != 2 or len(weights) not in (0, 2):
@@ -410,22 +380,32 @@ class GANScheduler:
             flags = {name: state[name] for name in ("fallen_back", "misfit")}
             if not all(isinstance(flag, bool) for flag in flags.values()):
                 raise ValueError(f"{flags} are neither true nor false")
-            quality = dict(state["quality"])
-            last_step, recorded = int(state["last_step"]), int(state["recorded"])
         except InvalidValueError:
             raise
         except Exception as error:  # a damaged state may raise anything
             raise InvalidValueError(f"the state is not a complete state of a GANScheduler ({error!r})") from None
-        self.scheduler, self.ledger, self._health, self._meter = scheduler, ledger, health, meter
-        self._reward, self.proposed, self._quality = reward, proposed, quality
+        self.scheduler, self.ledger, self._health, self._intake = scheduler, ledger, health, intake
+        self._reward, self.proposed = reward, proposed
         self.last_step, self._recorded = last_step, recorded
         self._fallen_back, self._misfit = flags["fallen_back"], flags["misfit"]
-        self._fit.judged = last_step > 0
         for move, before in zip(self._moves, weights, strict=False):
             move.load_state_dict(before)
         for each, saved in zip(self._rates, rates, strict=True):
             each.resume(saved)
         self._put_in_force(acting, advice)
+
+    def _judged(self) -> tuple[Advice, bool]:
+        """What :meth:`_take_in` returns; where that fails, nothing is known and nothing changes."""
+        try:
+            return self._take_in()
+        except MetaGANError:
+            raise
+        except Exception as error:  # a device or a kind of tensor that cannot be read must not end a user's run
+            if self.strict:
+                raise
+            self._intake.clear()
+            self._complain(f"an interval cannot be judged: {error}; the rates stay as they are")
+            return Advice("ok", f"the last interval could not be judged ({error})"), False
 
     def _take_in(self) -> tuple[Advice, bool]:
         """Reads and records the interval that just ended; in several processes, only in the one that decides.
@@ -434,35 +414,30 @@ class GANScheduler:
             Advice, and whether enough was given for the scheduler to act on.
         """
         if not self._ranks.decides:
-            self._meter.clear()
-            self._samples.clear()
+            self._intake.clear()
             return Advice("ok", "decided by the first process"), True
-        measured, told = self._meter.read()
-        told |= self._samples.read()
-        given = [name for name in MEASURED if not np.isnan(getattr(measured, name)).all()]
-        given += ["quality"] if self._quality else []
-        told |= {"quality": self._quality["distance"]} if "distance" in self._quality else {}
+        measured, told, given = self._intake.read()
         for move, name in zip(self._moves, MOVES, strict=False):
             how_far = move.read()
             setattr(measured, name, np.array([how_far]))
             told["bad"] = 1.0 if math.isinf(how_far) else told["bad"]
             told[name] = how_far
-        lacking = [part for part in self.options.quality if part not in self._quality]
+        parts = self._intake.quality
+        lacking = [part for part in self.options.quality if part not in parts]
         if lacking and self.scheduler.needs:
             self._complain(f"quality was announced, but an interval went by without: {', '.join(lacking)}")
-        known = {name: float(getattr(measured, name)[0]) for name in (*MEASURED, "fake_logit")}
-        misfit = self._fit.judge(told, LOSSES.values()[int(self._acting.loss[0])].ideal, known)
+        misfit = self._intake.misfit(measured, told)
         if misfit is not None:
             self._misfit = misfit.unusable
             held = "; the rates stay as they are" if misfit.unusable and not self._by_clock else ""
             self._complain(f"what step was given does not fit together: {misfit.message}{held}")
-        quality, floor = evaluation_of(self._quality)
+        quality, floor = evaluation_of(parts)
         steps = self.last_step - self._recorded
         told |= {"steps": float(steps), "run": float(self.options.total_steps)}
         updates = steps * self._cycle
         self._recorded = self.last_step
         self._reward = self.ledger.record(measured, self._acting, updates, quality, floor).reward
-        self._quality = {}
+        self._intake.quality = {}
         signals = {name: float(value[0]) for name, value in self.ledger.seen().items()}
         acts = self._by_clock or not self._misfit
         missing = [] if self._by_clock else lacking_inputs(self.scheduler, signals, given)
@@ -555,7 +530,7 @@ class GANScheduler:
         loss = list(LOSSES)[int(controls.loss[0])]
         watching = self.options.mode == "log"
         if not watching:
-            self._meter.loss = self._fit.loss = loss
+            self._intake.loss = loss
             self._health.critic = LOSSES[loss].ideal == 0
         self._controls = LoopControls.of(
             self._base if watching else controls,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from metagan_rl.agents.plugin.rates import Rates
-from metagan_rl.errors import InvalidValueError
+from metagan_rl.errors import InvalidValueError, MetaGANError
 
 REACH = 512
 """Operations that are followed back from an input, in search of an output of G."""
@@ -113,12 +113,12 @@ class Watch:
         self._fake_half: dict[int, bool | None] = {}
         """For discriminators that get both kinds in one batch, whether the generated ones come first."""
         self._hooks = [
-            *(each.register_forward_hook(Hook(self._note_generator)) for each in generators),
+            *(each.register_forward_hook(Hook(self._guarded(self._note_generator))) for each in generators),
             *(
-                each.register_forward_hook(Hook(self._reader(place, each, logits)), with_kwargs=True)
+                each.register_forward_hook(Hook(self._guarded(self._reader(place, each, logits))), with_kwargs=True)
                 for place, each in enumerate(discriminators)
             ),
-            *(each.on_step(self._discriminator_stepped) for each in rates[1].each),
+            *(each.on_step(self._guarded(self._discriminator_stepped)) for each in rates[1].each),
             rates[0].each[0].on_step(self._generator_stepped),
         ]
 
@@ -128,6 +128,19 @@ class Watch:
             hook.remove()
         self._made.clear()
         self._hooks, self._calls, self._set_aside = [], [], []
+
+    def _guarded(self, use: Callable[..., None]) -> Callable[..., None]:
+        """The same function, whose failure does not end a user's run."""
+
+        def guarded(*given: Any) -> None:
+            try:
+                use(*given)
+            except MetaGANError:
+                raise
+            except Exception as error:  # networks may get and give anything
+                self._puzzled(f"{type(error).__name__}: {error}")
+
+        return guarded
 
     def _note_generator(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._time += 1

@@ -259,11 +259,13 @@ def run_detector_study(study: DetectorStudy, show: Callable[[str], None] = print
             append_lines(out / ROWS, [row])
             rows.append(row)
             show(f"{run.kind} {run.data} {run.loss} {run.batch}: {row['named_after']}, {row['causes']}")
-    write_whole(out / "summary.md", summary([row for row in rows if row["split"] == study.split], study))
+    write_whole(
+        out / "summary.md", summary([row for row in rows if row["split"] == study.split], called_as("detector_study"))
+    )
     return out
 
 
-def summary(rows: Sequence[dict[str, Any]], study: DetectorStudy) -> str:
+def summary(rows: Sequence[dict[str, Any]], command: str) -> str:
     """The table of hits and false alarms."""
     table = []
     for kind, cause in CAUSES.items():
@@ -276,7 +278,7 @@ def summary(rows: Sequence[dict[str, Any]], study: DetectorStudy) -> str:
     return "\n".join([
         "# Advice, measured",
         "",
-        f"`{called_as('detector_study')}`",
+        f"Made by `{command}`",
         "",
         markdown_table(["broken by", "right cause", "named within a tenth of the run"], table),
         "",

@@ -7,7 +7,7 @@ from typing import Any, assert_type
 import numpy as np
 import torch
 
-from metagan_rl import GANScheduler
+from metagan_rl import GANScheduler, QualityMeter, tune_gan
 from metagan_rl.agents import (
     Controls,
     PolicyScheduler,
@@ -19,7 +19,7 @@ from metagan_rl.agents import (
     register_scheduler,
     train,
 )
-from metagan_rl.agents.plugin import LoopControls
+from metagan_rl.agents.plugin import LoopControls, TunedGAN
 from metagan_rl.envs import MetaGANVectorEnv, SB3VecEnv, make_sb3_vec_env
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark, write_report
 from metagan_rl.loop import Knob, Ledger, RunOptions, Runs
@@ -57,6 +57,9 @@ def look(optimizer: torch.optim.Optimizer, other: torch.optim.Optimizer) -> None
     assert_type(sample_task("own-lines", np.random.default_rng(0)), Task)
     scheduler = GANScheduler("mine", optimizer, other, total_steps=100)
     assert_type(scheduler, GANScheduler)
+    assert_type(scheduler.watch(discriminator=torch.nn.Linear(2, 1), generator=torch.nn.Linear(2, 2)), GANScheduler)
+    assert_type(QualityMeter(torch.zeros(64, 2))(torch.zeros(64, 2)), dict[str, float])
+    assert_type(tune_gan(lambda knobs: [1.0], 2), TunedGAN)
     controls = scheduler.step(real_logits=torch.zeros(2), fake_logits=torch.zeros(2))
     assert_type(controls, LoopControls)
     assert_type(controls.generator_lr_factor, float)
