@@ -1,9 +1,10 @@
 """Runs Gymnasium's own tests on our environments.
 
-``python -m metagan_rl.experiments.studies.gymnasium_tests CHECKOUT``, where ``CHECKOUT`` is a checkout of Gymnasium at the
-version that is installed, as its tests are in no package. They are copied into a temporary folder. There, environments that are tested by a list become ours, and CartPole becomes one of ours.
-Nothing else is changed. So a test that has the shape of CartPole's observation written into it fails, as do those of
-environments that are not installed; the study leaves both out by name.
+``python -m metagan_rl.experiments.studies.gymnasium_tests CHECKOUT``, where ``CHECKOUT`` is a checkout of Gymnasium
+at the version that is installed, as its tests are in no package. They are copied into a temporary folder. There,
+environments that are tested by a list become ours, and CartPole becomes one of ours. Nothing else is changed. So a
+test that has the shape of CartPole's observation written into it fails, as do those of environments that are not
+installed; the study leaves both out by name.
 """
 
 import os
