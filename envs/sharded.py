@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 from metagan_rl.envs.registration import make_vector
 from metagan_rl.envs.vector import member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
+from metagan_rl.populations.engines import say_what_trains
 
 UNGUARDED = 87
 """Exit code of a worker whose main script would start workers itself."""
@@ -47,6 +48,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.render_mode = options.get("render_mode")
         self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
         self._edges = np.linspace(0, num_envs, shards + 1).astype(int)
+        say_what_trains(str(options.get("engine", "auto")))
         context = multiprocessing.get_context("spawn")
         self._workers = []
         self._pipes: list[Connection] = []

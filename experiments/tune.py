@@ -24,6 +24,7 @@ from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.runs import PlainRunOptions, RunOptions
+from metagan_rl.populations.engines import say_what_trains
 from metagan_rl.tasks import Task, get_suite
 
 RATE_RANGE = (1e-4, 3e-2)
@@ -186,6 +187,7 @@ def tune(
         rows.append({"kind": config.kind, "split": split, "distance": six_digits(np.exp(value)), **asdict(schedule)})
         write_whole(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
 
+    say_what_trains(config.engine)
     with Workers(score, backend=backend, workers=workers) as crew:
         while len(found) < config.trials:
             trials = [study.ask() for _ in range(min(config.batch, config.trials - len(found)))]

@@ -26,6 +26,7 @@ from metagan_rl.experiments.benchmark.row import RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES, add_samples
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.runs import RunOptions
+from metagan_rl.populations.engines import say_what_trains
 from metagan_rl.tasks import get_suite
 
 
@@ -60,6 +61,7 @@ def run_benchmark(
         WorkerError: a batch lost its worker again and again. The rows of the other batches are kept.
     """
     configs = [configs] if isinstance(configs, BenchmarkConfig) else list(configs)
+    say_what_trains("auto" if any(config.engine == "auto" for config in configs) else "torch")
     with Workers(run_batch, backend=backend, workers=workers) as crew:
         out = make_directory(out)
         _write_config(configs, out, command)

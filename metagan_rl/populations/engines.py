@@ -77,10 +77,15 @@ def find_engines(name: EngineName, population: Population) -> list[Engine]:
     if not isinstance(library, NoLibrary):
         native = NativeEngine(population, library)
         return [native] if name == "native" else [native, by_torch]
-    if SAID not in os.environ:
+    say_what_trains(name)
+    return [by_torch]
+
+
+def say_what_trains(name: str) -> None:
+    """Logs a warning if torch will train for want of a native engine: once, and before workers would each say it."""
+    if name == "auto" and SAID not in os.environ and isinstance(library := load_library(), NoLibrary):
         os.environ[SAID] = "1"
         logging.getLogger("metagan_rl").warning("torch trains, which is several times slower: %s", library.reason)
-    return [by_torch]
 
 
 def engine_of(networks: Networks, name: str = "auto", device: str = "cpu") -> str:
