@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from metagan_rl.experiments.benchmark.records import read_lines
-from metagan_rl.experiments.studies import exploration, reward_weights
+from metagan_rl.experiments.studies import exploration, reward_weights, room
 from metagan_rl.experiments.studies.full_form import RESULTS
 
 PAGE = (Path(__file__).parent.parent / "docs" / "suite.md").read_text(encoding="utf-8")
@@ -12,6 +12,7 @@ PAGE = (Path(__file__).parent.parent / "docs" / "suite.md").read_text(encoding="
 def test_the_tables_are_made_from_the_committed_rows():
     rows = read_lines(RESULTS / "suite" / "exploration.jsonl")
     assert exploration.table(rows) in PAGE
+    assert room.table(read_lines(RESULTS / "suite" / "room" / "rows.jsonl")) in PAGE
     assert reward_weights.table(reward_weights.runs()) in PAGE
 
 

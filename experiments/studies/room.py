@@ -234,7 +234,7 @@ def study(options: RoomStudy) -> None:
     kept = [row for row in (read_lines(path) if path.exists() else []) if row["suite"] != options.suite]
     rows = [*kept, *measure(tasks, options)]
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
-    settings = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    settings = {name: value for name, value in asdict(options).items() if name != "out"}
     write_whole(out / f"{options.suite}.json", json.dumps(settings, indent=2) + "\n")
     show_line(table(rows))
 
