@@ -124,6 +124,21 @@ def _losses(output):
     return re.findall(r"D's loss ([0-9.]+)", output)
 
 
+def test_the_readmes_loop_runs_with_three_lines_and_with_none_in_the_loop():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.MULTILINE | re.DOTALL)
+    (code,) = (block for block in blocks if "GANScheduler" in block)
+    before, loop = code.split("for step in range(200):")
+    without = "for step in range(200):" + loop[: loop.index("    scheduler.step(")]
+    watching = re.findall(r"`(scheduler\.watch\(.*?\))`", readme)[0]
+    for whole in (code, f"{before}{watching}\n{without}"):
+        names = {}
+        torch.manual_seed(0)
+        exec(whole, names)
+        assert names["scheduler"].last_step == 200
+        assert "pair_accuracy" in names["scheduler"].ledger.seen()
+
+
 def test_the_page_of_the_plug_in_adds_three_lines_and_they_work():
     page = (ROOT / "docs" / "plug-in.md").read_text(encoding="utf-8")
     before, after, watched = re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)

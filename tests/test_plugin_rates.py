@@ -227,6 +227,24 @@ def test_a_copied_loop_goes_on_by_itself(copied):
     assert used == pytest.approx([0.97e-2])
 
 
+def test_of_sharded_weights_only_the_own_part_is_looked_at():
+    class Sharded(torch.Tensor):
+        """As DTensor: whatever is done with the whole waits for other processes."""
+
+        def to_local(self):
+            return torch.ones(2)
+
+        def reshape(self, *shape):
+            raise AssertionError("this would wait")
+
+    class Sharding:
+        param_groups = [{"lr": 1e-2, "params": [torch.ones(4).as_subclass(Sharded)]}]
+
+    ours = scheduled(Sharding(), optimizer(), "constant")
+    assert ours.step(discriminator_loss=1.3).advice.status == "ok"
+    assert [each.shape for each in ours.state_dict()["moves"][0]] == [(2,)]
+
+
 def test_a_rate_of_zero_stays_zero_and_may_come_back():
     g, d = Spy(), optimizer()
     g.add_param_group({"params": [nn.Parameter(torch.zeros(2))], "lr": 0.0})

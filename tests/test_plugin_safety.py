@@ -14,8 +14,10 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from metagan_rl import GANScheduler
-from metagan_rl.agents import Scheduler, make_scheduler, scheduler_names
+from metagan_rl.agents import PolicyScheduler, Scheduler, make_scheduler, scheduler_names
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop import choose_knobs, choose_signals
 
 REACTING = ("loop", "gap-aware", "accuracy-gate", "began")
 
@@ -92,6 +94,22 @@ def test_a_learned_policy_ends_in_a_decay(told_to_act):
     scheduler = Loop().scheduler("loop", total_steps=64, interval=1)
     path = np.array([factors(c) for c in steps(scheduler, 64, told_to_act)])
     assert np.all(path[-1] <= 0.25 * path[42])
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_policy_around_a_tuned_schedule_begins_at_the_loops_own_rates(deterministic, told_to_act):
+    """Its weights are 0, so it follows the reference, whose absolute rates are those of other networks."""
+    knobs = choose_knobs(RATES)
+    config = PolicyConfig(
+        knobs=knobs, signals=choose_signals("outputs"), trial_memory=False, hidden=0, layers=(8,),
+        actions="continuous-moves", reference="tuned-decay",
+    )  # fmt: skip
+    network = PolicyNetwork(len(config.signals) + len(knobs), config, config.outputs)
+    around = PolicyScheduler(config, {name: 0 * each for name, each in network.state_dict().items()}, {})
+    scheduler = Loop().scheduler(around, total_steps=64, interval=1, deterministic=deterministic)
+    path = [scheduler.controls, *steps(scheduler, 40, told_to_act)]
+    assert np.array([factors(controls) for controls in path[:20]]) == pytest.approx(1.0)
+    assert all(1 / 3 <= factor < 1 for factor in factors(path[-1]))
 
 
 def test_schedules_by_the_clock_keep_their_course():

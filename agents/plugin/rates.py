@@ -357,9 +357,10 @@ class Rates:
             rates.resume(saved)
 
     def parameters(self) -> list[Tensor]:
-        """All weights that the optimizers move."""
+        """All weights that the optimizers move; of sharded ones this process's part, so that no other is waited for."""
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        return [weight.detach() for group in groups for weight in group["params"]]
+        weights = [weight.detach() for group in groups for weight in group["params"]]
+        return [weight.to_local() if hasattr(weight, "to_local") else weight for weight in weights]
 
 
 def unshare(rates: Sequence[Rates]) -> bool:

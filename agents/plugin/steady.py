@@ -1,16 +1,18 @@
 """Schedulers as a single run needs them: without chance, and in factors of the loop's own rates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from metagan_rl.agents.catalogue import make_scheduler, scheduler_names
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.scaling import scaled
-from metagan_rl.agents.searches.tuned import SWITCHED, Tuned
+from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import LR_FACTOR, Knob
@@ -23,25 +25,37 @@ DIGITS = 9
 
 
 class SteadyPolicy(PolicyScheduler):
-    """A policy that takes the mean of its distribution instead of a draw.
+    """A policy in a single run, that takes the mean of its distribution instead of a draw.
 
     For a factor of a rate this is the mean of its logarithm. For other controls, of which there is no mean, it is the
-    likeliest level. Of moves, a rate makes the mean one, and another control one that is likelier than not.
+    likeliest level. Of moves, a rate makes the mean one, and another control one that is likelier than not. Of what
+    departs from a reference it takes the likeliest. A reference in absolute rates takes the same course from the loop's
+    own.
 
     It computes in double precision and rounds the mean. So it decides alike wherever its weights lie in memory, and a
     run that is resumed goes on exactly.
 
     Args:
         policy: the policy, which is not changed.
+        means: take means; otherwise draws.
     """
 
-    def __init__(self, policy: PolicyScheduler) -> None:
+    def __init__(self, policy: PolicyScheduler, *, means: bool = True) -> None:
         super().__init__(policy.config, policy.network.state_dict(), policy.metadata)
-        self.network.double()
+        self.means = means
+        if means:
+            self.network.double()
+        self.starts = _starts(policy.config.reference)
+
+    def propose(self, situation: Situation) -> Controls:
+        """The policy's controls."""
+        if self.starts is not None:
+            situation = replace(situation, rates=np.tile(self.starts, (len(situation), 1)))
+        return super().propose(situation)
 
     def decided(self, parts: Sequence[Tensor], situation: Situation) -> Controls:
         """The mean controls for these outputs."""
-        if self.config.greedy or "continuous" in self.codec.kind:  # no chance in either
+        if not self.means or self.config.greedy or "continuous" in self.codec.kind:  # no chance in the last two
             return super().decided(parts, situation)
         if self.codec.around:  # the likeliest choice
             return super().decided([one_hot(part.argmax(1), part.shape[1]).double().log() for part in parts], situation)
@@ -111,13 +125,25 @@ def steadied(scheduler: Scheduler, *, deterministic: bool) -> Scheduler:
         scheduler: any scheduler; those that need no change are returned as they are.
         deterministic: whether policies take means instead of draws.
     """
-    if isinstance(scheduler, PolicyScheduler) and deterministic and not isinstance(scheduler, SteadyPolicy):
-        return SteadyPolicy(scheduler)
+    if isinstance(scheduler, PolicyScheduler):
+        return SteadyPolicy(scheduler, means=deterministic)
     if isinstance(scheduler, Tuned) and not isinstance(scheduler, RelativeSchedule):
         return RelativeSchedule(scheduler)
     if type(scheduler) is TwoTimeScale:
         return RemainingTwoTimeScale()
     return scheduler
+
+
+def _starts(reference: Any) -> np.ndarray | None:
+    """The rates ``[2]`` at which a policy's reference begins, if that is a schedule in absolute rates."""
+    if isinstance(reference, Mapping):
+        schedule = schedule_from(reference)
+    else:
+        made = make_scheduler(reference) if isinstance(reference, str) and reference in scheduler_names() else None
+        if not isinstance(made, Tuned):
+            return None
+        schedule = made.schedule
+    return np.array([schedule.generator_lr[0], schedule.discriminator_lr[0]])
 
 
 def _levels(knob: Knob) -> np.ndarray:

@@ -272,9 +272,11 @@ def summary(rows: Sequence[dict[str, Any]], command: str) -> str:
         own = [row for row in rows if row["kind"] == kind]
         hits = [row for row in own if row["named_after"] is not None and row["named_after"] <= IN_TIME]
         table.append([kind, cause, f"{len(hits)} of {len(own)}"])
-    healthy = [row for row in rows if row["kind"] == "healthy" and row["coverage"] >= COVERED]
+    nobody = [row for row in rows if row["kind"] == "healthy"]
+    healthy = [row for row in nobody if row["coverage"] >= COVERED]
     false, noted = ([row for row in healthy if row[name]] for name in ("falsely_named", "causes"))
-    broken = sum(int(line[2].split(" of ")[0]) for line in table), sum(int(line[2].split(" of ")[1]) for line in table)
+    causes = ", ".join(sorted({cause for row in noted for cause in row["causes"]})) or "none"
+    named, broken = (sum(int(line[2].split(" of ")[place]) for line in table) for place in (0, 1))
     return "\n".join([
         "# Advice, measured",
         "",
@@ -282,11 +284,10 @@ def summary(rows: Sequence[dict[str, Any]], command: str) -> str:
         "",
         markdown_table(["broken by", "right cause", "named within a tenth of the run"], table),
         "",
-        f"Of {broken[1]} broken runs, {broken[0]} were named with the right cause within a tenth of the run.",
-        f"Of {len(healthy)} healthy runs, {len(false)} were called collapsing or diverged, and {len(noted)} were given",
-        "any cause at some time. "
-        f"{sum(row['kind'] == 'healthy' for row in rows) - len(healthy)} runs that nobody broke covered too little in "
-        "the end, and are not counted.",
+        f"Of {broken} broken runs, {named} were named with the right cause within a tenth of the run.",
+        f"Of {len(healthy)} healthy runs, {len(false)} were called collapsing or diverged.",
+        f"{len(noted)} were given some cause at some time: {causes}.",
+        f"{len(nobody) - len(healthy)} runs that nobody broke covered too little in the end, and are not counted.",
         "",
     ])  # fmt: skip
 

@@ -35,7 +35,7 @@ class Recipe:
         batch_size: images in an update.
         discriminator_steps: updates of D for one of G.
         gradient_penalty: weight of WGAN-GP's penalty; 0 for none.
-        decays: the rates fall linearly to 0, as published; a scheduler takes the place of that.
+        decays: the rates fall linearly to 0, as published; a scheduler multiplies what is left.
         source: the paper.
     """
 

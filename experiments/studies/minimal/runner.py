@@ -100,10 +100,8 @@ class GANRunner:
                 seed=seed,
                 writer=writer,
             )
-        if self.recipe.decays:  # of the optimizers whose rates no scheduler sets
-            decayed = {"both": 0, "discriminator": 1, "log": 2}[mode] if scheduler is not None else 2
-            decaying = self.optimizers[:decayed]
-            self.decays = [torch.optim.lr_scheduler.LinearLR(each, 1.0, 0.0, steps) for each in decaying]
+        if self.recipe.decays:  # a scheduler multiplies them
+            self.decays = [torch.optim.lr_scheduler.LinearLR(each, 1.0, 0.0, steps) for each in self.optimizers]
 
     def train(self, *, out: str | Path | None = None, every: int = 500, progress: bool = False) -> None:
         """Trains to the end of the run.
@@ -194,6 +192,8 @@ class GANRunner:
             for name, value in self.identity.items():
                 if state["run"][name] != value:
                     raise ValueError(f"its {name} is {state['run'][name]!r}, not {value!r}")
+            if ("scheduler" in state) != (self.scheduler is not None):
+                raise ValueError("only one of the two has a scheduler")
             parts = {name: (part, state[name]) for name, part in self._parts().items()}
             random, step = state["random"], int(state["step"])
             for part, own in parts.values():
