@@ -305,6 +305,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.reference is None or self.departures is None:
             return self.codec.decode(actions, self.runs.base_controls(), self.runs.controls)
         actions = self.codec.checked(actions, self.num_envs)  # before a reference that remembers goes on
+        if self.reference.is_base:  # it needs no signals
+            return self.departures.follow(actions, self.runs.base_controls())
         return self.departures.follow(actions, self.reference.controls(situation_of(self.runs, self._rewards)))
 
     def _advance(self, controls: Any, dummy: np.ndarray) -> Outcome:

@@ -63,6 +63,11 @@ class Reference(Remembering):
         self._each = bool(first.remembers)
         self._schedulers = [first, *(_made(named) for _ in range(members - 1))] if self._each else [first]
 
+    @property
+    def is_base(self) -> bool:
+        """Whether it is every task's own base."""
+        return not self._schedulers
+
     def restart(self, members: Sequence[int] | np.ndarray, seeds: Sequence[int]) -> None:
         """Begins anew for some members, with the seeds of their new runs."""
         if self._each:

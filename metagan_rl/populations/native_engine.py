@@ -107,7 +107,10 @@ class NativeEngine:
         Raises:
             InvalidValueError: there is not enough memory.
         """
-        measured, most = Measurements.empty(len(members)), max(1, UPDATES_A_CALL // updates)
+        most = max(1, UPDATES_A_CALL // updates)
+        if len(members) <= most:
+            return self._train_some(members, settings, updates)
+        measured = Measurements.empty(len(members))
         for first in range(0, len(members), most):
             some = slice(first, first + most)
             measured.put(some, self._train_some(members[some], settings[some], updates))

@@ -167,6 +167,8 @@ class Population:
                     "suits them all"
                 )
         sound = ~self.state.diverged.numpy(force=True)
+        if len(lengths) == 1 and sound.all():
+            return self._train(np.arange(len(self)), settings, lengths[0])
         measured = Measurements.empty(len(self))
         for length in lengths:
             members = np.flatnonzero(sound & (updates == length))
@@ -178,7 +180,10 @@ class Population:
         measured = Measurements.empty(len(members))
         left = np.arange(len(members))
         for engine in self._engines:
-            taken = engine.takes(settings[left])
+            taken = engine.takes(settings if len(left) == len(settings) else settings[left])
+            if len(left) and len(taken) == len(settings) and taken.all():
+                self._by_torch[members] |= engine.name != NativeEngine.name
+                return engine.train(members, settings, updates)
             some = left[taken]
             if len(some):
                 measured.put(some, engine.train(members[some], settings[some], updates))
