@@ -77,8 +77,10 @@ def picture(kinds: Kinds, out: Path) -> Path:
         widths = [row["width"] for row in by_width]
         speed.set(xscale="log", xlabel="members", ylabel="updates/s, one thread", ylim=(0, None))
         times.set(xscale="log", xlabel="width of the networks", ylabel="times separate GANs", ylim=(0, None))
-        times.set_xticks(widths, [str(width) for width in widths])
-        times.minorticks_off()
+        members = [row["members"] for row in by_members]
+        for axes, values in ((speed, members), (times, widths)):
+            axes.set_xticks(values, [str(value) for value in values])
+            axes.minorticks_off()
         figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)
     return path
 
