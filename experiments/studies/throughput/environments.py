@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.utils.performance import benchmark_vector_step
 from gymnasium.vector import AsyncVectorEnv
 
 import metagan_rl  # noqa: F401  (registers the environments)
@@ -49,6 +48,8 @@ def _stepped(name: str, env: gym.Env[Any, Any]) -> Side:
 
 def on_all_cores(turns: int, seconds: int) -> Measurement:
     """Sharded environments of each engine, and ordinary ones, each with all cores for so many seconds in a turn."""
+    from gymnasium.utils.performance import benchmark_vector_step  # releases before 1.2 do not have it
+
     cores = os.cpu_count() or 1
     members, large = 8 * max(2, cores), 64 * max(2, cores)
     made: dict[str, Callable[[], Any]] = {SEPARATE: lambda: AsyncVectorEnv([SeparateGANEnv] * members, context="spawn")}
