@@ -23,7 +23,6 @@ from metagan_rl.experiments.studies.throughput.measuring import Kind, Throughput
 from metagan_rl.experiments.studies.throughput.turns import LEAST_SECONDS, Side, per_second, ratios, take_turns
 from metagan_rl.tasks import get_suite
 
-pytest.importorskip("matplotlib")
 TASK = get_suite("planar").split("train")[0]
 SMALL = training.reshaped(TASK, width=8, batch=8)
 
@@ -155,6 +154,7 @@ def test_the_peak_is_measured_by_the_native_engine() -> None:
 def test_rows_of_one_kind_replace_theirs_and_become_a_picture_and_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib")
     from metagan_rl.experiments.studies import pictures
 
     out = tmp_path / "throughput.jsonl"
