@@ -161,9 +161,9 @@ TABLE = (
     Environment(
         "Faults",
         "faults",
-        "As `MetaGAN/Unknown`, but rates are right at the start. Between a fifth and two thirds of the run, a "
-        "network's rate jumps to 4 to 15 times its value or to a part of it, or a network begins anew with fresh "
-        "weights. One run of four is spared, one of four is hit twice.",
+        "As `MetaGAN/Unknown`, but rates are right at the start. Between a fifth and two thirds of the "
+        "run something breaks. A network's rate jumps to 4 to 15 times its value, or to a part of it, or a network "
+        "begins anew with fresh weights. One run of four is spared, one of four is hit twice.",
         versions=(HIDDEN,),
     ),
     Environment(

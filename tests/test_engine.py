@@ -82,7 +82,7 @@ def compare(of: Sequence[Task], chosen: Settings, updates: int = 12) -> None:
         if of[0].base.optimizer == "adam":
             side = "discriminator" if name.startswith("discriminator") else "generator"
             steady = getattr(theirs.state, f"{side}_second") > 1e-9
-        torch.testing.assert_close(found[steady], wanted[steady], rtol=1e-4, atol=1e-5, msg=name)
+        torch.testing.assert_close(found[steady], wanted[steady], rtol=1e-5, atol=1e-5, msg=name)
     for name in ("generator_steps", "discriminator_steps", "intervals", "diverged"):
         assert torch.equal(getattr(ours.state, name), getattr(theirs.state, name))
 

@@ -191,11 +191,11 @@ template <bool TANH> class ConvDiscriminator {
     void forward(const float* w, const float* x, int rows, float* y, bool = true) {
         outer_.add_border(x, input_width, rows, x_);
         outer_.down(x_, w + first_, w + first_bias_, rows, [&](const long* places, int c, auto& tile) INLINE_LAMBDA {
-            activate(tile);
+            activation_.apply(tile);
             put_tile(tile, h1_, places, c);
         });
         inner_.down(h1_, w + second_, w + second_bias_, rows, [&](const long* places, int c, auto& tile) INLINE_LAMBDA {
-            activate(tile);
+            activation_.apply(tile);
             put_tile(tile, h2_, places, c);
         });
         for (int r = 0; r < rows; r++) {
@@ -249,13 +249,13 @@ template <bool TANH> class ConvDiscriminator {
         outer_.add_border(cotangent, input_width, rows, x_);
         outer_.by_kernel(x_, e1_, nullptr, rows, gradient + first_);
         outer_.down(x_, w + first_, nullptr, rows, [&](const long* places, int c, auto& tile) INLINE_LAMBDA {
-            back(tile, h1_, places, c);
+            activation_.apply_back(tile, [&](int i) INLINE_LAMBDA { return h1_ + places[i] + c; });
             put_tile(tile, q1_, places, c);
         });
         inner_.by_kernel(q1_, e2_, nullptr, rows, gradient + second_);
         inner_.down(q1_, w + second_, nullptr, rows, [&](const long* places, int c, auto& tile) INLINE_LAMBDA {
             using T = std::decay_t<decltype(tile)>;
-            back(tile, h2_, places, c);
+            activation_.apply_back(tile, [&](int i) INLINE_LAMBDA { return h2_ + places[i] + c; });
             UNROLL for (int i = 0; i < T::rows; i++) UNROLL for (int j = 0; j < T::columns; j++) {
                 float* to = gradient + last_ + places[i] % inner_.coarse_image + c + j * VL;
                 store(to, load(to) + tile.at[i][j]);
@@ -273,15 +273,6 @@ template <bool TANH> class ConvDiscriminator {
     Floats x_, by_x_, h1_, e1_, q1_, h2_, e2_;  // values h, gradients by what the activations get e, tangents q
     Floats half1_, half2_, half3_;
 
-    template <class T> INLINE void activate(T& tile) {
-        UNROLL for (int i = 0; i < T::rows; i++)
-            UNROLL for (int j = 0; j < T::columns; j++) tile.at[i][j] = activation_.value(tile.at[i][j]);
-    }
-    template <class T> INLINE void back(T& tile, const float* values, const long* places, int c) {
-        UNROLL for (int i = 0; i < T::rows; i++)
-            UNROLL for (int j = 0; j < T::columns; j++)
-                tile.at[i][j] = activation_.back(tile.at[i][j], load(values + places[i] + c + j * VL));
-    }
     void add_half(float* to, float* half) {
         for (int i = 0; i < wider_; i++) {
             if (half[i] == 0) continue;
@@ -323,9 +314,9 @@ template <bool TANH> class ConvGenerator {
     void forward(const float* w, const float* z, int rows, float* y, bool = true) {
         product(z, input_width, input_width, w + dense_, dense_size_, w + dense_bias_, 0, rows, [&](int r, int c, auto& tile) INLINE_LAMBDA {
             using T = std::decay_t<decltype(tile)>;
+            activation_.apply(tile);
             UNROLL for (int i = 0; i < T::rows; i++)
-                UNROLL for (int j = 0; j < T::columns; j++)
-                    store(h0_ + (long)(r + i) * dense_size_ + c + j * VL, activation_.value(tile.at[i][j]));
+                UNROLL for (int j = 0; j < T::columns; j++) store(h0_ + (long)(r + i) * dense_size_ + c + j * VL, tile.at[i][j]);
         });
         inner_.up(h0_, first_turned_, rows, h1_);
         inner_.inside(h1_, rows, [&](int, long at) INLINE_LAMBDA {
@@ -345,25 +336,19 @@ template <bool TANH> class ConvGenerator {
         outer_.by_kernel(y_, h1_, nullptr, rows, gradient + second_);
         outer_.down(y_, w + second_, nullptr, rows, [&](const long* places, int c, auto& tile) INLINE_LAMBDA {
             using T = std::decay_t<decltype(tile)>;
+            activation_.apply_back(tile, [&](int i) INLINE_LAMBDA { return h1_ + places[i] + c; });
+            put_tile(tile, e1_, places, c);
             UNROLL for (int j = 0; j < T::columns; j++) {
                 float* bias = gradient + first_bias_ + c + j * VL;
                 Vector sums = load(bias);
-                UNROLL for (int i = 0; i < T::rows; i++) {
-                    long at = places[i] + c + j * VL;
-                    Vector v = activation_.back(tile.at[i][j], load(h1_ + at));
-                    store(e1_ + at, v);
-                    sums += v;
-                }
+                UNROLL for (int i = 0; i < T::rows; i++) sums += tile.at[i][j];
                 store(bias, sums);
             }
         });
         inner_.by_kernel(e1_, h0_, nullptr, rows, gradient + first_);
         inner_.down(e1_, w + first_, nullptr, rows, [&](const long* places, int c, auto& tile) INLINE_LAMBDA {
-            using T = std::decay_t<decltype(tile)>;
-            UNROLL for (int i = 0; i < T::rows; i++) UNROLL for (int j = 0; j < T::columns; j++) {
-                long at = places[i] + c + j * VL;
-                store(e0_ + at, activation_.back(tile.at[i][j], load(h0_ + at)));
-            }
+            activation_.apply_back(tile, [&](int i) INLINE_LAMBDA { return h0_ + places[i] + c; });
+            put_tile(tile, e0_, places, c);
         });
         for (int r = 0; r < rows; r++)
             for (int i = 0; i < dense_size_; i += VL)

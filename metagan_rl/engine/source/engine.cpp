@@ -2,7 +2,6 @@
 //
 // A plain C interface for ctypes; metagan_rl/engine/native.py is its only caller.
 #include <algorithm>
-#include <cstring>
 #include <exception>
 
 #include "conv.h"
@@ -53,8 +52,8 @@ void train_all(const Shape& shape, Generator& generator, Discriminator& discrimi
     const long batches = (long)shape.updates * shape.batch;
     for (int64_t i = 0; i < members; i++) {
         const int64_t at = places[i], g = at * generator.layout.flat, d = at * discriminator.layout.flat;
-        const State state{all.generator + g, all.generator_first + g, all.generator_second + g, all.average + g,
-                          all.discriminator + d, all.discriminator_first + d, all.discriminator_second + d};
+        const State state{{all.generator + g, all.generator_first + g, all.generator_second + g, all.average + g},
+                          {all.discriminator + d, all.discriminator_first + d, all.discriminator_second + d, nullptr}};
         const Inputs inputs{all.points, all.noise ? all.noise + i * batches * shape.latent : nullptr,
                             all.mix ? all.mix + i * batches : nullptr, all.rows ? all.rows + i * batches : nullptr};
         measured[i] = trainer.train(plans[i], inputs, state);
@@ -113,25 +112,6 @@ EXPORT int32_t metagan_train(const metagan::Shape* shape, int64_t members, const
         return 1;
     } catch (const std::exception&) {
         return 2;
-    }
-}
-
-// Noise [U, count], rows of the data and shares of mixing [U, batch] of one member's interval.
-EXPORT void metagan_draw(int64_t seed, int64_t interval, int32_t updates, int32_t batch, int32_t latent, int64_t first, int64_t count,
-                         float* noise, int64_t* rows, float* mix) {
-    using namespace metagan;
-    const Stream stream{(uint64_t)seed, (uint32_t)interval};
-    Floats numbers(padded(batch * latent, 4)), shares(padded(batch, 4));
-    std::vector<int32_t> places(padded(batch, 4));
-    for (int u = 0; u < updates; u++) {
-        draw_noise(stream, u, batch * latent, numbers);
-        std::memcpy(noise + (long)u * batch * latent, numbers, sizeof(float) * batch * latent);
-        draw_rows(stream, u, batch, (uint32_t)count, places.data());
-        for (int i = 0; i < batch; i++) rows[(long)u * batch + i] = first + places[i];
-        if (mix) {
-            draw_mix(stream, u, batch, shares);
-            std::memcpy(mix + (long)u * batch, shares, sizeof(float) * batch);
-        }
     }
 }
 

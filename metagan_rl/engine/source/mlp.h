@@ -54,9 +54,7 @@ template <bool TANH> class Mlp {
             const bool dots = l == depth_ - 1 && outputs <= NARROW, kept = keep || l < depth_ - 1 || !dots;
             product(l ? (const float*)*values_[l - 1] : x, l ? wide_ : input_width, l ? width_ : inputs, w + weights_[l], wide_,
                     w + biases_[l], 0, rows, [&](int r, int c, auto& tile) INLINE_LAMBDA {
-                        using T = std::decay_t<decltype(tile)>;
-                        UNROLL for (int i = 0; i < T::rows; i++)
-                            UNROLL for (int j = 0; j < T::columns; j++) tile.at[i][j] = activation_.value(tile.at[i][j]);
+                        activation_.apply(tile);
                         if (kept) put(tile, to, r, c);
                         if (dots) add_dots(tile, w + weights_[depth_], outputs, r, c);
                     });
@@ -160,9 +158,7 @@ template <bool TANH> class Mlp {
             UNROLL for (int j = 0; j < T::columns; j++) metagan::store(to + (long)(r + i) * width + c + j * VL, tile.at[i][j]);
     }
     template <class T> INLINE void back(T& tile, const float* values, int r, int c) {
-        UNROLL for (int i = 0; i < T::rows; i++)
-            UNROLL for (int j = 0; j < T::columns; j++)
-                tile.at[i][j] = activation_.back(tile.at[i][j], load(values + (long)(r + i) * wide_ + c + j * VL));
+        activation_.apply_back(tile, [&](int i) INLINE_LAMBDA { return values + (long)(r + i) * wide_ + c; });
     }
     // to += the tile's rows, each `scale` times (null: once)
     template <class T> INLINE void add_rows(T& tile, const float* scale, float* to, int r, int c) {

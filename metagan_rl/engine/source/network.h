@@ -86,6 +86,15 @@ template <bool TANH> struct Activation {
         if constexpr (TANH) return gradient * (1.f - y * y);
         return y > 0 ? gradient : slope * gradient;
     }
+    template <class T> INLINE void apply(T& tile) const {
+        UNROLL for (int i = 0; i < T::rows; i++)
+            UNROLL for (int j = 0; j < T::columns; j++) tile.at[i][j] = value(tile.at[i][j]);
+    }
+    // A tile of gradients by values becomes one by inputs; values(i) is where the values of the tile's row i begin.
+    template <class T, class Values> INLINE void apply_back(T& tile, Values values) const {
+        UNROLL for (int i = 0; i < T::rows; i++)
+            UNROLL for (int j = 0; j < T::columns; j++) tile.at[i][j] = back(tile.at[i][j], load(values(i) + j * VL));
+    }
 };
 
 }  // namespace metagan

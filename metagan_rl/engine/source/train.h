@@ -26,9 +26,12 @@ struct Measured {
     double discriminator_loss, generator_loss, real_logit, fake_logit, logit_deviation, real_accuracy, fake_accuracy, pair_accuracy,
         generator_gradient, discriminator_gradient, generator_move, discriminator_move, diverged;
 };
-// One member's rows of the population's state.
+// One member's rows of one network in the population's state; a discriminator has no average.
+struct Rows {
+    float *weights, *first, *second, *average;
+};
 struct State {
-    float *generator, *generator_first, *generator_second, *average, *discriminator, *discriminator_first, *discriminator_second;
+    Rows generator, discriminator;
 };
 // The data of all members, and one member's random numbers if they were drawn beforehand (null: they are drawn here).
 struct Inputs {
@@ -43,6 +46,19 @@ struct Side {
     explicit Side(long size)
         : size(size), weights(size), first(size), second(size), average(size), gradient(size), start(size) {}
 
+    void read(const Layout& layout, const Rows& rows) {
+        layout.read(rows.weights, weights);
+        layout.read(rows.weights, start);
+        layout.read(rows.first, first);
+        layout.read(rows.second, second);
+        if (rows.average) layout.read(rows.average, average);
+    }
+    void write(const Layout& layout, const Rows& rows) const {
+        layout.write(weights, rows.weights);
+        layout.write(first, rows.first);
+        layout.write(second, rows.second);
+        if (rows.average) layout.write(average, rows.average);
+    }
     // In double precision: the squares of an exploding network's gradient overflow single precision.
     double norm_of(const float* values) const {
         double t = 0;
@@ -103,7 +119,10 @@ template <class Generator, class Discriminator> class Trainer {
     Measured train(const Plan& plan, const Inputs& inputs, const State& state) {
         plan_ = &plan;
         inputs_ = &inputs;
-        read(state);
+        g_.read(G_.layout, state.generator);
+        d_.read(D_.layout, state.discriminator);
+        G_.refresh(g_.weights);
+        D_.refresh(d_.weights);
         const int cycle = plan.discriminator_steps + plan.generator_steps;
         discriminator_number_ = plan.discriminator_count;
         generator_number_ = plan.generator_count;
@@ -143,29 +162,6 @@ template <class Generator, class Discriminator> class Trainer {
     int64_t discriminator_number_ = 0, generator_number_ = 0;
     Measured sum_{};
     double variance_ = 0;
-
-    void read(const State& state) {
-        G_.layout.read(state.generator, g_.weights);
-        G_.layout.read(state.generator, g_.start);
-        G_.layout.read(state.generator_first, g_.first);
-        G_.layout.read(state.generator_second, g_.second);
-        G_.layout.read(state.average, g_.average);
-        D_.layout.read(state.discriminator, d_.weights);
-        D_.layout.read(state.discriminator, d_.start);
-        D_.layout.read(state.discriminator_first, d_.first);
-        D_.layout.read(state.discriminator_second, d_.second);
-        G_.refresh(g_.weights);
-        D_.refresh(d_.weights);
-    }
-    void write(const State& state) const {
-        G_.layout.write(g_.weights, state.generator);
-        G_.layout.write(g_.first, state.generator_first);
-        G_.layout.write(g_.second, state.generator_second);
-        G_.layout.write(g_.average, state.average);
-        D_.layout.write(d_.weights, state.discriminator);
-        D_.layout.write(d_.first, state.discriminator_first);
-        D_.layout.write(d_.second, state.discriminator_second);
-    }
 
     Stream stream() const { return {(uint64_t)plan_->seed, (uint32_t)plan_->interval}; }
     long place(int update) const { return (long)update * shape_.batch; }
@@ -348,7 +344,10 @@ template <class Generator, class Discriminator> class Trainer {
         mean.generator_move = g_.moved(largest);
         mean.discriminator_move = d_.moved(largest);
         mean.diverged = !(largest < shape_.weight_limit && spread() < shape_.sample_limit);
-        if (!mean.diverged) write(state);
+        if (!mean.diverged) {
+            g_.write(G_.layout, state.generator);
+            d_.write(D_.layout, state.discriminator);
+        }
         return mean;
     }
 };
