@@ -12,8 +12,8 @@ from metagan_rl.loop.scheduler import SCHEDULERS, Scheduler
 def scheduler_names() -> list[str]:
     """The names that :func:`make_scheduler` knows."""
     from metagan_rl.agents.learners import shipped  # noqa: F401  (imported to register their schedulers)
-    from metagan_rl.agents.rules import clock, reactive, recipes  # noqa: F401
-    from metagan_rl.agents.searches import bandit, population_based, tuned  # noqa: F401
+    from metagan_rl.agents.rules import clock, own, reactive, recipes  # noqa: F401
+    from metagan_rl.agents.searches import bandit, population_based, rule, tuned  # noqa: F401
 
     load_entry_points()
     return [name for name in SCHEDULERS if ":" not in name]
@@ -38,18 +38,27 @@ def make_scheduler(name: str, **options: Any) -> Scheduler:
 
 
 def load_scheduler(path: str | os.PathLike[str]) -> Scheduler:
-    """The scheduler of a file: a policy (``.safetensors``), or a schedule that ``metagan-rl tune`` wrote (``.json``).
+    """The scheduler of a file: a policy (``.safetensors``), or a schedule or rule of ``metagan-rl tune`` (``.json``).
 
     Raises:
         FileFormatError: the file is missing, damaged, or of another kind or version.
     """
     from metagan_rl.agents.learners.policy_files import load_policy
+    from metagan_rl.agents.searches.rule import is_rule, load_rule
     from metagan_rl.agents.searches.tuned import load_schedule
 
-    return load_schedule(Path(path)) if Path(path).suffix == ".json" else load_policy(Path(path))
+    if Path(path).suffix != ".json":
+        return load_policy(Path(path))
+    return load_rule(Path(path)) if is_rule(Path(path)) else load_schedule(Path(path))
 
 
-KINDS = {"rules.clock": "fixed", "rules.recipes": "fixed", "rules.reactive": "reactive", "searches": "searching"}
+KINDS = {
+    "rules.clock": "fixed",
+    "rules.own": "fixed",
+    "rules.recipes": "fixed",
+    "rules.reactive": "reactive",
+    "searches": "searching",
+}
 """What kind of scheduler each module of ``metagan_rl.agents`` holds."""
 
 

@@ -43,15 +43,23 @@ class EnvOptions(RunOptions):
     actions: str = "discrete"
     reference: Named | None = None
     pace: float = PACE
+    price: float = 0.0
     signals: str | tuple[str, ...] = "all"
     trial_runs: int | None = None
+    privileged: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_kind(self.actions, self.reference is not None, self.pace)
-        if self.trial_runs is not None and not (isinstance(self.trial_runs, int) and self.trial_runs >= 1):
+        if not (isinstance(self.price, (int, float)) and 0 <= self.price < float("inf")):
+            raise InvalidValueError(f"price is {self.price!r}; it must be 0 or more, and finite")
+        if self.price and self.reference is None:
             raise InvalidValueError(
-                f"trial_runs is {self.trial_runs!r}; it must be at least 1, or None for plain episodes"
+                f"price is {self.price} without a reference to depart from; add reference='constant'"
+            )
+        if self.trial_runs is not None and not (isinstance(self.trial_runs, int) and self.trial_runs >= 0):
+            raise InvalidValueError(
+                f"trial_runs is {self.trial_runs!r}; it must be at least 1, or None or 0 for plain episodes"
             )
         if not (isinstance(self.lr_levels, int) and self.lr_levels >= 2):
             raise InvalidValueError(f"lr_levels is {self.lr_levels!r}; it must be a whole number of at least 2")

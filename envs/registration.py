@@ -15,6 +15,14 @@ AROUND = {"actions": "joint-moves", "reference": "constant", "reward": "steady"}
 """Version 2 moves all controls around the task's own base. Stability counts for a whole run, not for an interval."""
 HIDDEN = {"actions": "joint-moves", "reference": "tuned-decay", "reward": "steady"}
 """Environments with hidden conditions: actions depart from the schedule that was tuned once."""
+MOVED = ("generator_lr_factor", "discriminator_lr_factor", "penalty_weight")
+WIDE = {
+    "actions": "joint-moves", "reference": "rule", "decisions": 16, "knobs": MOVED, "pace": 0.3,
+    "signals": "all+setup", "reward": "quality",
+}  # fmt: skip
+"""Wide conditions: 16 decisions a run, and moves of rates and penalty that are long enough for so few."""
+LOOPS = {**WIDE, "reference": "users-own", "knobs": MOVED[:2], "signals": "watched+momentum+batch+size"}
+"""Users' own loops: both rates, on top of what the loop itself does with them, from signals of any loop."""
 KINDS: dict[str, dict[str, Any]] = {
     "": {},
     "-Levels": {"actions": "discrete"},
@@ -176,9 +184,20 @@ TABLE = (
     Environment(
         "Wide",
         "wide",
-        "All of these mixed: hidden rates, faults and drift, four pairs of networks, budgets of 768 and 3,072 updates, "
-        "and in half of the runs only 64 or 256 rows to train on.",
-        versions=(HIDDEN,),
+        "All that differs between users' problems: the conditions above mixed, with rates up to ten times off; data of "
+        "2 to 32 columns; networks of 16 to 128 units and one to three layers; batches of 16 to 128; three momenta; "
+        "budgets of 768 to 6,144 updates; few rows to train on. Tests add families and values of each of these that "
+        "training never has (tags `held-out-family`, `other-width`, `other-batch` and so on). A run has 16 decisions "
+        "whatever its budget, and actions depart from `rule`, a schedule that knows all that a loop knows of itself.",
+        versions=(WIDE,),
+    ),
+    Environment(
+        "WideLoops",
+        "wide-loops",
+        "As `MetaGAN/Wide`, but as users' own loops are: five losses with the ratios and penalties of known recipes, "
+        "and rates set about right. Actions change both rates on top of a schedule that is drawn for each run, from "
+        "those in common use (`users-own`). Signals are those of any loop, without a quality metric.",
+        versions=(LOOPS,),
     ),
     Environment(
         "Suite",

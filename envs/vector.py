@@ -13,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from metagan_rl.envs.departures import Departures
 from metagan_rl.envs.infos import columns, flat, masked, merged, with_masks
 from metagan_rl.envs.options import EnvOptions, plain
+from metagan_rl.envs.privileged import Privileged
 from metagan_rl.envs.state import restore, state_of
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
@@ -62,11 +63,15 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
               policy file (``.safetensors``). Actions are then departures from it, and the observation also has the
               departure of each knob. ``None``: actions are values of the knobs.
             * ``pace``: share of the farthest departure that a move covers.
+            * ``price``: what a run costs, in the reward, whose departures from the reference are farthest throughout.
+              Departures cost by their squares. So an agent stays with the reference where it gains nothing.
             * ``signals``: names of signals, or a set. ``"all"``: all. ``"loop"``: what any training loop has, without a
               quality metric. ``"outputs"``: of these, what needs no gradient norms. ``"autoloss"``: those nearest to
               AutoLoss's.
             * ``trial_runs``: number K of runs on the same task in one episode. The observation then has the previous
-              action, the previous reward and a run-boundary flag (RL²). ``None``: an episode is one run.
+              action, the previous reward and a run-boundary flag (RL²). ``None`` or 0: an episode is one run.
+            * ``privileged``: whether the observation ends with facts that are hidden from schedulers, for a critic; see
+              :class:`metagan_rl.envs.privileged.Privileged`.
             * ``reward``: weights of the reward's terms: a :class:`Reward`, a mapping, or a name in ``REWARDS``.
             * ``device``: where the GANs are trained and measured, ``"cpu"`` or ``"cuda"``.
             * ``engine``: what trains them: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it
@@ -116,14 +121,15 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 8, "autoreset_mode": self.autoreset_mode}
         self.num_envs, self.render_mode = num_envs, render_mode
         self.which = self.options.which()
-        self._terms = find_reward(self.options.reward).names
+        self._terms = (*find_reward(self.options.reward).names, *(["departure"] if self.options.price else []))
         self._max_steps = max_episode_steps
         trial_runs = self.options.trial_runs
-        self.memory = None if trial_runs is None else TrialMemory(num_envs, self.codec, trial_runs)
+        self.memory = None if not trial_runs else TrialMemory(num_envs, self.codec, trial_runs)
+        self.privileged = Privileged(self.split) if self.options.privileged else None
 
         low = np.array([signal.low for signal in self.which], dtype=np.float32)
         high = np.array([signal.high for signal in self.which], dtype=np.float32)
-        for more in (self.departures, self.memory):
+        for more in (self.departures, self.memory, self.privileged):
             if more is not None:
                 low, high = np.append(low, more.low), np.append(high, more.high)
         self.single_observation_space = gym.spaces.Box(low, high, dtype=np.float32)
@@ -218,7 +224,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise InvalidValueError(f"members {np.flatnonzero(self._ended).tolist()} are over; reset them before step")
         controls = self._controls(actions)
         dummy = self._ended.copy()  # NEXT_STEP mode only: these members are reset instead of stepped
-        outcome = self._advance(controls, dummy)
+        shares = self.runs.interval_updates / self.runs.ledger.budget
+        outcome = self._priced(self._advance(controls, dummy), shares)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
         reward = self._rewards = np.where(dummy, 0.0, outcome.reward)
@@ -317,6 +324,13 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 self._history[member].append(self._entry(member))
         return outcome
 
+    def _priced(self, outcome: Outcome, shares: np.ndarray) -> Outcome:
+        """The outcome with what departures cost, for an interval with these shares of the budgets ``[B]``."""
+        if self.departures is None or not self.options.price:
+            return outcome
+        cost = -self.options.price * shares * np.square(self.departures.observation()).mean(axis=1)
+        return replace(outcome, reward=outcome.reward + cost, terms={**outcome.terms, "departure": cost})
+
     def _entry(self, member: int) -> dict[str, Any]:
         """What a picture shows of one interval."""
         assert self.runs is not None
@@ -368,6 +382,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         assert self.runs is not None
         parts = [self.runs.observe(self.which)]
         parts += [more.observation() for more in (self.departures, self.memory) if more is not None]
+        parts += [] if self.privileged is None else [self.privileged.observation(self.runs)]
         return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
 
     def _reset_in_same_step(

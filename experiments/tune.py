@@ -1,4 +1,4 @@
-"""Tunes one schedule for all tasks of a suite: ``metagan-rl tune``.
+"""Tunes one schedule for all tasks of a suite: ``metagan-rl tune``. A rule is fitted by :mod:`.tune_rule`.
 
 Optuna proposes schedules, one batch at a time. Each is run on the same training tasks with the same GAN seeds, and
 scored by its geometric mean distance. The best few are then run on validation tasks with other seeds. The best of these
@@ -45,10 +45,12 @@ class TuneConfig(PlainRunOptions):
 
     suite: str = "planar"
     """Suite whose training tasks the search uses."""
-    kind: Literal["constant", "decay"] = "constant"
-    """What to search for: constant settings, or rates that decay."""
+    kind: Literal["constant", "decay", "rule"] = "constant"
+    """What to search for: constant settings, rates that decay, or a rule: a decay by what each loop knows of itself."""
     trials: int = 96
-    """Number of schedules to try."""
+    """Number of schedules to try. A rule takes as many runs in each round as so many schedules would."""
+    rounds: int = 5
+    """Rounds of the search for a rule."""
     tasks: int = 24
     """Training tasks to run each schedule on; also the number of validation tasks."""
     finalists: int = 6
@@ -67,10 +69,10 @@ class TuneConfig(PlainRunOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         get_suite(self.suite)
-        for name, known in (("kind", ("constant", "decay")), ("sampler", ("tpe", "random"))):
+        for name, known in (("kind", ("constant", "decay", "rule")), ("sampler", ("tpe", "random"))):
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
-        for name in ("trials", "tasks", "finalists", "batch", "parts"):
+        for name in ("trials", "rounds", "tasks", "finalists", "batch", "parts"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.start is not None:
@@ -171,7 +173,10 @@ def tune(
         MissingDependencyError: Optuna is not installed.
         OutputError: the directory cannot be written.
         UnknownNameError: there is no such backend.
+        InvalidValueError: a rule is asked for.
     """
+    if config.kind == "rule":
+        raise InvalidValueError("kind is 'rule', which is no schedule; use metagan_rl.experiments.tune_rule.tune_rule")
     study = _study(config)
     out = make_directory(out)
     suite = get_suite(config.suite)

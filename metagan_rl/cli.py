@@ -162,7 +162,12 @@ class Tune:
     def run(self, command: str) -> None:
         """Runs the command."""
         from metagan_rl.experiments.tune import tune
+        from metagan_rl.experiments.tune_rule import tune_rule
 
+        if self.config.kind == "rule":
+            tune_rule(self.config, self.out, backend=self.backend, workers=self.workers, show=_show)
+            _show(f"rule: {self.out / 'tuned-rule.json'}")
+            return
         tuned = tune(self.config, self.out, backend=self.backend, workers=self.workers, show=_show)
         _show(f"{tuned.schedule}\nschedule: {self.out / f'tuned-{self.config.kind}.json'}")
 

@@ -82,7 +82,7 @@ def test_names_are_unique_identifiers_with_a_range_and_a_meaning() -> None:
     assert len({signal.name for signal in ALL + FURTHER_SIGNALS}) == len(ALL + FURTHER_SIGNALS)
     for signal in ALL + FURTHER_SIGNALS:
         assert signal.name.isidentifier() and signal.low < signal.high and signal.meaning
-    assert {"loop", "outputs", "all", "autoloss"} == set(SIGNAL_SETS)
+    assert {"loop", "outputs", "all", "watched", "setup", "autoloss"} == set(SIGNAL_SETS)
     assert ALL[: len(LOOP)] == LOOP and tuple(signal.name for signal in choose_signals("autoloss")) == AUTOLOSS
     left_out = {signal.name for signal in LOOP} - {signal.name for signal in choose_signals("outputs")}
     assert left_out == {"gradient_ratio", "gradient_decline", "vanishing"}

@@ -98,7 +98,7 @@ def test_tasks_of_several_budgets_are_validated(tmp_path):
         algorithm="ppo", env="MetaGAN/Wide-v0", updates=1, members=2, shards=1, hidden=8, epochs=1, minibatches=2,
         interval_updates=384, validate_every=1, validation_tasks=4,
     )  # fmt: skip
-    budgets = {task.budget for task in list(get_suite("wide").split("val"))[::9]}
+    budgets = {task.budget for task in list(get_suite("wide").split("val"))[::24]}
     assert budgets == {768, 3072}
     lines = []
     policy = train(config, tmp_path / "run", show=lines.append)

@@ -36,8 +36,11 @@ class TrainConfig(EnvOptions):
         reference: schedule that actions depart from: a scheduler's name or a schedule file; by default none, and
             actions are values of the controls.
         pace: share of the farthest departure that a move covers.
-        signals: what the agent sees: ``"all"``, ``"loop"``, ``"outputs"`` or ``"autoloss"``.
-        trial_runs: runs in a trial (RL²).
+        price: what a run costs whose departures from the reference are farthest throughout.
+        signals: what the agent sees: ``"all"``, ``"loop"``, ``"outputs"``, ``"setup"`` or ``"autoloss"``; several are
+            joined by ``+``.
+        trial_runs: runs in a trial (RL²); 0 for plain runs, whose last action and reward the agent is not shown.
+        privileged: whether the critic is told what is hidden from schedulers; only ``recurrent-ppo`` can use it.
         algorithm: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, which moves one control by one level at
             a time; ``autoloss``, a small ``ppo`` that sets only the step ratio; or ``module:attribute``.
         suite: suite to train on. Its validation split only measures progress.
@@ -86,7 +89,8 @@ class TrainConfig(EnvOptions):
         self._require("validate_every", self.validate_every >= 0, "at least 0")
         self._require("minutes", self.minutes is None or 0 < self.minutes < math.inf, "more than 0")
         self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
-        self._require("trial_runs", self.trial_runs == 1 or kind.trial_memory, f"1 with {self.algorithm}")
+        self._require("trial_runs", self.trial_runs <= 1 or kind.trial_memory, f"1 with {self.algorithm}")
+        self._require("privileged", not self.privileged or kind.privileged, f"False with {self.algorithm}")
         kinds = dict.fromkeys([kind.actions, *kind.takes])
         self._require("actions", self.actions in ("discrete", *kinds), f"{' or '.join(kinds)} with {self.algorithm}")
         self.weights()
@@ -163,7 +167,7 @@ class TrainConfig(EnvOptions):
     def env_keywords(self) -> dict[str, Any]:
         """Keywords of the environment: every option, whatever its id has. Trials only if the learner sees memory."""
         options = EnvOptions.of(self)
-        return {**vars(options), "trial_runs": self.trial_runs if self.kind.trial_memory else None}
+        return {**vars(options), "trial_runs": self.trial_runs if self.kind.trial_memory else 0}
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON can hold."""

@@ -38,6 +38,8 @@ class Learner(ABC):
     """Other kinds of actions that its policy can take."""
     trial_memory: ClassVar[bool] = True
     """Whether its policy sees the previous action, the previous reward and the run-boundary flag, as RL² does."""
+    privileged: ClassVar[bool] = False
+    """Whether it has a critic that may be told what its policy must not see."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Fields of ``TrainConfig`` that differ from its usual defaults."""
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler, turned_knobs
+from metagan_rl.agents.plugin.facts import facts_of_loop
 from metagan_rl.agents.plugin.fingerprint import fingerprint
 from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
 from metagan_rl.agents.plugin.inputs import lacking_inputs
@@ -75,6 +76,7 @@ class GANScheduler:
         measure_moves: measure how far the weights move, from a sample of them, for the scheduler and for advice.
         deterministic: let learned policies take the mean of their distribution instead of draws.
         seed: for a scheduler that draws at random.
+        batch_size: real samples in an update, for schedulers that take it into account.
         writer: any object with ``add_scalar``, such as TensorBoard's ``SummaryWriter``.
         strict: raise an error instead of a warning when an input cannot be used or the scheduler fails.
         process_group: of ``torch.distributed``. Every process of it must make a scheduler.
@@ -111,6 +113,7 @@ class GANScheduler:
         measure_moves: bool = True,
         deterministic: bool = True,
         seed: int = 0,
+        batch_size: int | None = None,
         writer: Any = None,
         strict: bool = False,
         process_group: Any = None,
@@ -161,7 +164,8 @@ class GANScheduler:
         self._cycle = sum(RATIOS[ratio])
         self._moves = [Move(rates) for rates in self._rates] if measure_moves and self._ranks.decides else []
         self._intake, self._misfit = Intake(loss), False
-        self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]))
+        facts = facts_of_loop((each.optimizers for each in self._rates), batch_size)
+        self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]), setup=facts)
         """What is known about the run."""
         self._reward = np.zeros(1)
         self._health = Health(LOSSES[loss].ideal == 0, margin)
@@ -363,7 +367,7 @@ class GANScheduler:
             scheduler = copy.deepcopy(self.scheduler)
             scheduler.begin([0])
             scheduler.load_state_dict(state["scheduler"])
-            ledger = Ledger(self._base, np.ones(1))
+            ledger = Ledger(self._base, np.ones(1), setup=self.ledger.setup)
             ledger.load_state_dict(state["ledger"])
             ledger.budget = self.ledger.budget.copy()
             reward = np.array(state["reward"], dtype=np.float64).reshape(1)

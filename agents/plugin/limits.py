@@ -14,7 +14,9 @@ CHANGE = 1.1
 """Default limit of how much a factor changes at one decision."""
 DECAY_FROM, DECAY_TO = 2 / 3, 0.1
 """What a learned policy sets is multiplied, over the last third of the run, by a factor that falls from 1 to this."""
-FIXED = ("metagan_rl.agents.rules.clock", "metagan_rl.agents.rules.recipes", "metagan_rl.agents.searches.tuned")
+FIXED = tuple(
+    f"metagan_rl.agents.{each}" for each in ("rules.clock", "rules.recipes", "searches.rule", "searches.tuned")
+)
 
 
 def follows_the_clock(scheduler: Scheduler) -> bool:

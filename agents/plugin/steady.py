@@ -1,6 +1,6 @@
 """Schedulers as a single run needs them: without chance, and in factors of the loop's own rates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from metagan_rl.agents.catalogue import make_scheduler, scheduler_names
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.scaling import scaled
+from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
@@ -45,12 +46,12 @@ class SteadyPolicy(PolicyScheduler):
         self.means = means
         if means:
             self.network.double()
-        self.starts = _starts(policy.config.reference)
+        self._starts = _starts(policy.config.reference)
 
     def propose(self, situation: Situation) -> Controls:
         """The policy's controls."""
-        if self.starts is not None:
-            situation = replace(situation, rates=np.tile(self.starts, (len(situation), 1)))
+        if self._starts is not None:
+            situation = replace(situation, rates=self._starts(situation))
         return super().propose(situation)
 
     def decided(self, parts: Sequence[Tensor], situation: Situation) -> Controls:
@@ -105,6 +106,16 @@ class RelativeSchedule(Tuned):
         return super().propose(replace(situation, rates=np.ones((len(situation), 2))))
 
 
+class RelativeRule(Rule):
+    """The rule whose rates are factors of the loop's own: they begin at 1 and fall as the formula says."""
+
+    turned = ("generator_lr_factor", "discriminator_lr_factor", *SWITCHED)
+
+    def propose(self, situation: Situation) -> Controls:
+        """The rule's controls."""
+        return super().propose(replace(situation, rates=_starting_rates(self, situation)))
+
+
 class RemainingTwoTimeScale(TwoTimeScale):
     """Two time scales for a loop that may have them already: D's rate is raised to four times G's, and never beyond."""
 
@@ -129,21 +140,30 @@ def steadied(scheduler: Scheduler, *, deterministic: bool) -> Scheduler:
         return SteadyPolicy(scheduler, means=deterministic)
     if isinstance(scheduler, Tuned) and not isinstance(scheduler, RelativeSchedule):
         return RelativeSchedule(scheduler)
+    if isinstance(scheduler, Rule) and not isinstance(scheduler, RelativeRule):
+        return RelativeRule(scheduler.formula, scheduler.metadata)
     if type(scheduler) is TwoTimeScale:
         return RemainingTwoTimeScale()
     return scheduler
 
 
-def _starts(reference: Any) -> np.ndarray | None:
-    """The rates ``[2]`` at which a policy's reference begins, if that is a schedule in absolute rates."""
+def _starts(reference: Any) -> Callable[[Situation], np.ndarray] | None:
+    """Tells the rates ``[B, 2]`` at which a policy's reference begins, if that is a schedule in absolute rates."""
     if isinstance(reference, Mapping):
-        schedule = schedule_from(reference)
+        made: Any = Tuned(schedule_from(reference))
     else:
         made = make_scheduler(reference) if isinstance(reference, str) and reference in scheduler_names() else None
-        if not isinstance(made, Tuned):
-            return None
-        schedule = made.schedule
-    return np.array([schedule.generator_lr[0], schedule.discriminator_lr[0]])
+    if isinstance(made, Rule):
+        return lambda situation: _starting_rates(made, situation)
+    if not isinstance(made, Tuned):
+        return None
+    rates = np.array([made.schedule.generator_lr[0], made.schedule.discriminator_lr[0]])
+    return lambda situation: np.tile(rates, (len(situation), 1))
+
+
+def _starting_rates(rule: Rule, situation: Situation) -> np.ndarray:
+    told = rule.numbers(situation)
+    return np.stack([told["generator_lr"], told["discriminator_lr"]], axis=1)
 
 
 def _levels(knob: Knob) -> np.ndarray:

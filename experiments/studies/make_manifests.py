@@ -14,7 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.agents.searches.rule import shipped_rule
 from metagan_rl.errors import MetaGANError
+from metagan_rl.loop import Controls, Situation
+from metagan_rl.loop.ledger import Ledger
+from metagan_rl.loop.setup import Setup
 from metagan_rl.tasks.hidden import Event, Hidden
 from metagan_rl.tasks.planar import HELD_OUT_FAMILIES, TRAIN_FAMILIES, log_uniform
 from metagan_rl.tasks.real import CLASSES, TABLES
@@ -304,17 +308,6 @@ def _drifts(rng: np.random.Generator) -> dict[str, Any]:
     return {**_conditions(rng), "hidden": Hidden(**_drift(rng))}
 
 
-def _wide(rng: np.random.Generator) -> dict[str, Any]:
-    networks = [Networks(width=width, depth=depth) for width in (32, 64) for depth in (2, 3)]
-    conditions = _conditions(rng, networks=networks, budget=(768, 3072), shots=(None, None, 64, 256))
-    hidden: dict[str, Any] = _hidden_rates(rng)
-    if rng.uniform() < 0.25:
-        hidden["events"] = (_fault(rng),)
-    if rng.uniform() < 0.25 and conditions["shots"] is None:
-        hidden |= _drift(rng)
-    return {**conditions, "hidden": Hidden(**hidden)}
-
-
 def with_hidden(name: str, description: str, draw: Callable[[np.random.Generator], dict[str, Any]]) -> Suite:
     """Two-dimensional families under conditions that nobody is told."""
 
@@ -342,9 +335,116 @@ HIDDEN: dict[str, tuple[str, Callable[[np.random.Generator], dict[str, Any]]]] =
     "unknown": ("2-D shapes whose rates are up to 8 times too high or too low, and nobody tells", _unknown),
     "faults": ("2-D shapes; in mid-run a rate jumps, or a network begins anew", _faults),
     "drift": ("2-D shapes that turn and shift while the GAN trains", _drifts),
-    "wide": ("all of these mixed, with other networks, budgets and few data", _wide),
 }
 """Suites with hidden conditions."""
+
+
+WIDE_FAMILIES = (*TRAIN_FAMILIES, "clouds", "sheets")
+"""Families that ``wide`` is trained on."""
+WIDE: dict[str, dict[Any, float]] = {
+    "width": {16: 0.2, 32: 0.4, 64: 0.35, 128: 0.05},
+    "depth": {1: 0.2, 2: 0.6, 3: 0.2},
+    "activation": {"leaky-relu": 0.6, "relu": 0.2, "tanh": 0.2},
+    "latent_dim": {4: 0.2, 8: 0.4, 16: 0.2, 32: 0.2},
+    "batch_size": {16: 0.1, 32: 0.3, 64: 0.3, 128: 0.3},
+    "beta1": {0.0: 0.3, 0.5: 0.4, 0.9: 0.3},
+    "beta2": {0.9: 0.15, 0.99: 0.7, 0.999: 0.15},
+    "budget": {768: 0.35, 1536: 0.3, 3072: 0.3, 6144: 0.05},
+    "shots": {None: 0.64, 64: 0.12, 256: 0.12, 1024: 0.12},
+}
+"""What tasks of ``wide`` are trained under, with the share of each value."""
+WIDE_HELD_OUT: dict[str, dict[str, tuple[Any, ...]]] = {
+    "other-width": {"width": (96, 256)},
+    "other-depth": {"depth": (4, 5)},
+    "other-activation": {"activation": ("silu",)},
+    "other-batch": {"batch_size": (48, 256, 512)},
+    "other-beta": {"beta1": (0.8,), "beta2": (0.95,)},
+    "other-budget": {"budget": (2304, 12288)},
+    "few-rows": {"shots": (32,)},
+}
+"""Whole values of each axis that only tests have, by the tag of their tasks."""
+WORST_WIDE_RATE = 10.0
+HELD_OUT_TASKS = 12
+"""Test tasks of each tag."""
+
+
+def _wide_task(family: str, label: str, tag: str, rng: np.random.Generator, fixed: Mapping[str, Any]) -> Task:
+    """A task with every axis drawn, apart from those given."""
+    drawn = {axis: list(shares)[rng.choice(len(shares), p=list(shares.values()))] for axis, shares in WIDE.items()}
+    drawn |= fixed
+    networks = Networks(**{axis: drawn[axis] for axis in ("latent_dim", "width", "depth", "activation")})
+    base = Base(*TUNED, **{axis: drawn[axis] for axis in ("batch_size", "beta1", "beta2")})
+    hidden: dict[str, Any] = {}
+    if rng.uniform() < 0.5:
+        low, high = 1 / WORST_WIDE_RATE, WORST_WIDE_RATE
+        rates = ("generator_lr", "discriminator_lr")
+        hidden |= {rate: float(f"{log_uniform(rng, low, high):.4g}") for rate in rates}
+    if rng.uniform() < 0.2:
+        hidden["events"] = (_fault(rng),)
+    if rng.uniform() < 0.1 and drawn["shots"] is None:
+        hidden |= _drift(rng)
+    conditions = {"networks": networks, "base": base, "budget": drawn["budget"], "shots": drawn["shots"]}
+    task = sample_task(family, rng, name=label, tag=tag, **conditions)
+    return replace(task, hidden=Hidden(**hidden)) if hidden else task
+
+
+def _wide_splits(suite: str, change: Callable[[Task, np.random.Generator], Task]) -> dict[str, tuple[Task, ...]]:
+    def tasks(split: str, families: Sequence[str], tag: str, count: int) -> list[Task]:
+        found = []
+        for family in families:
+            rng = _rng(f"{suite}/{family}/{split}")
+            names = [f"{family}/{split}/{n:04d}" for n in range(count)]
+            found += [change(_wide_task(family, name, tag, rng, {}), rng) for name in names]
+        return found
+
+    test = [
+        *tasks("test", WIDE_FAMILIES, "known-family", 6),
+        *tasks("test", HELD_OUT_FAMILIES, "held-out-family", 6),
+    ]
+    for tag, axes in WIDE_HELD_OUT.items():
+        rng = _rng(f"{suite}/{tag}")
+        for n in range(HELD_OUT_TASKS):
+            family = WIDE_FAMILIES[n % len(WIDE_FAMILIES)]
+            fixed = {axis: values[n // 2 % len(values)] for axis, values in axes.items()}
+            test.append(change(_wide_task(family, f"{family}/{tag}/{n:04d}", tag, rng, fixed), rng))
+    return {
+        "train": tuple(tasks("train", WIDE_FAMILIES, "known-family", 120)),
+        "val": tuple(tasks("val", WIDE_FAMILIES, "known-family", 12)),
+        "test": tuple(test),
+    }
+
+
+def wide() -> Suite:
+    """Everything that differs between users' problems, with families and whole values of each axis held out."""
+    description = (
+        "all that differs between users' problems: data of 2 to 32 columns, networks, batches, momenta, budgets, few "
+        "rows, hidden rates, faults and drift; tests add families and values never trained on"
+    )
+    return Suite("wide", 2, description, _wide_splits("wide", lambda task, rng: task))
+
+
+def _as_users_set_it(task: Task, rng: np.random.Generator) -> Task:
+    """The task with the loss, ratio and penalty of a known recipe, and rates near those that the rule gives."""
+    recipe = dict(LOOPS[int(rng.integers(len(LOOPS)))])
+    kept = {name: recipe[name] for name in ("loss", "ratio", "penalty_weight") if name in recipe}
+    base = replace(task.base, **kept, ema_decay=float(rng.choice([0.0, 0.99])))
+    ledger = Ledger(Controls.base([base]), np.array([task.budget]), setup=Setup.of([task]))
+    situation = Situation(ledger.signals(), ledger.controls, ledger.controls, np.zeros(1))
+    told = shipped_rule().numbers(situation)
+    near: dict[str, Any] = {
+        f"{network}_lr": float(f"{told[f'{network}_lr'][0] * np.exp(0.35 * rng.standard_normal()):.4g}")
+        for network in ("generator", "discriminator")
+    }
+    return replace(task, base=replace(base, **near))
+
+
+def wide_loops() -> Suite:
+    """What users' loops are: ``wide`` under five losses with their ratios and penalties, from rates set about right."""
+    description = (
+        "as wide, under the losses, ratios and penalties of known recipes, from rates that were set about right; to "
+        "learn what to do on top of a user's own schedule"
+    )
+    return Suite("wide-loops", 1, description, _wide_splits("wide-loops", _as_users_set_it))
 
 
 def build(name: str) -> Suite:
@@ -355,7 +455,15 @@ def build(name: str) -> Suite:
         return classic(name, "the classic grid of 25 modes; tasks differ in base learning rates and seed")
     if name in HIDDEN:
         return with_hidden(name, *HIDDEN[name])
-    makers = {"planar": planar, "dirac": dirac, "tabular": tabular, "digits": digits, "mnist": mnist}
+    makers = {
+        "planar": planar,
+        "wide": wide,
+        "wide-loops": wide_loops,
+        "dirac": dirac,
+        "tabular": tabular,
+        "digits": digits,
+        "mnist": mnist,
+    }
     return {**makers, "fashion-mnist": fashion_mnist, "planar-mixed": planar_mixed, "planar-loops": planar_loops}[
         name
     ]()

@@ -15,11 +15,14 @@ from metagan_rl.evaluation import Evaluation
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.reward import Reward
+from metagan_rl.loop.setup import Setup
 from metagan_rl.loop.signals import SIGNALS, SLOPES, Known, bounded, knob_signals
 from metagan_rl.metrics.stability import STABILITY_TERMS, StabilityMonitor
 from metagan_rl.populations.measurements import Measurements
 
 VERSION = 1
+BEFOREHAND = ("clock", "setup")
+"""What signals need that are known before the first interval."""
 WITHOUT = {
     "vanishing": "generator_gradient",
     "gradient_decline": "generator_gradient",
@@ -54,11 +57,16 @@ class Ledger:
         controls: the controls of each run's base.
         budget: total number of updates, ``[B]``.
         reward: weights of the reward.
+        setup: what the loops know of themselves; by default nothing is known.
     """
 
-    def __init__(self, controls: Controls, budget: np.ndarray, reward: Reward | None = None) -> None:
+    def __init__(
+        self, controls: Controls, budget: np.ndarray, reward: Reward | None = None, setup: Setup | None = None
+    ) -> None:
         count = len(controls)
         self.reward = reward or Reward()
+        self.setup = setup or Setup.unknown(count)
+        """What the loops know of themselves."""
         self.controls = controls
         """Controls of the last interval; before the first, those of the base."""
         self.budget = np.asarray(budget, dtype=np.float64)
@@ -155,7 +163,9 @@ class Ledger:
         values = {
             name: signal.formula(known)
             for name, signal in zip(SIGNALS, SIGNALS.values(), strict=True)
-            if signal.needs != "clock" and (self._stability or signal.needs == "quality") and self._is_there(name)
+            if signal.needs not in BEFOREHAND
+            and (self._stability or signal.needs == "quality")
+            and self._is_there(name)
         }
         for name, source in WITHOUT.items():
             if name in values:
@@ -173,8 +183,9 @@ class Ledger:
         known = self._known()
         knobs = [KNOBS[name].with_all_levels() for name in self.controls.knobs]
         of_knobs = [signal for knob in knobs for signal in knob_signals(knob)]
-        clock = [signal for signal in SIGNALS.values() if signal.needs == "clock"]
-        return {**self.seen(), **{signal.name: signal.formula(known) for signal in (*of_knobs, *clock)}}
+        beforehand = [signal for signal in SIGNALS.values() if signal.needs in BEFOREHAND]
+        told = {signal.name: signal.formula(known) for signal in (*of_knobs, *beforehand)}
+        return {**self.seen(), **{name: values for name, values in told.items() if not np.isnan(values).all()}}
 
     def take(self, sources: np.ndarray) -> None:
         """Replaces all that is known of each run with what is known of its source, after runs were copied."""
@@ -182,6 +193,7 @@ class Ledger:
         for name in ("budget", "updates", "floor", "start", "best", "_distance_before", "_decline"):
             setattr(self, name, getattr(self, name)[sources])
         self.controls = self.controls[sources]
+        self.setup = self.setup.take(sources)
         self.quality = Evaluation(**{name: values[sources] for name, values in vars(self.quality).items()})
         self._measured = Measurements(**{name: values[sources] for name, values in vars(self._measured).items()})
         self._stability = {name: values[sources] for name, values in self._stability.items()}
@@ -215,7 +227,7 @@ class Ledger:
             count = len(state["controls"])
             if count != len(self):
                 raise InvalidValueError(f"the ledger is of {count} runs, not of {len(self)}")
-            fresh = Ledger(Controls.described(*state["controls"]), np.ones(count), self.reward)
+            fresh = Ledger(Controls.described(*state["controls"]), np.ones(count), self.reward, self.setup)
             fresh.quality = Evaluation(**_arrays(state["quality"], count))
             fresh._measured = Measurements(**_arrays(state["measured"], count))
             for name, known in (("stability", STABILITY_TERMS), ("latest", SLOPES), ("before", SLOPES)):
@@ -239,6 +251,7 @@ class Ledger:
             measured=self._measured,
             controls=self.controls,
             before=self._before,
+            setup=self.setup,
             updates=self.updates,
             budget=self.budget,
             gradient_decline=self._decline,

@@ -55,13 +55,13 @@ class Reference(Remembering):
         self._each = False
         if named == CONSTANT:
             return
-        first = _made(named)
+        first = found_reference(named)
         if first.members > 1:
             raise InvalidValueError(
                 f"reference is {named!r}, which trains {first.members} GANs for each run; take a schedule for one GAN"
             )
         self._each = bool(first.remembers)
-        self._schedulers = [first, *(_made(named) for _ in range(members - 1))] if self._each else [first]
+        self._schedulers = [first, *(found_reference(named) for _ in range(members - 1))] if self._each else [first]
 
     @property
     def is_base(self) -> bool:
@@ -92,7 +92,7 @@ def recorded(named: Named) -> Named:
     """
     if not isinstance(named, str) or Path(named).suffix not in ENDINGS:
         return named
-    schedule = getattr(_made(named), "schedule", None)
+    schedule = getattr(found_reference(named), "schedule", None)
     if not is_dataclass(schedule) or isinstance(schedule, type):
         raise InvalidValueError(
             f"reference is {named!r}, a policy; a policy file can hold only a schedule as reference"
@@ -100,7 +100,13 @@ def recorded(named: Named) -> Named:
     return asdict(schedule)
 
 
-def _made(named: Named) -> Scheduler:
+def found_reference(named: Named) -> Scheduler:
+    """The scheduler that a reference names.
+
+    Raises:
+        UnknownNameError: there is no such scheduler; the message offers the nearest names.
+        FileFormatError: the file is missing or damaged.
+    """
     if isinstance(named, Mapping):
         return pkgutil.resolve_name(FOLLOW)(named)
     if Path(named).suffix in ENDINGS:

@@ -17,6 +17,7 @@ from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.ledger import Ledger, Outcome
 from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.saved_population import groups_of, population_from
+from metagan_rl.loop.setup import Setup
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
 from metagan_rl.populations import CYCLE, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
@@ -127,7 +128,7 @@ class Runs:
         self.population = MixedPopulation(tasks, seeds, self.options)
         count = len(tasks)
         controls = self.base_controls()
-        self.ledger = Ledger(controls, np.ones(count), find_reward(self.options.reward))
+        self.ledger = Ledger(controls, np.ones(count), find_reward(self.options.reward), Setup.of(tasks))
         self._begin(np.arange(count))
 
     def __len__(self) -> int:
@@ -280,7 +281,7 @@ class Runs:
             stages = np.array(state["stages"], dtype=np.int64)
             now = [task.at_stage(stage) for task, stage in zip(tasks, stages.tolist(), strict=True)]
             population = population_from(state["populations"], now, self.options)
-            ledger = Ledger(self.ledger.controls, np.ones(len(tasks)), self.ledger.reward)
+            ledger = Ledger(self.ledger.controls, np.ones(len(tasks)), self.ledger.reward, Setup.of(tasks))
             ledger.load_state_dict(state["ledger"])
         except InvalidValueError:
             raise
@@ -290,6 +291,7 @@ class Runs:
 
     def _begin(self, members: np.ndarray) -> None:
         tasks = [self.tasks[member] for member in members]
+        self.ledger.setup.put(members, Setup.of(tasks))
         self.ledger.begin(
             members,
             Controls.base([task.base for task in tasks]),

@@ -13,6 +13,7 @@ import numpy as np
 from metagan_rl.errors import UnknownNameError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS, Knob, default_knobs
+from metagan_rl.loop.setup import Setup
 from metagan_rl.losses import LOSSES
 from metagan_rl.populations.measurements import Measurements
 from metagan_rl.registry import Registry
@@ -21,9 +22,9 @@ USUAL_BUDGET = 3072
 HUGE = 1e30
 """Measurements are clipped to plus or minus this."""
 
-Need = Literal["clock", "controls", "outputs", "gradients", "quality"]
-"""What a loop must provide: only its clock; only its controls; D's outputs, the losses and how far weights move;
-gradient norms; a quality metric."""
+Need = Literal["clock", "setup", "controls", "outputs", "gradients", "quality"]
+"""What a loop must provide: only its clock; what it knows of itself before it begins; only its controls; D's outputs,
+the losses and how far weights move; gradient norms; a quality metric."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Known:
         measured: measurements of the last interval, without infinities.
         controls: controls of the last interval; before the first, those of the base.
         before: values of the signals that have a slope, one interval earlier.
+        setup: what the loops know of themselves.
         updates, budget: updates done, and updates in all.
         gradient_decline: log10 of G's gradient norm relative to its norm in the first interval.
         stability: stability terms by name, in [0, 1].
@@ -45,6 +47,7 @@ class Known:
     measured: Measurements
     controls: Controls
     before: Mapping[str, np.ndarray]
+    setup: Setup
     updates: np.ndarray
     budget: np.ndarray
     gradient_decline: np.ndarray
@@ -149,6 +152,15 @@ CLOCK = _add(
     ("progress", 0, "updates done / budget", lambda known: known.updates / known.budget),
     ("budget", -1, "log10(budget / 3072)", lambda known: np.log10(known.budget / USUAL_BUDGET)),
 )
+SETUP = _add(
+    "setup",
+    ("momentum", 0, "-log10(1 - beta1) / 2 of Adam", lambda known: -np.log10(1 - known.setup.beta1) / 2),
+    ("batch", -1, "log10(batch size / 128)", lambda known: np.log10(known.setup.batch_size / 128)),
+    ("size", -1, "log10(weights of both networks / 10,000) / 3", lambda known: np.log10(known.setup.weights / 1e4) / 3),
+    ("columns", -1, "log10(columns of the data / 2) / 3", lambda known: np.log10(known.setup.columns / 2) / 3),
+    ("rows", -1, "log10(rows to train on / 4096) / 3", lambda known: np.log10(known.setup.rows / 4096) / 3),
+)
+"""What a loop knows of itself before it begins. Only the set ``setup`` has them."""
 _OUTPUTS_FIRST = _add(
     "outputs",
     ("discriminator_loss", -1, "log10(D's loss / its ideal); for critics -gap / (1 + |gap|)", _discriminator_loss),
@@ -274,8 +286,9 @@ AUTOLOSS = ("progress", "gradient_ratio", "generator_loss", "discriminator_loss"
 """The signals nearest to what AutoLoss sees of a GAN (Xu et al. 2018, arXiv:1810.02442). AutoLoss sees the share of
 training done, the log ratio of the gradient norms, and moving averages of both losses; ours are means over the
 interval. It also sees the inception score relative to 8; ours is the distance relative to the floor."""
-SIGNAL_SETS = ("all", "loop", "outputs", "autoloss")
-"""Named sets: all signals; those without a quality metric; of these, those without gradient norms; AutoLoss's."""
+SIGNAL_SETS = ("all", "loop", "outputs", "watched", "setup", "autoloss")
+"""Named sets: all signals of a run; those without a quality metric; of these, those without gradient norms; of these,
+those without the controls in force; what a loop knows of itself before it begins; AutoLoss's."""
 
 
 def knob_signals(knob: Knob) -> tuple[Signal, ...]:
@@ -293,7 +306,7 @@ def choose_signals(which: str | Sequence[str] = "all", knobs: Sequence[Knob] = (
     """The signals of a set, in order, or the named signals.
 
     Args:
-        which: one of ``SIGNAL_SETS``, or names.
+        which: one of ``SIGNAL_SETS``; several sets or signals joined by ``+``, as in ``"loop+setup"``; or names.
         knobs: the agent's knobs. A set also shows the default knobs that the agent does not have, as the tasks' bases
             may differ in them. If the agent's knob has levels of its own, the signals are those of these levels.
 
@@ -306,13 +319,20 @@ def choose_signals(which: str | Sequence[str] = "all", knobs: Sequence[Knob] = (
     if not isinstance(which, str):
         further = {signal.name: signal for knob in KNOBS.values() for signal in knob_signals(knob)}
         return tuple(_find(name, {**further, **of_knobs}) for name in which)
-    if which not in SIGNAL_SETS:
+    parts = which.split("+")
+    if len(parts) == 1 and which not in SIGNAL_SETS:
         raise UnknownNameError("set of signals", which, SIGNAL_SETS)
-    if which == "autoloss":
-        return tuple(SIGNALS[name] for name in AUTOLOSS)
-    names = (*CLOCK, *of_knobs, *TRAINING, *(QUALITY if which == "all" else ()))
-    chosen = tuple(_find(name, of_knobs) for name in names)
-    return tuple(signal for signal in chosen if which != "outputs" or signal.needs != "gradients")
+    names = [name for part in parts for name in (_names(part, of_knobs) if part in SIGNAL_SETS else [part])]
+    return tuple(_find(name, of_knobs) for name in dict.fromkeys(names))
+
+
+def _names(which: str, of_knobs: Mapping[str, Signal]) -> list[str]:
+    """The names of the signals of one set, in order."""
+    if which in ("autoloss", "setup"):
+        return list(AUTOLOSS if which == "autoloss" else SETUP)
+    names = [*CLOCK, *of_knobs, *TRAINING, *(QUALITY if which == "all" else ())]
+    left_out = {"outputs": ("gradients",), "watched": ("gradients", "controls")}.get(which, ())
+    return [name for name in names if _find(name, of_knobs).needs not in left_out]
 
 
 def _find(name: str, of_knobs: Mapping[str, Signal]) -> Signal:

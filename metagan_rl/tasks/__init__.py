@@ -1,6 +1,6 @@
 """Tasks: what a GAN is trained on. Importing this registers the built-in families and suites."""
 
-from metagan_rl.tasks import images, planar, planar_curves, real  # noqa: F401  (imported to register their families)
+from metagan_rl.tasks import columns, images, planar, planar_curves, real  # noqa: F401  (to register their families)
 from metagan_rl.tasks.hidden import Event, Hidden
 from metagan_rl.tasks.own import suite_from_array, suite_from_csv, suite_from_images, suite_from_npy
 from metagan_rl.tasks.real import table_from_array

@@ -13,6 +13,7 @@ from torch import Tensor
 from metagan_rl.agents.learners.learner import Learner
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.agents.learners.sb3.rollout_log import RolloutLog
+from metagan_rl.envs.privileged import Privileged
 from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
 from metagan_rl.loop.reference import recorded
 from metagan_rl.tasks import get_suite
@@ -33,7 +34,7 @@ class SB3Learner(Learner):
     def __init__(self, config: "TrainConfig") -> None:
         super().__init__(config)
         first = get_suite(config.tasks_of()).split("train")[0]
-        self.steps = config.intervals(first) * config.trial_runs
+        self.steps = config.intervals(first) * max(1, config.trial_runs)
         """Intervals that each member trains in an iteration."""
         if config.reference is not None:
             recorded(config.reference)  # raises now if the policy could not be saved later
@@ -102,13 +103,20 @@ class SB3Learner(Learner):
         described = PolicyConfig(
             knobs=self.config.chosen_knobs(),
             signals=self.config.which(),
-            trial_memory=self.trial_memory,
+            trial_memory=self.trial_memory and self.config.trial_runs > 0,
             actions=self.config.actions,
             reference=None if self.config.reference is None else recorded(self.config.reference),
             pace=self.config.pace,
             **self.network,
         )
         return PolicyScheduler(described, self.weights(), metadata)
+
+    @property
+    def hidden_inputs(self) -> int:
+        """Numbers at the end of the observation that the policy must not see."""
+        if not self.config.privileged:
+            return 0
+        return len(Privileged(get_suite(self.config.tasks_of()).split("train")))
 
     def state(self) -> dict[str, Any]:
         """See :class:`Learner`."""

@@ -25,6 +25,7 @@ class DirectLayer:
     """
 
     features_dim: int
+    share_features_extractor: bool
     action_net: Any
     action_dist: Any
     log_std: Any
@@ -38,14 +39,15 @@ class DirectLayer:
         self.optimizer.add_param_group({"params": list(self.direct.parameters())})
 
     def extract_features(self, obs: Any, features_extractor: Any = None) -> Any:
-        """As in the parent, and keeps the features for the direct layer."""
+        """As in the parent, and keeps the actor's features for the direct layer."""
         parent: Any = super()
-        self._features = parent.extract_features(obs, features_extractor)
-        return self._features
+        found = parent.extract_features(obs, features_extractor if self.share_features_extractor else None)
+        self._features = found if self.share_features_extractor else found[0]
+        return found
 
     def get_distribution(self, obs: Any, *memory: Any) -> Any:
         """As in the parent, but calls :meth:`extract_features` first, because the parent bypasses it here."""
-        self._features = self.extract_features(obs, self.pi_features_extractor)
+        self.extract_features(obs, self.pi_features_extractor)
         parent: Any = super()
         return parent.get_distribution(obs, *memory)
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import gymnasium as gym
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.distributions import MultiCategoricalDistribution
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from torch import Tensor, nn
 
 from metagan_rl.agents.learners.sb3.direct_layer import DirectLayer
@@ -40,5 +42,36 @@ class FastLstmPolicy(RecurrentActorCriticPolicy):
         return output.transpose(0, 1).flatten(end_dim=1), states
 
 
+class PublicFeatures(FlattenExtractor):
+    """Passes on an observation, but zeros in place of the numbers at its end that an actor must not see.
+
+    Args:
+        observation_space: of the environment.
+        hidden: how many numbers that is. A critic's own extractor has it set to 0.
+    """
+
+    def __init__(self, observation_space: gym.Space[Any], hidden: int = 0) -> None:
+        super().__init__(observation_space)
+        self.hidden = hidden
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Observations ``[N, O]``, the last ``hidden`` columns of which are 0."""
+        seen = super().forward(observations)
+        return nn.functional.pad(seen[:, : seen.shape[1] - self.hidden], (0, self.hidden)) if self.hidden else seen
+
+
 class SchedulerPolicy(DirectLayer, FastLstmPolicy):
-    """The policy that recurrent schedulers are trained with."""
+    """The policy that recurrent schedulers are trained with.
+
+    Args:
+        hidden: numbers at the end of the observation that only the critic sees.
+    """
+
+    def __init__(self, *args: Any, hidden: int = 0, **options: Any) -> None:
+        if hidden:
+            options |= {"features_extractor_class": PublicFeatures, "features_extractor_kwargs": {"hidden": hidden}}
+            options["share_features_extractor"] = False
+        super().__init__(*args, **options)
+        if hidden:
+            extractor: Any = self.vf_features_extractor
+            extractor.hidden = 0

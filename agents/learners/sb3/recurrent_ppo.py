@@ -18,6 +18,8 @@ from metagan_rl.envs.sb3 import SB3VecEnv
 class RecurrentPPOLearner(PPOLearner):
     """PPO with memory: an LSTM each for actor and critic, followed by a tanh layer."""
 
+    privileged = True
+
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
         """Makes the model, which keeps the controls in force at first."""
         own: PPOConfig = self.config.learner
@@ -30,6 +32,7 @@ class RecurrentPPOLearner(PPOLearner):
                 "ortho_init": False,
                 "log_std_init": LOG_STD,
                 "enable_critic_lstm": True,
+                "hidden": self.hidden_inputs,
             },
             **self.settings(),
         )
@@ -46,8 +49,8 @@ class RecurrentPPOLearner(PPOLearner):
         return {"hidden": self.config.learner.hidden, "layers": (self.config.learner.hidden,)}
 
     def weights(self) -> dict[str, Tensor]:
-        """The actor's weights."""
-        return self.renamed(
+        """The actor's weights, without those of what it does not see."""
+        found = self.renamed(
             {
                 "lstm_actor.": "lstm.",
                 "mlp_extractor.policy_net.0.": "layers.0.",
@@ -55,6 +58,9 @@ class RecurrentPPOLearner(PPOLearner):
                 "direct.": "direct.",
             }
         )
+        for name in ("lstm.weight_ih_l0", "direct.weight") if self.hidden_inputs else ():
+            found[name] = found[name][:, : -self.hidden_inputs].contiguous()
+        return found
 
 
 def _zeroed(states: Any) -> Any:

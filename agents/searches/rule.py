@@ -1,0 +1,172 @@
+"""``rule``: one decay whose numbers are a formula of what a loop knows of itself. It looks at nothing in the run.
+
+The formula is log-linear. For each of the six numbers of a decay, the logarithm to base ten is a sum: one number, and
+one for each fact times that fact. ``metagan-rl tune --kind rule`` fits the numbers on training tasks.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.files import write_whole
+from metagan_rl.loop.controls import Controls
+from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
+from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
+
+FILE = Path(__file__).with_name("schedules") / "rule.json"
+KIND = "metagan-rl rule"
+FACTS = ("budget", "batch", "size", "columns", "momentum", "rows")
+"""Signals that the formula takes into account. A loop that does not know one is taken for a usual one."""
+USUAL = np.array([0.0, 0.0, 0.0, 0.0, 0.1505, 0.0])
+"""Values of the facts at which they change nothing: 3,072 updates, batches of 128, 10,000 weights, two columns, beta1
+0.5, 4,096 rows."""
+NUMBERS = ("generator_lr", "discriminator_lr", "generator_fall", "discriminator_fall", "hold", "penalty_weight")
+"""What the formula gives: both rates while they are held; what they are divided by at the end; the share of the budget
+during which they are held, which is not a logarithm; the penalty's weight."""
+LOWEST = np.array([-5.0, -5.0, 0.0, 0.0, 0.0, -4.0])
+HIGHEST = np.array([-0.5, -0.5, 3.0, 3.0, 0.9, 1.0])
+"""Bounds of the numbers before powers are taken."""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """The coefficients of the rule: for each of ``NUMBERS`` one at usual facts, then one for each of ``FACTS``.
+
+    Attributes:
+        generator_lr, discriminator_lr, generator_fall, discriminator_fall, hold, penalty_weight: coefficients.
+
+    Raises:
+        InvalidValueError: there is not one finite number for each.
+    """
+
+    generator_lr: tuple[float, ...]
+    discriminator_lr: tuple[float, ...]
+    generator_fall: tuple[float, ...]
+    discriminator_fall: tuple[float, ...]
+    hold: tuple[float, ...]
+    penalty_weight: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in NUMBERS:
+            given = getattr(self, name)
+            if len(given) != 1 + len(FACTS) or not np.isfinite(given).all():
+                raise InvalidValueError(f"{name} of a rule is {given}; it must be {1 + len(FACTS)} finite numbers")
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """The coefficients, ``[6, 7]``."""
+        return np.array([getattr(self, name) for name in NUMBERS])
+
+    @classmethod
+    def of(cls, matrix: np.ndarray) -> "Formula":
+        """The formula with these coefficients ``[6, 7]``."""
+        return cls(**{name: tuple(row) for name, row in zip(NUMBERS, matrix.tolist(), strict=True)})
+
+
+def facts_of(situation: Situation) -> np.ndarray:
+    """A one and the facts of B runs, less their usual values, ``[B, 7]``."""
+    facts = np.ones((len(situation), 1 + len(FACTS)))
+    for column, name in enumerate(FACTS):
+        facts[:, 1 + column] = situation.signals.get(name, np.nan) - USUAL[column]
+    return np.nan_to_num(facts, nan=0.0)
+
+
+class Rule(Scheduler):
+    """One decay of both rates whose numbers are a log-linear formula of what a loop knows of itself.
+
+    The rates are held, then fall exponentially to the end. Loss and ratio are those of ``tuned-decay``. It sees the
+    absolute base rates, in order to set its own.
+
+    Args:
+        formula: the coefficients.
+        metadata: where they come from; kept in the file.
+        departures: what to add to the numbers of each run, ``[B, 6]``, for a search; by default nothing.
+    """
+
+    source = "a log-linear formula fitted on the training split of wide, by metagan-rl tune --kind rule"
+
+    def __init__(
+        self, formula: Formula, metadata: Mapping[str, Any] | None = None, departures: np.ndarray | None = None
+    ) -> None:
+        self.formula, self.metadata = formula, dict(metadata or {})
+        self.cost = int(self.metadata.get("gan_updates", 0))
+        self._departures = departures
+
+    def numbers(self, situation: Situation) -> dict[str, np.ndarray]:
+        """The numbers of each run's decay by name, ``[B]`` each."""
+        values = facts_of(situation) @ self.formula.matrix.T
+        values = np.clip(values if self._departures is None else values + self._departures, LOWEST, HIGHEST)
+        return {name: column if name == "hold" else 10**column for name, column in zip(NUMBERS, values.T, strict=True)}
+
+    def propose(self, situation: Situation) -> Controls:
+        """The decay's controls.
+
+        Raises:
+            InvalidValueError: the situation does not have the base rates.
+        """
+        if situation.rates is None:
+            raise InvalidValueError("the rule needs the absolute base rates, and the situation does not tell them")
+        told = self.numbers(situation)
+        along = np.clip((situation.progress - told["hold"]) / (1 - told["hold"]), 0, 1)
+        factors = [
+            np.clip(told[f"{name}_lr"] * told[f"{name}_fall"] ** -along / rate, 1 / LR_FACTOR, LR_FACTOR)
+            for name, rate in zip(("generator", "discriminator"), situation.rates.T, strict=True)
+        ]
+        return situation.base.replace(
+            generator_lr_factor=factors[0],
+            discriminator_lr_factor=factors[1],
+            penalty_weight=told["penalty_weight"],
+            ratio=_everywhere("ratio", "1:1", situation),
+            loss=_everywhere("loss", "non-saturating", situation),
+        )
+
+
+def _everywhere(name: str, value: str, situation: Sequence[Any] | Situation) -> np.ndarray:
+    return np.full(len(situation), KNOBS[name].value(value))
+
+
+def save_rule(path: str | Path, rule: Rule) -> None:
+    """Writes a rule as JSON.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    record = {"kind": KIND, "facts": list(FACTS), "formula": asdict(rule.formula), "metadata": rule.metadata}
+    write_whole(path, json.dumps(record, indent=2) + "\n")
+
+
+def is_rule(path: str | Path) -> bool:
+    """Whether a file says that it holds a rule."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("kind") == KIND
+
+
+def load_rule(path: str | Path) -> Rule:
+    """Reads a rule's file.
+
+    Raises:
+        FileFormatError: the file is missing, damaged or of another kind.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        if record["kind"] != KIND or record["facts"] != list(FACTS):
+            raise ValueError(f"it is of kind {record['kind']!r}, with the facts {record['facts']}")
+        return Rule(Formula(**{name: tuple(row) for name, row in record["formula"].items()}), record["metadata"])
+    except OSError as error:
+        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not a rule ({error})") from None
+
+
+@register_scheduler("rule")
+def shipped_rule() -> Rule:
+    """One decay whose numbers are a formula of what a loop knows: budget, batch, size, columns, momentum, rows."""
+    return load_rule(FILE)

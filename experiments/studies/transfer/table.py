@@ -1,0 +1,42 @@
+"""The table of the study: ratios to a reference, paired by task and seed, with 95 % intervals over tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from metagan_rl.experiments.report.statistics import fixed_stream, geometric_mean, paired_ratio
+
+REFERENCE = "tuned-decay"
+
+
+def ratios(rows: Sequence[Mapping[str, Any]], scheduler: str, reference: str, condition: str) -> Any:
+    """The geometric mean of distances relative to the reference's on the same tasks and seeds (``paired_ratio``)."""
+    return paired_ratio(_distances(rows, scheduler, condition), _distances(rows, reference, condition), fixed_stream())
+
+
+def table(rows: Sequence[Mapping[str, Any]], schedulers: Sequence[str], reference: str = REFERENCE) -> str:
+    """The rows as Markdown: the reference's distance, and the ratio of each other scheduler to it."""
+    others = [name for name in schedulers if name != reference]
+    lines = [f"| condition | tasks x seeds | `{reference}` | " + " | ".join(f"`{name}`" for name in others) + " |"]
+    lines.append("|---|--:|--:|" + "--:|" * len(others))
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        base = _distances(rows, reference, condition)
+        if not base:
+            continue
+        cells = [f"{len({task for task, _ in base})} x {len({seed for _, seed in base})}"]
+        cells.append(f"{geometric_mean(base).value:.3f}")
+        for name in others:
+            if not _distances(rows, name, condition):
+                cells.append("")
+                continue
+            found = ratios(rows, name, reference, condition)
+            cells.append(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+        lines.append(f"| {condition} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _distances(rows: Sequence[Mapping[str, Any]], scheduler: str, condition: str) -> dict[Any, float]:
+    return {
+        (row["task"], row["seed"]): row["distance"]
+        for row in rows
+        if row["scheduler"] == scheduler and row["condition"] == condition
+    }

@@ -1,0 +1,222 @@
+"""Fits the rule (:mod:`metagan_rl.agents.searches.rule`): ``metagan-rl tune --kind rule``.
+
+In each round, many training tasks are run under the rule and under random departures of its numbers. All runs of a task
+have the same GAN seed. A quadratic surface is fitted to their logarithmic distances. Its slopes are linear in the
+facts, its curvature is the same everywhere, and each task has a height of its own. The rule then moves to the lowest
+point of the surface, within the region that was tried. The round whose rule is best on validation tasks is the result.
+
+What is hidden in tasks is left out, as no formula can know it. Rounds are kept as they are made, so a search that was
+stopped goes on.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metagan_rl import __version__
+from metagan_rl.agents.searches.rule import FACTS, NUMBERS, Formula, Rule, facts_of, save_rule
+from metagan_rl.agents.searches.tuned import tuned_decay
+from metagan_rl.evaluation import evaluate
+from metagan_rl.experiments.benchmark.backends import Workers
+from metagan_rl.experiments.benchmark.cells import gan_seed
+from metagan_rl.experiments.benchmark.records import read_lines
+from metagan_rl.experiments.benchmark.row import six_digits
+from metagan_rl.experiments.tune import TuneConfig
+from metagan_rl.files import make_directory, write_whole
+from metagan_rl.loop.drive import drive, situation_of
+from metagan_rl.loop.runs import RunOptions, Runs
+from metagan_rl.tasks import Task, get_suite
+
+SPREAD = np.array([0.25, 0.25, 0.35, 0.35, 0.15, 0.5])
+"""Deviations of the departures that are tried, in the units of the numbers: a factor 1.8 for rates."""
+DECISIONS = 16
+"""Intervals of a run."""
+TRIED = 6
+"""Runs of each task in a round: the rule's own and five departures."""
+TRUST = 1.5
+"""How far the rule moves in one round at most, in deviations of the departures."""
+FARTHEST = 1.5
+"""Logarithmic distances count as this far from their task's median at most."""
+PRIOR = (0.1, 0.1, 0.1)
+"""Deviations of slopes, of their dependence on facts, and of curvatures before anything is seen, for each deviation."""
+NOISE = 0.2
+"""Deviation of a run's logarithmic distance over seeds."""
+VALIDATION_SEED = 1000
+"""The first seed of validation runs."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some tasks to run, each under the formula and its departures ``[n, 6]``."""
+
+    place: int
+    formula: Formula
+    tasks: tuple[Task, ...]
+    seeds: tuple[int, ...]
+    departures: np.ndarray
+    options: RunOptions
+
+    def __str__(self) -> str:
+        return f"runs {self.place} to {self.place + len(self.tasks) - 1} of a round"
+
+
+def try_part(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Facts ``[n, 7]`` and final logarithmic distances ``[n]`` of the runs: the job of a worker."""
+    rule = Rule(part.formula, departures=part.departures)
+    runs, _ = drive(rule, part.tasks, part.seeds, part.options)
+    return facts_of(situation_of(runs, np.zeros(len(runs)))), _final(runs)
+
+
+def _final(runs: Runs) -> np.ndarray:
+    return np.log(evaluate(runs.population, range(len(runs)), report=True).distance)
+
+
+def features(facts: np.ndarray, departures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The surface's terms ``[n, T]`` and the deviations of their coefficients beforehand ``[T]``.
+
+    Args:
+        facts: ``[n, 7]``.
+        departures: in deviations, ``[n, 6]``.
+    """
+    count = departures.shape[1]
+    slopes = (departures[:, :, None] * facts[:, None, :]).reshape(len(facts), -1)
+    pairs = [(i, j) for i in range(count) for j in range(i, count)]
+    curved = np.stack([departures[:, i] * departures[:, j] / (2 if i == j else 1) for i, j in pairs], axis=1)
+    linear, interaction, curvature = PRIOR
+    beforehand = np.tile([linear, *[interaction] * (facts.shape[1] - 1)], count)
+    return np.concatenate([slopes, curved], axis=1), np.append(beforehand, np.full(len(pairs), curvature))
+
+
+def lowest(facts: np.ndarray, departures: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """How the coefficients of the rule should change, in deviations of the numbers, ``[6, 7]``.
+
+    Args:
+        facts: ``[tasks, TRIED, 7]``.
+        departures: in deviations, ``[tasks, TRIED, 6]``.
+        heights: logarithmic distances, ``[tasks, TRIED]``.
+    """
+    kept = np.clip(heights - np.median(heights, axis=1, keepdims=True), -FARTHEST, FARTHEST)
+    terms, beforehand = features(facts.reshape(-1, facts.shape[2]), departures.reshape(-1, departures.shape[2]))
+    terms = terms.reshape(*kept.shape, -1)
+    terms, kept = terms - terms.mean(axis=1, keepdims=True), kept - kept.mean(axis=1, keepdims=True)
+    terms, target = terms.reshape(-1, terms.shape[2]) / NOISE, kept.reshape(-1) / NOISE
+    found = np.linalg.solve(terms.T @ terms + np.diag(beforehand**-2.0), terms.T @ target)
+    numbers, slopes = departures.shape[2], departures.shape[2] * facts.shape[2]
+    gradient = found[:slopes].reshape(numbers, -1)
+    curvature = np.zeros((numbers, numbers))
+    curvature[np.triu_indices(numbers)] = found[slopes:]
+    curvature = curvature + np.triu(curvature, 1).T
+    values, axes = np.linalg.eigh(curvature)
+    inverse = axes @ np.diag(1 / np.maximum(values, 0.01)) @ axes.T
+    change = -inverse @ gradient
+    moves = facts.reshape(-1, facts.shape[2]) @ change.T  # where the rule would go for each run
+    return change * min(1.0, TRUST / float(np.quantile(np.linalg.norm(moves, axis=1), 0.9)))
+
+
+def known(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks without what is hidden in them."""
+    return [replace(task, hidden=None) for task in tasks]
+
+
+def first_formula() -> Formula:
+    """The rule that is ``tuned-decay``, whatever the facts."""
+    schedule = tuned_decay().schedule
+    start = [
+        np.log10(schedule.generator_lr[0]),
+        np.log10(schedule.discriminator_lr[0]),
+        np.log10(schedule.generator_lr[0] / schedule.generator_lr[1]),
+        np.log10(schedule.discriminator_lr[0] / schedule.discriminator_lr[1]),
+        schedule.hold,
+        np.log10(schedule.penalty_weight),
+    ]
+    return Formula.of(np.concatenate([np.array(start)[:, None], np.zeros((len(NUMBERS), len(FACTS)))], axis=1))
+
+
+def tune_rule(
+    config: TuneConfig,
+    out: str | Path,
+    *,
+    backend: str = "process",
+    workers: int | None = None,
+    show: Callable[[str], None] = lambda line: None,
+) -> Rule:
+    """Fits a rule; writes ``rounds.jsonl`` and ``tuned-rule.json``. A search that was stopped goes on.
+
+    Args:
+        config: how to search. Every round takes ``trials`` times ``tasks`` runs, ``TRIED`` for each task. Without
+            ``decisions``, runs have ``DECISIONS`` intervals.
+        out: directory for both files.
+        backend: as in :func:`metagan_rl.experiments.tune.tune`.
+        workers: jobs run at once.
+        show: gets a line of progress now and then.
+
+    Raises:
+        OutputError: the directory cannot be written.
+    """
+    out, suite = make_directory(out), get_suite(config.suite)
+    options = replace(RunOptions.of(config), decisions=config.decisions or DECISIONS)
+    count, parts = -(-config.trials * config.tasks // TRIED), config.parts * 4
+    train, val = (known(list(suite.split(split))) for split in ("train", "val"))
+    rows = read_lines(out / "rounds.jsonl")
+    with Workers(try_part, backend=backend, workers=workers) as crew:
+
+        def run(formula: Formula, tasks: Sequence[Task], seed: int, departures: np.ndarray) -> Any:
+            size = -(-len(tasks) // parts)
+            seeds = [gan_seed(task, seed) for task in tasks]
+            order = sorted(range(len(tasks)), key=lambda place: place % parts)  # every part has a bit of everything
+            jobs = []
+            for place in range(0, len(tasks), size):
+                these = order[place : place + size]
+                chosen = tuple(tasks[each] for each in these)
+                jobs.append(
+                    Part(place, formula, chosen, tuple(seeds[each] for each in these), departures[these], options)
+                )
+            found = dict(sorted(((part.place, value) for part, value in crew.run(jobs))))
+            back = np.argsort(order)
+            return tuple(np.concatenate([value[n] for value in found.values()])[back] for n in (0, 1))
+
+        while len(rows) <= config.rounds:
+            number = len(rows)
+            formula = first_formula() if not rows else Formula(**rows[-1]["next"])
+            logs = run(formula, val, VALIDATION_SEED, np.zeros((len(val), len(NUMBERS))))[1]
+            row: dict[str, Any] = {"round": number, "validation_distance": six_digits(np.exp(logs.mean()))}
+            row |= {"formula": _rounded(formula), "next": None, "runs": 0}
+            if number < config.rounds:
+                rng = np.random.default_rng([config.seed, number])
+                tasks = [train[place] for place in rng.choice(len(train), min(count, len(train)), replace=False)]
+                tried = np.zeros((len(tasks), TRIED, len(NUMBERS)))
+                tried[:, 1:] = rng.standard_normal((len(tasks), TRIED - 1, len(NUMBERS)))
+                flat = tried.reshape(-1, len(NUMBERS))
+                facts, heights = run(formula, [task for task in tasks for _ in range(TRIED)], number, flat * SPREAD)
+                shape = (len(tasks), TRIED)
+                change = lowest(facts.reshape(*shape, -1), tried, heights.reshape(shape))
+                row |= {"next": _rounded(Formula.of(formula.matrix + change * SPREAD[:, None])), "runs": len(flat)}
+            rows.append(row)
+            write_whole(out / "rounds.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
+            show(f"round {number}/{config.rounds}: validation {row['validation_distance']:.4f}")
+    best = min(rows, key=lambda row: row["validation_distance"])
+    spent = sum(row["runs"] for row in rows) * np.mean([task.budget for task in train])
+    spent += len(rows) * sum(task.budget for task in val)
+    rule = Rule(
+        Formula(**best["formula"]),
+        {
+            "metagan_rl": __version__,
+            "search": {
+                **{name: getattr(config, name) for name in ("suite", "kind", "trials", "tasks", "rounds", "seed")},
+                "decisions": options.decisions,
+                "round": best["round"],
+            },
+            "validation_distance": best["validation_distance"],
+            "gan_updates": int(spent) + tuned_decay().cost,
+        },
+    )
+    save_rule(out / "tuned-rule.json", rule)
+    return rule
+
+
+def _rounded(formula: Formula) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(round(each, 4) for each in getattr(formula, name)) for name in NUMBERS}
