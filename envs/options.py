@@ -53,10 +53,6 @@ class EnvOptions(RunOptions):
         check_kind(self.actions, self.reference is not None, self.pace)
         if not (isinstance(self.price, (int, float)) and 0 <= self.price < float("inf")):
             raise InvalidValueError(f"price is {self.price!r}; it must be 0 or more, and finite")
-        if self.price and self.reference is None:
-            raise InvalidValueError(
-                f"price is {self.price} without a reference to depart from; add reference='constant'"
-            )
         if self.trial_runs is not None and not (isinstance(self.trial_runs, int) and self.trial_runs >= 0):
             raise InvalidValueError(
                 f"trial_runs is {self.trial_runs!r}; it must be at least 1, or None or 0 for plain episodes"

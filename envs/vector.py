@@ -50,8 +50,8 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
             * ``horizon``: intervals in a run; by default each task's budget decides.
             * ``interval_updates``: updates in an interval, a multiple of 12.
-            * ``decisions``: intervals in every run, whatever its budget, instead of ``horizon`` and
-              ``interval_updates``: each task's budget then decides how long its intervals are.
+            * ``decisions``: intervals in every run, whatever its budget: each task's budget then decides how
+              long its intervals are. With ``horizon`` too, runs end after so many of these intervals.
             * ``knobs``: the controls that the agent has, by name, or with levels of their own
               (``{"ratio": ["1:1", "2:1"], "loss": None}``); all others stay at the task's base.
             * ``control``: ``"both"``, or ``"discriminator"`` or ``"generator"`` for only that side's own knobs.
@@ -115,6 +115,10 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 self._ready.check(task)
         self.codec = self.options.codec()
         named = self.options.reference
+        if self.options.price and named is None:
+            raise InvalidValueError(
+                f"price is {self.options.price} without a reference to depart from; add reference='constant'"
+            )
         self.reference = None if named is None else Reference(named, num_envs)
         self.departures = None if named is None else Departures(num_envs, self.codec)
         self.autoreset_mode = AutoresetMode(autoreset_mode)

@@ -286,7 +286,7 @@ def test_divergence_ends_the_episode_flagged_and_never_pays():
         ({"control": "none"}, UnknownNameError, "unknown control"),
         ({"interval_updates": 50}, InvalidValueError, "multiple of 12"),
         ({"horizon": 0}, InvalidValueError, "horizon is 0"),
-        ({"trial_runs": 0}, InvalidValueError, "trial_runs is 0"),
+        ({"trial_runs": -1}, InvalidValueError, "trial_runs is -1"),
         ({"reward": "balnce"}, UnknownNameError, "did you mean balance"),
         ({"reward": {"qualty": 1.0}}, UnknownNameError, "did you mean quality"),
         ({"reward": {"quality": float("nan")}}, InvalidValueError, "quality is nan"),
@@ -509,7 +509,7 @@ def test_decisions_give_runs_of_every_budget_the_same_number_of_intervals() -> N
     assert runs.interval_updates.tolist() == [48, 192, 12] and runs.horizons.tolist() == [16, 16, 8]
     runs.advance(runs.base_controls())
     assert runs.updates.tolist() == [48, 192, 12] and runs.done_intervals.tolist() == [1, 1, 1]
-    with pytest.raises(InvalidValueError, match="decisions is 16 and horizon is 4"):
-        Runs(tasks, [1, 2, 3], decisions=16, horizon=4)
+    short = Runs(tasks, [1, 2, 3], decisions=16, horizon=4)
+    assert short.interval_updates.tolist() == [48, 192, 12] and short.horizons.tolist() == [4, 4, 4]
     with pytest.raises(InvalidValueError, match="decisions is 0"):
         Runs(tasks, [1, 2, 3], decisions=0)

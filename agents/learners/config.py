@@ -27,7 +27,7 @@ class TrainConfig(EnvOptions):
             keeps a copy.
         interval_updates: updates in an interval.
         horizon: intervals in a run; by default the tasks' budget decides.
-        decisions: intervals in every run, whatever its budget, instead of interval_updates and horizon.
+        decisions: intervals in every run, whatever its budget, instead of intervals of interval_updates.
         reward: ``"quality"`` rewards better samples; ``"balance"`` rewards equal losses of G and D, as FSCO does.
         knobs: controls the agent sets, each a name or ``"name=level,level"``; by default the knobs of agents.
         control: ``"both"``, or ``"generator"`` or ``"discriminator"`` to let the agent set only that network's knobs.

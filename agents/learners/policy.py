@@ -1,7 +1,7 @@
 """Policies: trained schedulers that need only torch and NumPy to run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -140,6 +140,16 @@ class PolicyScheduler(Scheduler):
         self._around: _Around | None = None
         if self.config.reference is not None:
             self._around = _Around(self.config.reference, self.codec, seeds)
+
+    def around(self, reference: Named) -> "PolicyScheduler":
+        """The same policy, departing from another schedule.
+
+        Raises:
+            InvalidValueError: its actions do not depart from a reference.
+        """
+        if self.config.reference is None:
+            raise InvalidValueError("the policy sets values of its knobs and departs from no schedule")
+        return PolicyScheduler(replace(self.config, reference=reference), self.network.state_dict(), self.metadata)
 
     def state_dict(self) -> dict[str, Any]:
         """See :class:`Scheduler`; also what the reference remembers, if there is one."""

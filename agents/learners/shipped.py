@@ -37,6 +37,17 @@ def loop_policy() -> PolicyScheduler:
     return load_policy(shipped_policy(LOOP))
 
 
+def auto_policy() -> PolicyScheduler:
+    """Sets both learning rates on top of a schedule, from what any loop has; needs no quality metric.
+
+    In a user's own loop it departs from what the loop does by itself, as it was trained to (see GANScheduler). In a
+    comparison it departs from the rule, as ``default`` does.
+    """
+    return load_policy(shipped_policy(AUTO)).around("rule")
+
+
+AUTO = "auto"
+"""The shipped policy that sits on top of a user's own schedule."""
 LOOP = "loop"
 """The shipped policy that is made for users' own loops."""
 COMPARED = {
@@ -58,6 +69,7 @@ def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
 
 
 register_scheduler("default", default_policy)
+register_scheduler(AUTO, auto_policy)
 register_scheduler(LOOP, loop_policy)
 for _name, _what in COMPARED.items():
     register_scheduler(_name, _compared(_name, _what))

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler, turned_knobs
 from metagan_rl.agents.plugin.facts import facts_of_loop
 from metagan_rl.agents.plugin.fingerprint import fingerprint
@@ -26,7 +25,7 @@ from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopO
 from metagan_rl.agents.plugin.quality import evaluation_of
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, checked_rates, unshare
-from metagan_rl.agents.plugin.steady import steadied
+from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
 from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.loop.controls import Controls
@@ -58,16 +57,18 @@ class GANScheduler:
         generator_optimizer, discriminator_optimizer: one optimizer, or a sequence of them. All parameter groups keep
             their ratios, also those added later.
         total_steps: rounds of the whole run.
-        interval: rounds between decisions; by default a sixty-fourth of the run.
+        interval: rounds between decisions; by default a sixty-fourth of the run, or a sixteenth for policies that were
+            trained to decide 16 times in a run.
         loss, ratio, penalty_weight: what the loop uses without a scheduler, as in ``LOSSES`` and ``RATIOS``.
         knobs: what may be changed. Beyond the two rates, name only what your loop takes from :meth:`step`'s result:
             ``"ratio"``, ``"loss"``, ``"penalty_weight"``, and in mode ``"discriminator"`` ``"adversarial_weight"``.
         mode: ``"both"`` sets both networks; ``"discriminator"`` sets nothing of G but the adversarial weight;
             ``"log"`` sets nothing, advises, and tells what it would set.
         bounds: lowest and highest factor of both rates (and of the adversarial weight). By default 1/3 and 3, and 1/30
-            and 3 for schedules that follow the clock alone.
-        change: the most that a factor is multiplied or divided by at one decision; ``math.inf`` for no limit. Schedules
-            that follow the clock alone are not limited by it.
+            and 3 for schedules that follow the clock alone and for policies trained on top of users' schedules.
+        change: the most that a factor is multiplied or divided by at one decision; ``math.inf`` for no limit. By default
+            1.1, or 1.46 for policies that decide 16 times in a run. Schedules that follow the clock alone are not
+            limited by it.
         replace: count the factors from ``initial_lr`` and overrule whatever else writes rates.
         quality: the parts of ``quality=`` that :meth:`step` will be given, out of ``QUALITY_PARTS``.
         safeguard: take back what raised a rate at the first decision at which the run is worse than its own past (see
@@ -105,7 +106,7 @@ class GANScheduler:
         knobs: Sequence[str] = RATES,
         mode: str = "both",
         bounds: tuple[float, float] | None = None,
-        change: float = CHANGE,
+        change: float | None = None,
         replace: bool = False,
         quality: Sequence[str] = (),
         safeguard: bool = True,
@@ -122,13 +123,16 @@ class GANScheduler:
         self.name, chosen = chosen_scheduler(scheduler)
         self.scheduler = steadied(chosen, deterministic=deterministic)
         by_clock = follows_the_clock(self.scheduler)
+        decisions = getattr(self.scheduler, "decisions", None) or INTERVALS
+        on_top = isinstance(self.scheduler, SteadyPolicy) and self.scheduler.on_top
+        change = CHANGE ** (INTERVALS / decisions) if change is None else change
         self.options = LoopOptions(
             total_steps=total_steps,
-            interval=_default_interval(total_steps) if interval is None else interval,
+            interval=_default_interval(total_steps, decisions) if interval is None else interval,
             penalty_weight=penalty_weight,
             knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
             mode=mode,
-            bounds=(CLOCK_BOUNDS if by_clock else BOUNDS) if bounds is None else bounds,
+            bounds=(CLOCK_BOUNDS if by_clock or on_top else BOUNDS) if bounds is None else bounds,
             change=change,
             quality=(quality,) if isinstance(quality, str) else tuple(quality),
             margin=margin,
@@ -156,7 +160,9 @@ class GANScheduler:
         if unshare(self._rates):
             self._complain("both optimizers share one tensor of learning rates; D's now has a copy of it")
         self._limits = Limits(
-            self.options.bounds, math.inf if by_clock else change, decays=isinstance(self.scheduler, PolicyScheduler)
+            self.options.bounds,
+            math.inf if by_clock else change,
+            decays=isinstance(self.scheduler, SteadyPolicy) and not on_top,
         )
         self._by_clock = by_clock
         self._ranks = Ranks(process_group, wait)
@@ -581,5 +587,5 @@ def _listed(networks: Any) -> list[nn.Module]:
     return list(networks) if isinstance(networks, (list, tuple, nn.ModuleList)) else [networks]
 
 
-def _default_interval(total_steps: int) -> int:
-    return max(1, round(total_steps / INTERVALS)) if isinstance(total_steps, int) else 1
+def _default_interval(total_steps: int, decisions: int) -> int:
+    return max(1, round(total_steps / decisions)) if isinstance(total_steps, int) else 1

@@ -11,12 +11,14 @@ from torch.nn.functional import one_hot
 from metagan_rl.agents.catalogue import make_scheduler, scheduler_names
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.rules.clock import TwoTimeScale
+from metagan_rl.agents.rules.own import OWN
 from metagan_rl.agents.rules.scaling import scaled
 from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import LR_FACTOR, Knob
+from metagan_rl.loop.reference import CONSTANT
 from metagan_rl.loop.scheduler import Scheduler, Situation
 
 TTUR = 4.0
@@ -31,7 +33,7 @@ class SteadyPolicy(PolicyScheduler):
     For a factor of a rate this is the mean of its logarithm. For other controls, of which there is no mean, it is the
     likeliest level. Of moves, a rate makes the mean one, and another control one that is likelier than not. Of what
     departs from a reference it takes the likeliest. A reference in absolute rates takes the same course from the loop's
-    own.
+    own. A policy that was trained on top of users' schedules departs from what the loop does by itself.
 
     It computes in double precision and rounds the mean. So it decides alike wherever its weights lie in memory, and a
     run that is resumed goes on exactly.
@@ -42,6 +44,12 @@ class SteadyPolicy(PolicyScheduler):
     """
 
     def __init__(self, policy: PolicyScheduler, *, means: bool = True) -> None:
+        trained = policy.metadata.get("training") or {}
+        self.on_top = trained.get("reference") == OWN and policy.config.reference is not None
+        """Whether it was trained on top of users' schedules, and so knows how to end a run."""
+        self.decisions: int | None = trained.get("decisions")
+        """Decisions in a run that it was trained with, whatever the budget; ``None`` if the budget told."""
+        policy = policy.around(CONSTANT) if self.on_top else policy
         super().__init__(policy.config, policy.network.state_dict(), policy.metadata)
         self.means = means
         if means:

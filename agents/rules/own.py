@@ -8,6 +8,7 @@ from metagan_rl.agents.rules.scaling import half_cosine, scaled
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 
+OWN = "users-own"
 KINDS = ("constant", "cosine", "linear", "steps", "exponential")
 """Courses of the rates, as factors of the base's."""
 SHARES = (0.4, 0.2, 0.15, 0.1, 0.15)
@@ -20,7 +21,7 @@ FALL = 10.0
 """What rates are divided by at the end of ``steps`` and ``exponential``."""
 
 
-@register_scheduler("users-own")
+@register_scheduler(OWN)
 class UsersOwn(Scheduler):
     """In each run another of the usual schedules, on top of the base: mostly constants, some decays, some warm-ups."""
 

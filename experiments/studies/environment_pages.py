@@ -18,6 +18,11 @@ The reward of an interval is `log(distance before / distance after)`. Over a run
 off are four stability terms in [0, 1]: saturation, vanishing gradient, oscillation and mode loss. A run costs the mean
 of each term over its budget, whatever the length of its intervals. Each term is in `info["reward_terms"]`. Distance is
 sliced Wasserstein + 1 - F(precision, coverage). A run that diverges is never better than one that goes on.""",
+    "quality": """\
+The reward of an interval is `log(distance before / distance after)`. Over a run it adds up to log(start / end). Taken
+off is 0.005 times each of four stability terms in [0, 1]: saturation, vanishing gradient, oscillation and mode loss.
+Each term is in `info["reward_terms"]`. Distance is sliced Wasserstein + 1 - F(precision, coverage). A run that diverges
+is never better than one that goes on.""",
     "bounded": """\
 The reward of an interval is `log(distance before / distance after)`. Over a run it adds up to log(start / end).
 Distances below a hundredth of the starting distance count as this hundredth. So no run earns more than log 100 = 4.6,
@@ -25,9 +30,9 @@ and every run that gets there and stays earns it. A run that diverges is never b
 }
 """The section on rewards, by the name of the latest version's reward."""
 ARGUMENTS = """\
-`split`, `horizon`, `interval_updates`, `knobs`, `control`, `lr_levels`, `actions`, `reference`, `pace`, `signals`,
-`trial_runs`, `reward`, `initial_weights`, `device`, `noise`, `render_mode`. `metagan_rl.envs.MetaGANVectorEnv` says
-what each means."""
+`split`, `horizon`, `interval_updates`, `decisions`, `knobs`, `control`, `lr_levels`, `actions`, `reference`, `pace`,
+`price`, `signals`, `privileged`, `trial_runs`, `reward`, `initial_weights`, `device`, `engine`, `noise`, `render_mode`.
+`metagan_rl.envs.MetaGANVectorEnv` says what each means."""
 ACTIONS = {
     "joint-moves": "each control is kept (0) or moved down (1) or up (2)",
     "discrete": "a departure of each control: level 0 is the reference, 2n - 1 and 2n are n steps below and above it",
@@ -44,9 +49,12 @@ def page(environment: Environment) -> str:
     observations, actions = vector.single_observation_space, vector.single_action_space
     suite = get_suite(environment.suite)
     sizes = ", ".join(f"{len(tasks)} in `{split}`" for split, tasks in suite.splits.items())
-    budgets = sorted({task.budget for split in suite.splits.values() for task in split})
-    interval = vector.options.interval_updates
-    lengths = ", ".join(f"{budget:,} updates in {budget // interval} intervals of {interval}" for budget in budgets)
+    options = vector.options
+    each = {task.budget: task for split in suite.splits.values() for task in split}
+    lengths = ", ".join(
+        f"{budget:,} updates in {options.intervals(task)} intervals of {options.interval(task)}"
+        for budget, task in sorted(each.items())
+    )
     rows = "\n".join(_row(number, knob, vector.codec.pace) for number, knob in enumerate(vector.codec.knobs))
     ids = "\n".join(_kind(name) for name in environment.ids() if name.endswith(f"-v{len(environment.versions) - 1}"))
     reward = REWARDS[str(environment.versions[-1]["reward"])]

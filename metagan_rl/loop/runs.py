@@ -34,7 +34,8 @@ class RunOptions(PopulationOptions):
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
         decisions: intervals in every run, whatever its budget. Each task's budget then decides how long its intervals
-            are: a multiple of 12 updates, and ``interval_updates`` does not count.
+            are: a multiple of 12 updates, and ``interval_updates`` does not count. With ``horizon`` too, runs end after
+            so many of these intervals.
         reward: a :class:`Reward`, its weights by name, or a name in ``REWARDS``.
 
     Raises:
@@ -57,16 +58,11 @@ class RunOptions(PopulationOptions):
         if self.decisions is not None:
             if not (isinstance(self.decisions, int) and self.decisions >= 1):
                 raise InvalidValueError(f"decisions is {self.decisions!r}; it must be at least 1 interval")
-            if self.horizon is not None:
-                raise InvalidValueError(
-                    f"decisions is {self.decisions} and horizon is {self.horizon}; give one of the two: decisions for "
-                    "intervals as long as the budget allows, horizon for intervals of interval_updates"
-                )
         find_reward(self.reward)
 
     def intervals(self, task: Task) -> int:
         """Intervals of a run on a task."""
-        if self.decisions is not None:
+        if self.decisions is not None and self.horizon is None:
             return max(1, min(self.decisions, task.budget // CYCLE))
         return self.horizon or max(1, task.budget // self.interval_updates)
 
@@ -93,7 +89,7 @@ class PlainRunOptions(RunOptions):
             from fresh weights.
         interval_updates: updates in an interval, a multiple of 12.
         horizon: intervals in a run; by default each task's budget decides.
-        decisions: intervals in every run, whatever its budget, instead of interval_updates and horizon.
+        decisions: intervals in every run, whatever its budget, instead of intervals of interval_updates.
         reward: name of the reward that schedulers see.
     """
 
