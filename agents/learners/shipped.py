@@ -37,17 +37,22 @@ def loop_policy() -> PolicyScheduler:
     return load_policy(shipped_policy(LOOP))
 
 
-def auto_policy() -> PolicyScheduler:
+def feedback_policy() -> PolicyScheduler:
+    """Begins as the rule and learned, on wide conditions, only what to do when a run is not as it should be."""
+    return load_policy(shipped_policy(FEEDBACK))
+
+
+def on_top_policy() -> PolicyScheduler:
     """Sets both learning rates on top of a schedule, from what any loop has; needs no quality metric.
 
     In a user's own loop it departs from what the loop does by itself, as it was trained to (see GANScheduler). In a
-    comparison it departs from the rule, as ``default`` does.
+    comparison it departs from the rule, as ``feedback`` does.
     """
-    return load_policy(shipped_policy(AUTO)).around("rule")
+    return load_policy(shipped_policy(ON_TOP)).around("rule")
 
 
-AUTO = "auto"
-"""The shipped policy that sits on top of a user's own schedule."""
+FEEDBACK, ON_TOP = "feedback", "on-top"
+"""The shipped policies that were trained on wide conditions: with a quality metric, and with what any loop has."""
 LOOP = "loop"
 """The shipped policy that is made for users' own loops."""
 COMPARED = {
@@ -69,7 +74,8 @@ def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
 
 
 register_scheduler("default", default_policy)
-register_scheduler(AUTO, auto_policy)
+register_scheduler(FEEDBACK, feedback_policy)
+register_scheduler(ON_TOP, on_top_policy)
 register_scheduler(LOOP, loop_policy)
 for _name, _what in COMPARED.items():
     register_scheduler(_name, _compared(_name, _what))

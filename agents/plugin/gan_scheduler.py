@@ -66,9 +66,9 @@ class GANScheduler:
             ``"log"`` sets nothing, advises, and tells what it would set.
         bounds: lowest and highest factor of both rates (and of the adversarial weight). By default 1/3 and 3, and 1/30
             and 3 for schedules that follow the clock alone and for policies trained on top of users' schedules.
-        change: the most that a factor is multiplied or divided by at one decision; ``math.inf`` for no limit. By default
-            1.1, or 1.46 for policies that decide 16 times in a run. Schedules that follow the clock alone are not
-            limited by it.
+        change: the most that a factor is multiplied or divided by at one decision; ``math.inf`` for no limit. By
+            default 1.1, or 1.46 for policies that decide 16 times in a run. It does not limit schedules that follow the
+            clock alone.
         replace: count the factors from ``initial_lr`` and overrule whatever else writes rates.
         quality: the parts of ``quality=`` that :meth:`step` will be given, out of ``QUALITY_PARTS``.
         safeguard: take back what raised a rate at the first decision at which the run is worse than its own past (see

@@ -18,8 +18,9 @@ from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
 from metagan_rl.experiments.studies.throughput import page
+from metagan_rl.experiments.studies.transfer import page as transfer
 from metagan_rl.files import make_directory, write_whole
-from metagan_rl.loop.signals import FURTHER, SIGNALS, Signal, choose_signals
+from metagan_rl.loop.signals import FURTHER, SETUP, SIGNALS, Signal, choose_signals
 from metagan_rl.runtime import prepare_process
 
 TASK, SEED = "ring/test/0006", 1635118475
@@ -79,10 +80,11 @@ def _described(signal: Signal) -> list[str]:
 
 
 def signal_tables() -> list[str]:
-    """The tables of ``docs/signals.md``: all signals in the order of an observation, and those in no usual set."""
+    """The tables of ``docs/signals.md``: signals in the order of an observation, what a loop knows, and the rest."""
     rows = [[place, *_described(signal)] for place, signal in enumerate(choose_signals("all"))]
     return [
         markdown_table(("index", "name", "meaning", "min", "max"), rows),
+        markdown_table(("name", "meaning", "min", "max"), [_described(SIGNALS[name]) for name in SETUP]),
         markdown_table(("name", "meaning", "min", "max"), [_described(SIGNALS[name]) for name in FURTHER]),
     ]
 
@@ -104,7 +106,8 @@ def main() -> None:
     """Writes all of it; prose of the pages stays as it is."""
     prepare_process()
     out = make_directory(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    for name, tables in (("signals.md", signal_tables()), ("throughput.md", throughput_tables())):
+    made = {"signals.md": signal_tables(), "throughput.md": throughput_tables(), "transfer.md": transfer.tables()}
+    for name, tables in made.items():
         path = out / name
         write_whole(path, filled(path.read_text(encoding="utf-8"), tables))
         print(path)

@@ -55,9 +55,8 @@ class RunOptions(PopulationOptions):
             raise InvalidValueError(f"interval_updates is {self.interval_updates!r}; it must be a multiple of {CYCLE}")
         if self.horizon is not None and not (isinstance(self.horizon, int) and self.horizon >= 1):
             raise InvalidValueError(f"horizon is {self.horizon!r}; it must be at least 1 interval")
-        if self.decisions is not None:
-            if not (isinstance(self.decisions, int) and self.decisions >= 1):
-                raise InvalidValueError(f"decisions is {self.decisions!r}; it must be at least 1 interval")
+        if self.decisions is not None and not (isinstance(self.decisions, int) and self.decisions >= 1):
+            raise InvalidValueError(f"decisions is {self.decisions!r}; it must be at least 1 interval")
         find_reward(self.reward)
 
     def intervals(self, task: Task) -> int:

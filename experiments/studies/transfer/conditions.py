@@ -25,7 +25,12 @@ def under(base: dict[str, Any] | None = None, networks: dict[str, Any] | None = 
 
 
 Change = Callable[[Task], Task]
-AS_IT_IS: Change = under()
+AT_TUNED_RATES: Change = under()
+
+
+def hiding(hidden: Hidden | None) -> "Change":
+    """Tasks at their own rates, with something else hidden in them."""
+    return lambda task: replace(task, hidden=hidden)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class Condition:
     name: str
     suite: str = "planar"
     tag: str | None = None
-    change: Change = AS_IT_IS
+    change: Change = AT_TUNED_RATES
     only_test: bool = False
 
     def tasks(self, split: str, count: int) -> list[Task]:
@@ -90,8 +95,16 @@ CONDITIONS: tuple[Condition, ...] = (
             "other-budget", "few-rows",
         )
     ),
+    Condition("own loops: as they come", "wide-loops", change=lambda task: task),
+    Condition("own loops: well set", "wide-loops", change=hiding(None)),
+    Condition("own loops: both rates /10", "wide-loops", change=hiding(_hidden(0.1, 0.1))),
+    Condition("own loops: both rates x10", "wide-loops", change=hiding(_hidden(10.0, 10.0))),
+    Condition("own loops: G's rate x10", "wide-loops", change=hiding(_hidden(generator=10.0))),
 )  # fmt: skip
-"""All conditions. "As trained" is what ``tuned-decay`` was tuned on; tags of ``wide`` name whole values held out."""
+"""All conditions. "As trained" is what ``tuned-decay`` was tuned on; tags of ``wide`` name whole values held out. "Own
+loops" have losses, ratios, penalties and schedules of their own; their reference is ``users-own``."""
+OWN_LOOPS = "own loops"
+"""How the names of these begin."""
 
 
 def find_condition(name: str) -> Condition:
@@ -100,6 +113,8 @@ def find_condition(name: str) -> Condition:
 
 
 def find_conditions(split: str, names: Sequence[str] = ()) -> list[Condition]:
-    """The conditions that a split has, or those whose names contain one of these."""
+    """The conditions that a split has, but for own loops; or those whose names contain one of these."""
     there = [each for each in CONDITIONS if split == "test" or not each.only_test]
-    return [each for each in there if not names or any(name in each.name for name in names)]
+    if not names:
+        return [each for each in there if not each.name.startswith(OWN_LOOPS)]
+    return [each for each in there if any(name in each.name for name in names)]

@@ -36,7 +36,9 @@ class TransferStudy:
     policy: tuple[Path, ...] = ()
     """Policy files to compare too, each named after its file."""
     only: tuple[str, ...] = ()
-    """Only conditions whose names contain one of these."""
+    """Only conditions whose names contain one of these; by default all but "own loops"."""
+    reference: str = "tuned-decay"
+    """What the table's ratios are to; "users-own" for own loops."""
     tasks: int = 24
     """Tasks of each condition at most."""
     seeds: int = 3
@@ -130,7 +132,7 @@ def study(options: TransferStudy) -> None:
             append_lines(file, rows)
             logs = np.log([row["distance"] for row in rows])
             show_line(f"{done}/{len(missing)} {job}: {np.exp(logs.mean()):.3f}")
-    show_line(table(_those(read_lines(file), jobs), [name for name, _ in given]))
+    show_line(table(_those(read_lines(file), jobs), [name for name, _ in given], options.reference))
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

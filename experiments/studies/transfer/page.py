@@ -1,0 +1,39 @@
+"""What ``docs/transfer.md`` shows, made from committed files: both tables, and the rule as lines to copy."""
+
+from metagan_rl.agents.searches.rule import FACTS, NUMBERS, USUAL, shipped_rule
+from metagan_rl.experiments.benchmark.records import read_lines
+from metagan_rl.experiments.studies.full_form import RESULTS
+from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
+from metagan_rl.experiments.studies.transfer.table import REFERENCE, table
+
+SHOWN = (REFERENCE, "rule", "feedback", "on-top")
+OWN = ("users-own", "on-top")
+WORDS = {
+    "budget": "log(budget / 3072)",
+    "batch": "log(batch / 128)",
+    "size": "log(weights / 10000) / 3",
+    "columns": "log(columns / 2) / 3",
+    "momentum": "-log(1 - beta1) / 2",
+    "rows": "log(rows / 4096) / 3",
+}
+"""The formulas of the facts, as :mod:`metagan_rl.loop.signals` has them."""
+
+
+def tables() -> list[str]:
+    """The parts of the page, in order."""
+    rows = [row for row in read_lines(RESULTS / "transfer" / "rows.jsonl") if row["split"] == "test"]
+    own = [row for row in rows if row["condition"].startswith(OWN_LOOPS)]
+    others = [row for row in rows if not row["condition"].startswith(OWN_LOOPS)]
+    return [table(others, SHOWN), table(own, OWN, OWN[0]), rule_lines()]
+
+
+def rule_lines() -> str:
+    """The rule as lines of plain arithmetic."""
+    facts = "; ".join(f"{name} = {WORDS[name]}" for name in FACTS)
+    lines = ["```text", facts.replace(WORDS["momentum"], f"{WORDS['momentum']} - {USUAL[FACTS.index('momentum')]:g}")]
+    for name in NUMBERS:
+        first, *rest = getattr(shipped_rule().formula, name)
+        sides = [f"{first:.2f}", *(f"{number:+.2f} {fact}" for number, fact in zip(rest, FACTS, strict=True))]
+        left = name if name == "hold" else f"log {name}"
+        lines.append(f"{left} = {' '.join(sides).replace('+', '+ ').replace(' -', ' - ')}")
+    return "\n".join([*lines, "```"])
