@@ -76,6 +76,12 @@ class Knob(ABC):
     default: bool = True
     steps: int = 8
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles a registered knob by its name, levels and steps, as its functions have no names."""
+        if self.name in KNOBS and KNOBS[self.name].apply is self.apply:
+            return _again, (self.name, self.levels, self.steps)
+        return super().__reduce__()
+
     @abstractmethod
     def checked(self, values: Any) -> np.ndarray:
         """The values ``[B]`` in this knob's type.
@@ -479,6 +485,10 @@ def choose_knobs(knobs: Knobs | None = None, control: str = "both") -> tuple[Kno
     if not chosen:
         raise InvalidValueError(f"knobs {tuple(by_name)} leave nothing to control with control={control!r}")
     return chosen
+
+
+def _again(name: str, levels: tuple[Any, ...], steps: int) -> Knob:
+    return replace(KNOBS[name], levels=levels, steps=steps)
 
 
 def _found(each: "str | Knob") -> Knob:

@@ -6,7 +6,7 @@ has never seen. Each signal names what it needs: what any training loop has, or 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,6 +101,14 @@ class Signal:
     formula: Callable[[Known], np.ndarray] = field(compare=False, repr=False)
     version: int = 1
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles a registered signal by its name, as its formula has none."""
+        if self.name in SIGNALS and SIGNALS[self.name].formula is self.formula:
+            return _registered, (self.name,)
+        if isinstance(self.formula, _OfKnob):
+            return _signal_of, (self.formula.knob, self.formula.place)
+        return super().__reduce__()
+
 
 SIGNALS: Registry[Signal] = Registry("signal", words="_")
 """All signals except those of knobs, which :func:`knob_signals` gives."""
@@ -109,6 +117,10 @@ SIGNALS: Registry[Signal] = Registry("signal", words="_")
 def register_signal(signal: Signal) -> Signal:
     """Adds a signal under its name. Environments show it if ``signals=`` names it."""
     return SIGNALS.register(signal.name, signal)
+
+
+def _registered(name: str) -> Signal:
+    return SIGNALS[name]
 
 
 def _add(needs: Need, *rows: tuple[str, float, str, Callable[[Known], np.ndarray]]) -> tuple[str, ...]:
@@ -293,13 +305,23 @@ those without the controls in force; what a loop knows of itself before it begin
 
 def knob_signals(knob: Knob) -> tuple[Signal, ...]:
     """The signals that show a knob's value."""
+    return tuple(_signal_of(knob, place) for place in range(len(knob.signals)))
 
-    def formula(tell: Callable[[np.ndarray], np.ndarray]) -> Callable[[Known], np.ndarray]:
-        return lambda known: tell(getattr(known.controls, knob.name))
 
-    return tuple(
-        Signal(each.name, each.low, 1.0, each.meaning, "controls", formula(each.tell)) for each in knob.signals
-    )
+@dataclass(frozen=True)
+class _OfKnob:
+    """The formula of a knob's signal."""
+
+    knob: Knob
+    place: int
+
+    def __call__(self, known: Known) -> np.ndarray:
+        return self.knob.signals[self.place].tell(getattr(known.controls, self.knob.name))
+
+
+def _signal_of(knob: Knob, place: int) -> Signal:
+    each = knob.signals[place]
+    return Signal(each.name, each.low, 1.0, each.meaning, "controls", _OfKnob(knob, place))
 
 
 def choose_signals(which: str | Sequence[str] = "all", knobs: Sequence[Knob] = ()) -> tuple[Signal, ...]:
