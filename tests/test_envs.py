@@ -89,7 +89,7 @@ def test_member_i_follows_the_single_environment_seeded_seed_plus_i(env_id):
     assert isinstance(vector, MetaGANVectorEnv)
     observations, infos = vector.reset(seed=7)
     rng = np.random.default_rng(0)
-    actions = rng.integers(3, size=(2, 3, 5))
+    actions = rng.integers(3, size=(2, *vector.action_space.shape))
     singles = [gym.make(env_id, **SHORT) for _ in range(3)]
     for member, single in enumerate(singles):
         observation, info = single.reset(seed=7 + member)
@@ -115,7 +115,7 @@ def test_the_native_engine_gives_a_single_environment_the_very_numbers_of_a_memb
         single.reset(seed=7 + member)
     rng = np.random.default_rng(0)
     for _ in range(2):
-        actions = rng.integers(3, size=(3, 5))
+        actions = rng.integers(3, size=vector.action_space.shape)
         observations, rewards, *_ = vector.step(actions)
         for member, single in enumerate(singles):
             observation, reward, *_ = single.step(actions[member])

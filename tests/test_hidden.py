@@ -111,7 +111,7 @@ def test_a_run_with_drift_and_faults_can_be_saved_and_branched_at_any_time():
     hidden = Hidden(2.0, 1.0, (Event(0.4, discriminator_lr=5.0), Event(0.6, reset="discriminator")), 0.5, 1.0, 4)
     env = gym.make_vec("MetaGAN/Wide-v0", num_envs=2, **SHORT)
     env.reset(seed=0, options={"tasks": [task(hidden), task(hidden)], "gan_seeds": [1, 2]})
-    zero = np.zeros((2, 5), dtype=np.int64)
+    zero = np.zeros(env.action_space.shape, dtype=np.int64)
     for _ in range(7):
         branch = env.clone()
         one, other = env.step(zero), branch.step(zero)

@@ -103,11 +103,11 @@ def test_constraints_are_exact() -> None:
     assert "torch==2.13.0" in pins["common"]
 
 
-@pytest.mark.parametrize("page", ["signals", "throughput"])
+@pytest.mark.parametrize("page", ["signals", "throughput", "transfer"])
 def test_the_tables_of_a_page_are_those_of_the_code(page: str) -> None:
     from metagan_rl.experiments.studies import pictures
 
-    tables = {"signals": pictures.signal_tables, "throughput": pictures.throughput_tables}[page]()
+    tables = pictures.tables_of_pages()[f"{page}.md"]
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert text == pictures.filled(text, tables), "make them: python -m metagan_rl.experiments.studies.pictures"
 

@@ -26,7 +26,7 @@ from metagan_rl.populations.measurements import Recorder
 from metagan_rl.tasks import Base, get_suite
 
 ROOT = Path(__file__).resolve().parent.parent
-NEED_QUALITY = ("default", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
+NEED_QUALITY = ("default", "feedback", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
 LOOP = choose_signals("loop")
 ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt")]
 
@@ -127,7 +127,7 @@ def test_a_run_tells_the_signals_that_an_environment_tells(monkeypatch):
     train = MixedPopulation.train
     monkeypatch.setattr(MixedPopulation, "train", lambda *args: seen.append(train(*args)) or seen[-1])
     theirs = Runs([get_suite("planar").split("train")[0]], [0], interval_updates=12, horizon=4)
-    ours = Ledger(theirs.base_controls(), np.ones(1))
+    ours = Ledger(theirs.base_controls(), np.ones(1), setup=theirs.ledger.setup)
     floor = theirs.ledger.floor  # a loop's first quality is not that before training
     ours.begin(np.array([0]), theirs.base_controls(), np.array([48.0]), theirs.quality, floor)
     controls = make_scheduler("ttur").propose(Situation(theirs.signals(), theirs.base_controls(), None, None))

@@ -102,12 +102,16 @@ def filled(page: str, tables: Sequence[str]) -> str:
     return "".join(part + table for part, table in pairs)
 
 
+def tables_of_pages() -> dict[str, list[str]]:
+    """The tables of each page in ``docs`` that has some, in order."""
+    return {"signals.md": signal_tables(), "throughput.md": throughput_tables(), "transfer.md": transfer.tables()}
+
+
 def main() -> None:
     """Writes all of it; prose of the pages stays as it is."""
     prepare_process()
     out = make_directory(sys.argv[1] if len(sys.argv) > 1 else "docs")
-    made = {"signals.md": signal_tables(), "throughput.md": throughput_tables(), "transfer.md": transfer.tables()}
-    for name, tables in made.items():
+    for name, tables in tables_of_pages().items():
         path = out / name
         write_whole(path, filled(path.read_text(encoding="utf-8"), tables))
         print(path)

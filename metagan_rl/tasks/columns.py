@@ -42,12 +42,13 @@ class Clouds(ColumnsFamily):
         centres = rng.standard_normal((count, columns))
         directions = np.linalg.qr(rng.standard_normal((count, columns, parameters["stretched"])))[0]
         spread = np.eye(columns) + 3 * directions @ directions.transpose(0, 2, 1)
-        return Modes(centres, parameters["width"] ** 2 * spread, np.asarray(parameters["weights"], dtype=np.float64))
+        weights = np.asarray(parameters["weights"], dtype=np.float64)
+        return Modes(centres, parameters["width"] ** 2 * spread, weights / weights.sum())
 
     def points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:
         """Draws points ``[count, columns]``."""
         components = self.modes(parameters)
-        part = choose_parts(components.weights, count, rng)
+        part = choose_parts(parameters["weights"], count, rng)
         roots = np.linalg.cholesky(components.covariances)  # covariance = root rootᵀ
         noise = rng.standard_normal((count, parameters["columns"], 1))
         points: np.ndarray = components.centres[part] + (roots[part] @ noise)[..., 0]

@@ -42,4 +42,4 @@ def test_a_file_that_fails_shows_the_users_own_traceback(desk):
 def test_a_name_that_is_nothing_offers_the_nearest(desk):
     desk.write("brake.py", FILE)
     told = desk.run("benchmark", "--import", "brake.py", "--suite", "tiny", "--schedulers", "brak", status=2)
-    assert "did you mean brake?" in told
+    assert "did you mean brake" in told

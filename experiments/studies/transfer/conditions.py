@@ -82,7 +82,7 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("12,288 updates", tag=KNOWN, change=under(budget=12288)),
     Condition("batch 32", tag=KNOWN, change=under({"batch_size": 32})),
     Condition("batch 512", tag=KNOWN, change=under({"batch_size": 512})),
-    Condition("width 256", tag=KNOWN, change=under(networks={"width": 256})),
+    Condition("width 128", tag=KNOWN, change=under(networks={"width": 128})),
     Condition("depth 4", tag=KNOWN, change=under(networks={"depth": 4})),
     Condition("64 rows", tag=KNOWN, change=under(shots=64)),
     Condition("tables", "tabular"),
