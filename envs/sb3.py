@@ -83,8 +83,8 @@ class SB3VecEnv(VecEnv):
         if threads is not None:
             self._limit.enter_context(limited_threads(threads))
 
-    def reset(self) -> np.ndarray:
-        """Starts new episodes. Uses the seeds and options given before, once."""
+    def reset(self) -> Any:
+        """Starts new episodes; their observations. Uses the seeds and options given before, once."""
         seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
         options = self._joint_options()
         observations, infos = self.venv.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # list of seeds
@@ -92,7 +92,7 @@ class SB3VecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
-        return np.asarray(observations)
+        return observations
 
     def _joint_options(self) -> dict[str, Any] | None:
         """The options that all members were given, or ``None``: the environment takes one set for all members."""
