@@ -88,7 +88,7 @@ def test_cleanrls_scripts_run_from_a_checkout(tmp_path):
     place = Place(tmp_path / "scratch", {"cleanrl": tmp_path / "checkout"})
     assert commands.cleanrl("script.py", "Ring8-Box-v2", (), place).endswith("fit for Gymnasium 1")
     (tmp_path / "checkout" / "cleanrl" / "script.py").write_text("raise SystemExit('no such id')", encoding="utf-8")
-    with pytest.raises(CheckFailed, match="^no such id$"):
+    with pytest.raises(CheckFailed, match=r"^no such id$"):
         commands.cleanrl("script.py", "Ring8-Box-v2", (), place)
 
 

@@ -147,7 +147,10 @@ def skrl_training(make: Callable[..., Any], place: Place) -> str:
         actor = {"class": policy, "network": network, "output": "ACTIONS"}
         files = {"directory": str(place.scratch), "write_interval": 0, "checkpoint_interval": 0}
         agent = {"class": "PPO", "rollouts": 8, "learning_epochs": 1, "mini_batches": 2, "experiment": files}
-        trainer = {"class": "SequentialTrainer", "timesteps": 16, "disable_progressbar": True}
+        trainer = {
+            "class": "SequentialTrainer", "timesteps": 16, "disable_progressbar": True,
+            "close_environment_at_exit": False,
+        }  # fmt: skip
         config = {
             "seed": 1,
             "models": {"separate": True, "policy": actor, "value": value},
@@ -155,7 +158,9 @@ def skrl_training(make: Callable[..., Any], place: Place) -> str:
             "agent": agent,
             "trainer": trainer,
         }
-        Runner(wrap_env(make(f"MetaGAN/{name}", **SHORT), verbose=False), config).run("train")
+        env = make(f"MetaGAN/{name}", **SHORT)
+        Runner(wrap_env(env, verbose=False), config).run("train")
+        env.close()
     return f"{len(KINDS)} ids, 16 steps each"
 
 
