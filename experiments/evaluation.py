@@ -7,15 +7,18 @@ agent that learns within a trial (RL²) keeps its memory from run to run, so its
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from metagan_rl import __version__
+from metagan_rl.agents.catalogue import load_scheduler, make_scheduler
 from metagan_rl.envs.registration import find_environment, make_vector, spec_of
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.references import load_references, share_of_room
+from metagan_rl.loop.reference import ENDINGS
 from metagan_rl.registry import Registry
 from metagan_rl.tasks import Task, get_suite
 
@@ -72,6 +75,7 @@ class AgentTest:
         diverged: which runs blew up, bool ``[N, K]``.
         shares: how far each run came from untuned (0) to the oracle of its task (1), ``[N, K]``; NaN where no oracle
             was searched for.
+        budget: GAN updates that were spent to make the agent, if that is known.
     """
 
     env: str
@@ -83,6 +87,7 @@ class AgentTest:
     scores: np.ndarray
     diverged: np.ndarray
     shares: np.ndarray
+    budget: int | None = None
 
     def record(self) -> dict[str, Any]:
         """Means over the tasks, as a row of JSON. Lists have an entry for each of the K runs."""
@@ -161,7 +166,7 @@ def evaluate_agent(
     count = len(whole) if tasks is None else min(tasks, len(whole))
     places = [place * len(whole) // count for place in range(count)]
     options = {**keywords, **options}
-    make = _maker(agent, options)
+    make, budget = _maker(agent, options)
     by_length = sorted(places, key=lambda place: whole[place].budget)  # few members then wait for others to end
     found: dict[int, Any] = {}
     for first in range(0, count, members):
@@ -178,17 +183,18 @@ def evaluate_agent(
         np.array(each) for each in zip(*(found[place] for place in places), strict=True)
     )
     shares = _shares(own["suite"], split, names, distances)
-    return AgentTest(name, split, names, seed, returns, distances, scores, diverged, shares)
+    return AgentTest(name, split, names, seed, returns, distances, scores, diverged, shares, budget)
 
 
-def _maker(agent: Agent | str, options: dict[str, Any]) -> Callable[[Any], Agent]:
-    """What makes the agent for a vector environment; a schedule becomes the option ``reference``."""
+def _maker(agent: Agent | str, options: dict[str, Any]) -> tuple[Callable[[Any], Agent], int | None]:
+    """What makes the agent for a vector environment, and its budget; a schedule becomes the option ``reference``."""
     if not isinstance(agent, str):
-        return lambda envs: agent
+        return lambda envs: agent, None
     if agent in AGENTS:
-        return AGENTS[agent]
+        return AGENTS[agent], 0 if agent == RANDOM else None
     options["reference"] = agent
-    return still
+    is_file = Path(agent).suffix in ENDINGS
+    return still, int((load_scheduler(agent) if is_file else make_scheduler(agent)).cost)
 
 
 def _play(act: Agent, envs: gym.vector.VectorEnv[Any, Any, Any], tasks: Sequence[Task], seeds: Sequence[int]) -> Any:

@@ -236,7 +236,9 @@ class Evaluate:
     seed: int = 0
     """Other seeds for another number; agents are compared under 0."""
     budget: int | None = None
-    """GAN updates that the agent was trained for; only for the row."""
+    """GAN updates that the agent was trained for; schedules and policy files tell it themselves."""
+    note: str = ""
+    """What the agent is and where its code lies, for the scoreboard."""
     out: Path | None = None
     """File that the row is added to, one JSON object a line."""
 
@@ -249,7 +251,9 @@ class Evaluate:
         test = evaluate_agent(self.agent, self.env, split=self.split, tasks=self.tasks, seed=self.seed)
         if self.out is not None:
             make_directory(self.out.parent)
-            row = {"agent": self.agent, "budget": self.budget, **test.record(), "command": command}
+            told = {"agent": self.agent, "note": self.note}
+            budget = test.budget if self.budget is None else self.budget
+            row = {**told, "budget": budget, **test.record(), "command": command}
             append_lines(self.out, [row])
         _show(f"{test.table()}\nmean return {test.returns.mean():.3f} over {len(test.tasks)} tasks")
 

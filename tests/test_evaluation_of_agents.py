@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import metagan_rl  # noqa: F401  (registers the environments)
+from metagan_rl.agents import make_scheduler
 from metagan_rl.cli import main
 from metagan_rl.envs import register_environment
 from metagan_rl.errors import InvalidValueError, UnknownNameError
@@ -59,6 +60,7 @@ def test_a_schedule_is_followed_as_the_reference():
     np.testing.assert_array_equal(constant.scores, evaluate_agent(zeros, "MetaGAN/Ring8-v2", tasks=2, **SHORT).scores)
     tuned, drawn = (evaluate_agent(name, "MetaGAN/Ring8-v2", tasks=2, **SHORT) for name in ("tuned-decay", "random"))
     assert len({each.returns.sum() for each in (constant, tuned, drawn)}) == 3
+    assert (constant.budget, drawn.budget) == (0, 0) and tuned.budget == make_scheduler("tuned-decay").cost > 10**6
 
 
 def test_shares_are_those_of_the_committed_references():
@@ -113,6 +115,7 @@ def test_the_command_evaluates_and_adds_a_row(tmp_path, monkeypatch, capsys):
         assert main(["evaluate", "--agent", agent, *options]) == 0
     first, second = read_lines(tmp_path / "out" / "rows.jsonl")
     assert (first["agent"], second["agent"], second["budget"], second["tasks"]) == ("constant", "own_agent:make", 7, 2)
+    assert first["budget"] == 7 and first["note"] == "" and (tmp_path / "out" / "rows.jsonl").is_file()
     assert first["return"] != second["return"] and second["command"].startswith("metagan-rl evaluate")
     said = capsys.readouterr().out
     assert "| 2 | " in said and "over 2 tasks" in said
