@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from metagan_rl.envs.infos import of_member
 from metagan_rl.envs.registration import find_environment, make_vector
+from metagan_rl.envs.vector import PER_MEMBER
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.runtime import limited_threads
 
@@ -44,10 +45,6 @@ def make_sb3_vec_env(
 
         return SB3VecEnv(ShardedVectorEnv(env_id, num_envs, shards, **options), threads)
     return SB3VecEnv(make_vector(env_id, num_envs, **options), threads)
-
-
-PER_MEMBER = ("action_masks", "render")
-"""Methods of the environment whose result has an entry for each member."""
 
 
 class SB3VecEnv(VecEnv):
