@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array
 from stable_baselines3.common.vec_env import VecEnv
 
 from metagan_rl.envs.infos import of_member
@@ -71,7 +72,7 @@ class SB3VecEnv(VecEnv):
         self.venv = env
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.metadata = {**env.metadata, **self.metadata}
-        self._actions: np.ndarray | None = None
+        self._actions: Any = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._started = time.monotonic()
@@ -100,8 +101,11 @@ class SB3VecEnv(VecEnv):
             raise InvalidValueError("set_options with other options for each member; give one dict with lists for all")
         return dict(given[0])
 
-    def step_async(self, actions: np.ndarray) -> None:
-        """Stores the actions for ``step_wait``."""
+    def step_async(self, actions: Any) -> None:
+        """Stores the actions for ``step_wait``: an array, or one for each member if they have several parts."""
+        if isinstance(self.action_space, (gym.spaces.Dict, gym.spaces.Tuple)):
+            space = self.action_space
+            actions = concatenate(space, actions, create_empty_array(space, self.num_envs))
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:

@@ -215,20 +215,21 @@ def test_a_keyword_that_nothing_takes_is_a_type_error_in_pythons_words(make):
     assert isinstance(caught.value, UnknownNameError)
 
 
-def test_the_bridge_passes_on_observations_of_several_parts():
+def test_the_bridge_passes_on_observations_and_actions_of_several_parts():
     class Parts(gym.Env):
         observation_space = gym.spaces.Dict({"a": gym.spaces.Box(0, 9, (2,)), "b": gym.spaces.Discrete(3)})
-        action_space = gym.spaces.Discrete(2)
+        action_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Box(0, 1, (2,))])
 
         def reset(self, *, seed=None, options=None):
             super().reset(seed=seed)
             return {"a": np.zeros(2, np.float32), "b": 0}, {}
 
         def step(self, action):
-            return {"a": np.ones(2, np.float32), "b": int(action)}, 1.0, True, False, {}
+            return {"a": action[1], "b": int(action[0])}, float(action[1].sum()), True, False, {}
 
     env = SB3VecEnv(gym.vector.SyncVectorEnv([Parts, Parts], autoreset_mode=AutoresetMode.SAME_STEP))
     assert {name: part.shape for name, part in env.reset().items()} == {"a": (2, 2), "b": (2,)}
-    observations, _, dones, infos = env.step(np.array([1, 0]))
-    assert dones.all() and observations["b"].tolist() == [0, 0]
+    ones = np.ones(2, np.float32)
+    observations, rewards, dones, infos = env.step([(1, ones), (0, 0 * ones)])
+    assert dones.all() and rewards.tolist() == [2, 0] and observations["b"].tolist() == [0, 0]
     assert [info["terminal_observation"]["b"] for info in infos] == [1, 0]

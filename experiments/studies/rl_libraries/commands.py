@@ -14,10 +14,8 @@ from metagan_rl.experiments.studies.rl_libraries.trainings import BOX, JOINT, MO
 
 ROOT = Path(__file__).resolve().parents[3]
 """The checkout of this library."""
-SB3_FILES = (
-    "test_vec_monitor.py", "test_vec_envs.py", "test_predict.py", "test_run.py", "test_deterministic.py",
-    "test_train_eval_mode.py",
-)  # fmt: skip
+SB3_VECTORS = ("test_vec_envs.py", "test_vec_monitor.py")
+SB3_TRAININGS = ("test_predict.py", "test_run.py", "test_deterministic.py", "test_train_eval_mode.py")
 SB3_LEFT_OUT = "not (custom_calls and bridge) and not video_recorder and not ppo_warnings"
 """Our bridge acts on all members or refuses. The last two have CartPole's name and the size of Pendulum's rewards
 written into them."""
@@ -56,7 +54,7 @@ def run_command(command: Sequence[str | Path], folder: Path, path: Sequence[Path
     """Runs a command of this Python in a folder; what it printed.
 
     Raises:
-        CheckFailed: it ended with an error; the message has its last line.
+        CheckFailed: it ended with an error; the message has its last line, and pytest's lines of what failed.
     """
     found = os.pathsep.join(str(each) for each in (*path, *sys.path) if str(each))
     environment = {**os.environ, "PYTHONPATH": found, "OMP_NUM_THREADS": "1"}
@@ -65,15 +63,16 @@ def run_command(command: Sequence[str | Path], folder: Path, path: Sequence[Path
     )
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        raise CheckFailed(lines[-1] if lines else f"exit code {done.returncode}")
+        told = [line for line in lines[:-1] if line.startswith("FAILED ")]
+        raise CheckFailed("; ".join([*told, lines[-1]]) if lines else f"exit code {done.returncode}")
     return done.stdout + done.stderr
 
 
-def sb3_tests(place: Place) -> str:
+def sb3_tests(files: Sequence[str], place: Place) -> str:
     """Tests of Stable-Baselines3, with our ids in place of Gymnasium's and our bridge among its vector environments."""
     shutil.copytree(place.checkouts["stable-baselines3"] / "tests", place.scratch / "tests")
     (place.scratch / "short_ids.py").write_text(SB3_IDS, encoding="utf-8")
-    for name in SB3_FILES:
+    for name in files:
         file = place.scratch / "tests" / name
         text = file.read_text(encoding="utf-8")
         expect(name != "test_vec_envs.py" or SB3_CLASSES in text, f"{name} does not hold {SB3_CLASSES}")
@@ -81,9 +80,7 @@ def sb3_tests(place: Place) -> str:
             text = text.replace(f'"{old}"', f'"{new}"')
         file.write_text(text.replace(SB3_CLASSES, BRIDGE), encoding="utf-8")
     options = ["-q", "-p", "no:cacheprovider", "-k", SB3_LEFT_OUT]
-    said = run_command(
-        ["-m", "pytest", *options, *(f"tests/{name}" for name in SB3_FILES)], place.scratch, [place.scratch]
-    )
+    said = run_command(["-m", "pytest", *options, *(f"tests/{name}" for name in files)], place.scratch, [place.scratch])
     found = counts("\n".join(line for line in said.splitlines() if " passed" in line))
     return f"{found['passed']} tests passed, {found.get('skipped', 0)} skipped by themselves"
 
@@ -131,16 +128,19 @@ def rllib(place: Place) -> str:
     return "two iterations of 64 steps"
 
 
+def _sb3_tests(what: str, files: Sequence[str]) -> Check:
+    act = partial(sb3_tests, files)
+    return Check("stable-baselines3", what, (MOVES, BOX), act, ("stable_baselines3", "pytest"), checkout=True)
+
+
 def _cleanrl(script: str, name: str, options: Sequence[str]) -> Check:
     act = partial(cleanrl, script, name, options)
     return Check("cleanrl", f"`{script}`", (name,), act, ("tensorboard",), checkout=True)
 
 
 CHECKS = (
-    Check(
-        "stable-baselines3", "its tests of trainings, vector environments and policies", (MOVES, BOX), sb3_tests,
-        ("stable_baselines3", "pytest"), checkout=True,
-    ),
+    _sb3_tests("its tests of vector environments", SB3_VECTORS),
+    _sb3_tests("its tests of trainings and policies", SB3_TRAININGS),
     _cleanrl("ppo.py", MOVES, CLEANRL_ROLLOUT),
     _cleanrl("dqn.py", MOVES, CLEANRL_REPLAY),
     _cleanrl("ppo_continuous_action.py", BOX, CLEANRL_ROLLOUT),
