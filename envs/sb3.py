@@ -8,10 +8,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import concatenate, create_empty_array
 from stable_baselines3.common.vec_env import VecEnv
 
 from metagan_rl.envs.infos import of_member
 from metagan_rl.envs.registration import find_environment, make_vector
+from metagan_rl.envs.vector import PER_MEMBER
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.runtime import limited_threads
 
@@ -46,10 +48,6 @@ def make_sb3_vec_env(
     return SB3VecEnv(make_vector(env_id, num_envs, **options), threads)
 
 
-PER_MEMBER = ("action_masks", "render")
-"""Methods of the environment whose result has an entry for each member."""
-
-
 class SB3VecEnv(VecEnv):
     """Presents a Gymnasium ``VectorEnv`` in same-step autoreset mode as a Stable-Baselines3 ``VecEnv``.
 
@@ -74,7 +72,7 @@ class SB3VecEnv(VecEnv):
         self.venv = env
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.metadata = {**env.metadata, **self.metadata}
-        self._actions: np.ndarray | None = None
+        self._actions: Any = None
         self._returns = np.zeros(env.num_envs)
         self._lengths = np.zeros(env.num_envs, dtype=np.int64)
         self._started = time.monotonic()
@@ -83,8 +81,8 @@ class SB3VecEnv(VecEnv):
         if threads is not None:
             self._limit.enter_context(limited_threads(threads))
 
-    def reset(self) -> np.ndarray:
-        """Starts new episodes. Uses the seeds and options given before, once."""
+    def reset(self) -> Any:
+        """Starts new episodes; their observations. Uses the seeds and options given before, once."""
         seeds = self._seeds if any(seed is not None for seed in self._seeds) else None
         options = self._joint_options()
         observations, infos = self.venv.reset(seed=seeds, options=options)  # type: ignore[arg-type]  # list of seeds
@@ -92,7 +90,7 @@ class SB3VecEnv(VecEnv):
         self._reset_seeds()
         self._reset_options()
         self._returns[:], self._lengths[:] = 0.0, 0
-        return np.asarray(observations)
+        return observations
 
     def _joint_options(self) -> dict[str, Any] | None:
         """The options that all members were given, or ``None``: the environment takes one set for all members."""
@@ -103,8 +101,11 @@ class SB3VecEnv(VecEnv):
             raise InvalidValueError("set_options with other options for each member; give one dict with lists for all")
         return dict(given[0])
 
-    def step_async(self, actions: np.ndarray) -> None:
-        """Stores the actions for ``step_wait``."""
+    def step_async(self, actions: Any) -> None:
+        """Stores the actions for ``step_wait``: an array, or one for each member if they have several parts."""
+        if isinstance(self.action_space, (gym.spaces.Dict, gym.spaces.Tuple)):
+            space = self.action_space
+            actions = concatenate(space, actions, create_empty_array(space, self.num_envs))
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:

@@ -30,6 +30,9 @@ from metagan_rl.tasks import Task, get_suite
 MAX_SEED = 2**31
 MAX_GAN_SEED = 2**63 - 1
 RESET_OPTIONS = ("reset_mask", "tasks", "gan_seeds")
+PER_MEMBER = ("action_masks", "render", "np_random", "np_random_seed")
+"""Methods and attributes that have an entry for each member."""
+ACT_ON_ALL = ("reset", "step", "get_state", "set_state", "clone", "close")
 
 
 class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -255,6 +258,20 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.autoreset_mode == AutoresetMode.SAME_STEP and over.any():
             observations, infos = self._reset_in_same_step(over, observations, infos)
         return observations, reward, terminated, truncated, infos
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Calls a method, or reads an attribute, as Gymnasium's own vector environments do; an entry for each member.
+
+        What is not told of each member by itself is repeated. Methods that act on all members are called directly.
+
+        Raises:
+            InvalidValueError: the method acts on all members.
+        """
+        if name in ACT_ON_ALL:
+            raise InvalidValueError(f"{name} acts on all members at once; write env.{name}(...) instead of env.call")
+        found = getattr(self, name)
+        result = found(*args, **kwargs) if callable(found) else found
+        return tuple(result) if name in PER_MEMBER and result is not None else (result,) * self.num_envs
 
     def get_state(self) -> dict[str, Any]:
         """All that decides what is still to come, as plain data: weights, moments, random streams, history.

@@ -222,6 +222,43 @@ class MetaInit:
 
 
 @dataclass
+class Evaluate:
+    """Evaluate an agent on every test task of an environment, with the same seeds for everybody."""
+
+    agent: str
+    """A scheduler's name, a schedule file or policy file, random, or module:attribute of your own agent."""
+    env: str = "MetaGAN/Planar-Trials-v2"
+    """Environment; a -Trials id plays four runs on each task, any other one (metagan-rl list environments)."""
+    split: str = "test"
+    """Split of its suite: train, val or test. Choose on val; look at test once, at the end."""
+    tasks: int | None = None
+    """Use only so many tasks, spread over the split."""
+    seed: int = 0
+    """Other seeds for another number; agents are compared under 0."""
+    budget: int | None = None
+    """GAN updates that the agent was trained for; schedules and policy files tell it themselves."""
+    note: str = ""
+    """What the agent is and where its code lies, for the scoreboard."""
+    out: Path | None = None
+    """File that the row is added to, one JSON object a line."""
+
+    def run(self, command: str) -> None:
+        """Runs the command."""
+        from metagan_rl.experiments.benchmark.records import append_lines
+        from metagan_rl.experiments.evaluation import evaluate_agent
+        from metagan_rl.files import make_directory
+
+        test = evaluate_agent(self.agent, self.env, split=self.split, tasks=self.tasks, seed=self.seed)
+        if self.out is not None:
+            make_directory(self.out.parent)
+            told = {"agent": self.agent, "note": self.note}
+            budget = test.budget if self.budget is None else self.budget
+            row = {**told, "budget": budget, **test.record(), "command": command}
+            append_lines(self.out, [row])
+        _show(f"{test.table()}\nmean return {test.returns.mean():.3f} over {len(test.tasks)} tasks")
+
+
+@dataclass
 class Report:
     """Write the report of a benchmark directory again."""
 
@@ -267,6 +304,7 @@ COMMANDS: dict[str, type] = {
     "train": Train,
     "benchmark": Benchmark,
     "tune": Tune,
+    "evaluate": Evaluate,
     "meta-init": MetaInit,
     "report": Report,
     "list": List,

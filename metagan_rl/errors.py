@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 
 class MetaGANError(Exception):
@@ -24,14 +24,30 @@ class UnknownNameError(MetaGANError, KeyError):
 
     def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
         """Args: kind: what was looked for ("family"). name: the name that was given. known: the existing names."""
-        names = sorted(known)
-        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
-        super().__init__(f"unknown {kind} {name!r}; {hint}")
+        super().__init__(f"unknown {kind} {name!r}; {_hint(name, known)}")
 
     def __str__(self) -> str:
         """The message without quotes, which KeyError would add."""
         return str(self.args[0])
+
+
+class UnknownOptionError(UnknownNameError, TypeError):
+    """A keyword that nothing takes. It is a ``TypeError`` in Python's own words, which other libraries look for."""
+
+    def __init__(self, message: str) -> None:
+        """Args: message: what is wrong. Gymnasium makes type errors anew from longer messages."""
+        KeyError.__init__(self, message)
+
+    @classmethod
+    def of(cls, name: str, known: Iterable[str]) -> Self:
+        """Args: name: the keyword that was given. known: the existing keywords."""
+        return cls(f"unknown option: unexpected keyword argument {name!r}; {_hint(name, known)}")
+
+
+def _hint(name: object, known: Iterable[str]) -> str:
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(names) or 'none'}"
 
 
 class InvalidValueError(MetaGANError, ValueError):

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.envs.registration import EnvSpec
+from gymnasium.vector import AutoresetMode
 from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.utils import get_action_masks, is_masking_supported
 
 import metagan_rl  # noqa: F401  (registers the environments)
-from metagan_rl.envs import Reward, make_sb3_vec_env
-from metagan_rl.errors import InvalidValueError
+from metagan_rl.envs import Reward, SB3VecEnv, make_sb3_vec_env
+from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop import KNOBS
 
 SHORT = {"horizon": 3, "interval_updates": 12}
@@ -193,3 +194,42 @@ def test_workers_of_an_unguarded_script_end_in_one_line_that_names_the_guard(tmp
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1 and "bootstrapping" not in done.stderr
     assert done.stderr.splitlines()[-1].endswith("under: if __name__ == '__main__':")
+
+
+def test_vector_environments_can_be_called_as_gymnasiums_own():
+    envs = gym.make_vec("MetaGAN/Ring8-Moves-v2", num_envs=2, render_mode="rgb_array", **SHORT)
+    envs.reset(seed=4)
+    assert [frame.dtype for frame in envs.call("render")] == [np.uint8] * 2
+    assert [mask.shape for mask in envs.call("action_masks")] == [(11,)] * 2
+    assert envs.call("np_random_seed") == (4, 5) and envs.call("max_episode_steps") == (3, 3)
+    with pytest.raises(InvalidValueError, match=r"write env\.reset"):
+        envs.call("reset")
+    with pytest.warns(UserWarning, match="without render_mode"):
+        assert gym.make_vec("MetaGAN/Ring8-v2", num_envs=2, **SHORT).call("render") == (None, None)
+
+
+@pytest.mark.parametrize("make", [gym.make, lambda env_id, **options: gym.make_vec(env_id, num_envs=2, **options)])
+def test_a_keyword_that_nothing_takes_is_a_type_error_in_pythons_words(make):
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'horizn'.*did you mean horizon\?") as caught:
+        make("MetaGAN/Ring8-v2", horizn=3)
+    assert isinstance(caught.value, UnknownNameError)
+
+
+def test_the_bridge_passes_on_observations_and_actions_of_several_parts():
+    class Parts(gym.Env):
+        observation_space = gym.spaces.Dict({"a": gym.spaces.Box(0, 9, (2,)), "b": gym.spaces.Discrete(3)})
+        action_space = gym.spaces.Tuple([gym.spaces.Discrete(2), gym.spaces.Box(0, 1, (2,))])
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return {"a": np.zeros(2, np.float32), "b": 0}, {}
+
+        def step(self, action):
+            return {"a": action[1], "b": int(action[0])}, float(action[1].sum()), True, False, {}
+
+    env = SB3VecEnv(gym.vector.SyncVectorEnv([Parts, Parts], autoreset_mode=AutoresetMode.SAME_STEP))
+    assert {name: part.shape for name, part in env.reset().items()} == {"a": (2, 2), "b": (2,)}
+    ones = np.ones(2, np.float32)
+    observations, rewards, dones, infos = env.step([(1, ones), (0, 0 * ones)])
+    assert dones.all() and rewards.tolist() == [2, 0] and observations["b"].tolist() == [0, 0]
+    assert [info["terminal_observation"]["b"] for info in infos] == [1, 0]

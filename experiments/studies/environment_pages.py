@@ -95,6 +95,9 @@ last {len(vector.codec.knobs)} are the departures from the reference; without a 
 ## Reference Scores
 {_scores(environment)}
 
+## Evaluation
+{_evaluation(environment)}
+
 ## Starting State
 A task of the split and fresh weights, both drawn by the environment's generator. `reset(options=...)` takes `task` and
 `gan_seed`.
@@ -123,6 +126,17 @@ def _scores(environment: Environment) -> str:
     )
     threshold = gym.spec(environment.id).reward_threshold
     return f"Mean return on the test split: {words}. `reward_threshold` is {threshold:g}."
+
+
+def _evaluation(environment: Environment) -> str:
+    trials = next(name for name in environment.ids() if "-Trials" in name)
+    tasks, runs = len(get_suite(environment.suite).split("test")), gym.spec(trials).kwargs["trial_runs"]
+    return f"""\
+`metagan-rl evaluate --env {trials} --agent AGENT` plays an episode of {runs} runs on each of the {tasks} test tasks,
+`--env {environment.id}` one of a single run. Seeds are the same for everybody. Each run is scored by `info["score"]`,
+log(start / distance) / log(start / floor): 0 for the untrained GAN, 1 at the floor. That is the distance of real points
+to other real points, or the reward's own floor if that is higher. `metagan_rl.experiments.evaluate_agent` does the same
+for any agent: [the scoreboard](../scoreboard.md)."""
 
 
 def _kind(name: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from os import PathLike
 from typing import Any, Self
 
-from metagan_rl.errors import UnknownNameError
+from metagan_rl.errors import UnknownOptionError
 from metagan_rl.meta_init.weights import MetaInit, find_initial_weights
 from metagan_rl.populations.drawing import find_noise
 from metagan_rl.populations.engines import checked_engine
@@ -48,11 +48,15 @@ class PopulationOptions:
 
     @classmethod
     def named(cls, **given: Any) -> Self:
-        """Makes options from keywords. For a misspelt one, the error offers the nearest names."""
+        """Makes options from keywords. For a misspelt one, the error offers the nearest names.
+
+        Raises:
+            UnknownOptionError: there is no such option.
+        """
         names = [field.name for field in fields(cls)]
         for name in given:
             if name not in names:
-                raise UnknownNameError("option", name, names)
+                raise UnknownOptionError.of(name, names)
         return cls(**given)
 
     def check(self, task: Task) -> None:
