@@ -21,6 +21,7 @@ from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_entry_points, load_extension
+from metagan_rl.folders import refuse_another
 from metagan_rl.loop.runs import PlainRunOptions
 
 EXIT_USAGE = 2
@@ -64,9 +65,10 @@ class Train:
 
     config: TrainConfig
     out: Path = Path("runs/train")
-    """Directory for checkpoints, TensorBoard events and the policy file."""
+    """Directory for checkpoints, TensorBoard events and the policy file. A run that is there goes on if its options are
+    the same."""
     resume: Path | None = None
-    """Continue the run in this directory; no other option is needed then."""
+    """Continue the run in this directory. Only --minutes or --updates can be given with it, to make the run longer."""
 
     def run(self, command: str) -> None:
         """Runs the command."""
@@ -312,31 +314,63 @@ def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _train_command(arguments: Sequence[str]) -> type:
-    """The ``train`` command with the options of the algorithm that the arguments name."""
-    algorithm = TrainConfig.algorithm
-    for place, each in enumerate(arguments):
-        if each == "--algorithm" and place + 1 < len(arguments):
-            algorithm = arguments[place + 1]
-        elif each.startswith("--algorithm="):
-            algorithm = each.partition("=")[2]
+    """The ``train`` command with the options of the algorithm that the arguments name.
+
+    With ``--resume`` the defaults are the run's own options, so an option that differs was asked for, and is refused.
+    With ``--from`` they are those that shape the policy.
+    """
+    before = _options_before(arguments)
+    algorithm = _argument(arguments, "--algorithm") or before.get("algorithm", TrainConfig.algorithm)
     own = find_learner(algorithm).Config
+    if not isinstance(before.get("learner"), own):
+        before.pop("learner", None)
     config = make_dataclass(
         "TrainConfig",
         [
             ("algorithm", str, field(default=algorithm)),
             ("actions", tyro.conf.Suppress[str], field(default="discrete")),
             ("learner", tyro.conf.OmitArgPrefixes[own], field(default_factory=own)),  # type: ignore[misc, valid-type]
+            ("start", Annotated[str | None, tyro.conf.arg(name="from")], field(default=None)),
         ],
         bases=(TrainConfig,),
         frozen=True,
         namespace={"__doc__": TrainConfig.__doc__},
     )
+    given = {**before, "algorithm": algorithm}
     return make_dataclass(
         "Train",
-        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=config))],  # type: ignore[misc, valid-type]
+        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=lambda: config(**given)))],  # type: ignore[misc, valid-type]
         bases=(Train,),
         namespace={"__doc__": Train.__doc__},
     )
+
+
+def _options_before(arguments: Sequence[str]) -> dict[str, Any]:
+    """Options of training to start from: those of the run to resume, or of the policy to start from."""
+    resume, start = _argument(arguments, "--resume"), _argument(arguments, "--from")
+    if resume:
+        from metagan_rl.agents.learners.run_folder import LENGTH, read_config
+
+        there = read_config(Path(resume))
+        asked = _argument(arguments, "--algorithm")
+        refuse_another(resume, {"algorithm": there.algorithm}, {"algorithm": asked or there.algorithm}, "Leave it out")
+        return {**{each.name: getattr(there, each.name) for each in fields(TrainConfig)}, **dict.fromkeys(LENGTH)}
+    if start:
+        from metagan_rl.agents.learners.run_folder import options_of_policy
+
+        return options_of_policy(Path(start), _argument(arguments, "--algorithm"))
+    return {}
+
+
+def _argument(arguments: Sequence[str], name: str) -> str | None:
+    """The last value that the arguments give an option; ``None`` if none does."""
+    value = None
+    for place, each in enumerate(arguments):
+        if each == name and place + 1 < len(arguments):
+            value = arguments[place + 1]
+        elif each.startswith(f"{name}="):
+            value = each.partition("=")[2]
+    return value
 
 
 def _parse(arguments: list[str]) -> Any:

@@ -4,7 +4,6 @@ Finished files may be compressed. If ``rows.jsonl.gz`` exists, it is read before
 """
 
 import gzip
-import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,9 +12,13 @@ from typing import Any, TypeVar
 
 from metagan_rl.errors import FileFormatError, OutputError
 from metagan_rl.experiments.benchmark.row import CURVE_COLUMNS, REQUIRED, Curve, Row
+from metagan_rl.files import exists
+from metagan_rl.records import line_of, parse_line, read_record
 
 BENCHMARK_KIND = "metagan-rl benchmark"
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
+TRAINING = "training.jsonl"
+"""The progress of the training that a compared policy comes from; the report draws it."""
 T = TypeVar("T")
 
 
@@ -26,17 +29,9 @@ def read_config(directory: Path) -> dict[str, Any]:
         FileFormatError: it is not a benchmark directory, or the file is damaged.
     """
     path = directory / CONFIG
-    if not path.is_file():
+    if not exists(path):
         raise FileFormatError(f"{directory} is not a benchmark directory: it has no {CONFIG}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("kind") != BENCHMARK_KIND:
-        raise FileFormatError(
-            f"{directory} is not a benchmark directory: {path.name} is not of kind {BENCHMARK_KIND!r}"
-        )
-    return config
+    return read_record(path, "the record of a benchmark directory", kind=BENCHMARK_KIND)
 
 
 def read_rows(directory: str | Path) -> list[Row]:
@@ -85,7 +80,7 @@ def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    lines = "".join(json.dumps(record) + "\n" for record in records)
+    lines = "".join(line_of(record) for record in records)
     try:
         with path.open("ab+") as file:
             size = file.tell()
@@ -105,14 +100,14 @@ def _read(path: Path, required: Sequence[str], make: Callable[[Mapping[str, Any]
     for record in _lines(path, required):
         try:
             yield make(record)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise FileFormatError(f"{path} is damaged: {error}") from None
 
 
 def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
     packed = path.with_name(path.name + ".gz")
     for source in (packed, path):
-        if not source.exists():
+        if not exists(source):
             continue
         try:
             with gzip.open(source, "rb") if source is packed else source.open("rb") as file:
@@ -127,10 +122,12 @@ def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _record(path: Path, place: int, line: bytes, required: Sequence[str]) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-        missing = [name for name in required if name not in record]
-    except (ValueError, TypeError):
-        raise FileFormatError(f"{path}, line {place} is damaged: {line.rstrip()[:60]!r}") from None
-    if not isinstance(record, dict) or missing:
+        record = parse_line(line)
+    except ValueError as error:
+        raise FileFormatError(
+            f"{path}, line {place} is damaged ({error}): {line.rstrip()[:60]!r}; restore it, or remove the line"
+        ) from None
+    missing = [name for name in required if name not in record]
+    if missing:
         raise FileFormatError(f"{path}, line {place} is not a record of its kind; missing: {', '.join(missing)}")
     return record

@@ -10,7 +10,7 @@ import numpy as np
 
 from metagan_rl.agents.catalogue import kind_of, scheduler_names
 from metagan_rl.errors import MissingDependencyError
-from metagan_rl.experiments.benchmark.records import read_config, read_curves, read_lines, read_rows
+from metagan_rl.experiments.benchmark.records import TRAINING, read_config, read_curves, read_lines, read_rows
 from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, References, load_references
 from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES
@@ -61,7 +61,7 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     config = read_config(directory)
     rows = read_rows(directory)
     curves = {curve.key: curve for curve in read_curves(directory)}
-    training = read_lines(directory / "training.jsonl")
+    training = read_lines(directory / TRAINING)
     schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row.key.scheduler for row in rows)]))
     groups, yardstick = summarise(rows, schedulers), yardstick_of(schedulers)
     measured = _references(config, references)
