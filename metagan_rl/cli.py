@@ -5,6 +5,7 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import sys
@@ -26,6 +27,7 @@ from metagan_rl.loop.runs import PlainRunOptions
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_NO_READER = 141
 TYRO_PHRASES = (
     r"^(Parsing error|Unrecognized options|Value error) |Error parsing __tyro\S*: "
     r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
@@ -276,24 +278,66 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs the command line; returns the exit status. Whatever goes wrong outside of this package is one line."""
+    _show_all_letters()
     try:
-        rest, imports = _without_imports(arguments)
-        for each in imports:
-            load_extension(each)
-        command = _parse(rest)
-        from metagan_rl.runtime import prepare_process
-
-        prepare_process()
-        command.run(shlex.join(["metagan-rl", *arguments]))
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our lines has stopped, as head does
+        _drop_output()
+        return EXIT_NO_READER
     except MetaGANError as error:
-        print(f"metagan-rl: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(str(error))
+    except MemoryError as error:
+        return _failed(f"there is not enough memory ({error or 'it is all used'}); ask for less at once")
+    except (OSError, RecursionError) as error:
+        return _failed(str(error))
     except KeyboardInterrupt:
-        print("metagan-rl: interrupted; what was written can be used by --resume or report", file=sys.stderr)
+        _say("interrupted; what was written can be used by --resume or report")
         return EXIT_INTERRUPTED
     return 0
+
+
+def _run(arguments: list[str]) -> None:
+    rest, imports = _without_imports(arguments)
+    for each in imports:
+        load_extension(each)
+    command = _parse(rest)
+    from metagan_rl.runtime import prepare_process
+
+    prepare_process()
+    command.run(shlex.join(["metagan-rl", *arguments]))
+
+
+def _show_all_letters() -> None:
+    """Makes standard output show ``?`` for letters that its code page lacks, as that of a Japanese console lacks ²."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None and sys.stdout.errors == "strict":
+        reconfigure(errors="replace")
+
+
+def _failed(line: str) -> int:
+    _say(line)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # a full disk: what cannot be written now must not be tried again at the end of the process
+        _drop_output()
+    return EXIT_USAGE
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"metagan-rl: {line}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Sends what is still to be printed nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -392,6 +436,7 @@ def _parse(arguments: list[str]) -> Any:
             return tyro.cli(commands, args=arguments, prog="metagan-rl")
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.flush()
             raise
         words = re.sub(r"[─│╭╮╰╯┌┐└┘]", " ", captured.getvalue())
         line = " ".join(words.split())

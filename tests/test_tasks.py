@@ -176,7 +176,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     for module in ("sklearn", "sklearn.datasets"):
         monkeypatch.setitem(sys.modules, module, None)
     _load.cache_clear()
-    with pytest.raises(MissingDependencyError, match=r"pip install 'metagan-rl\[data\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'scikit-learn>=\d.*' 'mlxtend"):
         FAMILIES["table"].rows({"name": "wine"})
     with pytest.raises(MissingDependencyError):
         check_family("table")

@@ -84,9 +84,9 @@ def run_benchmark(
         check_files(out)
         _write_config(configs, out, command)
         done = _done(out)
-        batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.keys)]
+        batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.wanted)]
         batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first: a stopped benchmark has all tasks
-        total = sum(len(batch.cells) for batch in batches)
+        total = sum(len(batch.wanted) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, result in crew.run(batches):
             lock.check()

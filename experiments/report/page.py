@@ -33,9 +33,10 @@ from metagan_rl.experiments.report.tables import (
     what_ranking_shows,
     whiskers,
 )
-from metagan_rl.files import write_whole
+from metagan_rl.files import exists, write_whole
 from metagan_rl.metrics import METRICS, STABILITY_LABELS
 
+PROMISES = "promises.csv"
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
 HEADLINE = ("precision", "coverage")
@@ -111,7 +112,8 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
         )
     )
     write_whole(directory / "summary.csv", as_csv(groups, ranking))
-    write_whole(directory / "promises.csv", promises.as_csv([*promised, profile]))
+    if curves or not exists(directory / PROMISES):  # else it was made from curves that are no longer there
+        write_whole(directory / PROMISES, promises.as_csv([*promised, profile]))
     write_whole(
         directory / "summary.md", as_markdown(groups, ranking, [str(line) for line in config.get("commands", [])])
     )

@@ -1,0 +1,140 @@
+"""Gives every option of every command odd values. Whatever happens, it must be no traceback, and nothing is left running.
+
+    python -m tests.robustness.odd_arguments [--seconds 8] [--only train]
+
+Every call is a process of its own with little memory, in an empty folder, and is ended after some seconds.
+"""
+
+import os
+import re
+import resource
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+MEMORY = 6 << 30
+"""Bytes of address space that a call may use."""
+VALUES = (
+    "", " ", ".", "/", "..", "a" * 255, "a" * 300, "b/" * 3000, "/dev/null", "/dev/full", "/proc/self/mem", "²", "\udcff",
+    "[", "{}", "None", "nan", "inf", "-inf", "1e309", "-1", "0", "0.5", "1e-320", "10000000", "1" * 30, "1" * 5000, ",",
+    "constant,constant", "all", "a:b", "a.b:c", "os:getcwd", "x=1", "lr=", "ratio=1:1", "--", "-", "\n", "a|b",
+)  # fmt: skip
+BASES = {
+    "quickstart": ("--minutes", "0.01"),
+    "train": (
+        "--updates", "1", "--members", "2", "--shards", "1", "--horizon", "1", "--validate-every", "0", "--epochs", "1",
+    ),
+    "benchmark": (
+        "--suite", "dirac", "--split", "val", "--schedulers", "constant", "--seeds", "1", "--tasks", "1", "--workers", "0",
+    ),
+    "tune": ("--suite", "dirac", "--trials", "1", "--tasks", "1", "--finalists", "1", "--workers", "0"),
+    "meta-init": ("--method", "reptile", "--suite", "dirac", "--out", "w.safetensors", "--updates", "1"),
+    "report": (),
+    "list": (),
+}  # fmt: skip
+"""Arguments with which each command does next to nothing."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the command line and how it ended: its exit status, or minus the signal that ended it."""
+
+    arguments: tuple[str, ...]
+    status: int
+    output: str
+
+    @property
+    def bad(self) -> bool:
+        """Whether a user would see a traceback, or a process that died of itself."""
+        died = self.status < 0 and self.status not in (-signal.SIGALRM, -signal.SIGKILL)
+        lines = self.output.strip().splitlines()
+        return died or "Traceback (most recent" in self.output or (self.status == 2 and not lines)
+
+
+def options_of(command: str) -> list[str]:
+    """The names of a command's options."""
+    text = called((command, "--help"), seconds=60).output
+    return sorted(set(re.findall(r"--[a-z][a-z-]+", text)) - {"--help"})
+
+
+def cases(command: str) -> Iterator[tuple[str, ...]]:
+    """Every option with every odd value, and each odd value alone."""
+    base = BASES[command]
+    for option in [*options_of(command), "--import"]:
+        kept = [each for pair in zip(base[::2], base[1::2], strict=True) if pair[0] != option for each in pair]
+        for value in VALUES:
+            yield command, *kept, f"{option}={value}"
+    for value in VALUES:
+        yield command, *base, value
+
+
+def called(arguments: tuple[str, ...], seconds: float) -> Call:
+    """Runs the command line in a process that is forked from this one, where everything is imported already."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "told"
+        child = os.fork()
+        if child == 0:
+            _child(arguments, Path(folder), told, seconds)
+        _, ended = os.waitpid(child, 0)
+        return Call(arguments, os.waitstatus_to_exitcode(ended), told.read_text(encoding="utf-8", errors="replace"))
+
+
+def _child(arguments: tuple[str, ...], folder: Path, told: Path, seconds: float) -> None:
+    status = 70
+    try:
+        os.setsid()
+        file = os.open(told, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        (folder / "work").mkdir()
+        os.chdir(folder / "work")
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        from metagan_rl.cli import main
+
+        status = main(list(arguments))
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs all cases; prints those that went wrong, and how many there were."""
+    import metagan_rl.cli
+    import metagan_rl.experiments.report.page  # noqa: F401
+    from metagan_rl.agents.learners.catalogue import learner_names
+
+    learner_names()
+    seconds = float(arguments[arguments.index("--seconds") + 1]) if "--seconds" in arguments else 8.0
+    only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else list(BASES)
+    count = bad = long = 0
+    for command in only:
+        for case in cases(command):
+            call = called(case, seconds)
+            count += 1
+            long += call.status == -signal.SIGALRM
+            if call.bad:
+                bad += 1
+                shown = [each if len(each) < 80 else f"{each[:60]}... ({len(each)})" for each in case]
+                last = (call.output.strip().splitlines() or ["nothing"])[-1][:200]
+                print(f"BAD {shown}: {call.status}, {last}", flush=True)
+    print(f"{count} calls, {bad} bad, {long} ended after {seconds:g} s", flush=True)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
