@@ -289,14 +289,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_NO_READER
     except MetaGANError as error:
         return _failed(str(error))
-    except MemoryError as error:
-        return _failed(f"there is not enough memory ({error or 'it is all used'}); ask for less at once")
-    except (OSError, RecursionError) as error:
-        return _failed(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate" not in str(error):  # torch has no type of its own for it
+            raise
+        return _failed(f"there is not enough memory ({_first_of(error) or 'it is all used'}); ask for less at once")
+    except OverflowError as error:
+        return _failed(f"a number is too large ({_first_of(error)}); give a smaller one")
+    except OSError as error:
+        return _failed(": ".join(str(each) for each in (error.strerror or error, error.filename) if each))
     except KeyboardInterrupt:
         _say("interrupted; what was written can be used by --resume or report")
         return EXIT_INTERRUPTED
     return 0
+
+
+def _first_of(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
 
 
 def _run(arguments: list[str]) -> None:

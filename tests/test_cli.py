@@ -58,7 +58,15 @@ def test_a_console_without_our_letters_shows_the_rest():
     assert shown.returncode == 0 and b"(RL?)" in shown.stdout and shown.stderr == b""
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError(), RecursionError("too deep")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        MemoryError(),
+        OverflowError("int too large"),
+        RuntimeError("[enforce fail] can't allocate memory\nat x.cpp"),
+    ],
+)
 def test_what_the_system_refuses_is_one_line(error, monkeypatch, capsys):
     def fail(*_):
         raise error
