@@ -87,7 +87,7 @@ def _claim(out: Path, options: dict[str, Any]) -> None:
     """Makes a directory belong to these options, or checks that it does."""
     path = out / OPTIONS
     if exists(path):
-        there = read_record(path, "the options of a quickstart", kind=KIND)
+        there = read_record(path, "the options of a quickstart", kind=KIND, known=("version", "options"))
         refuse_another(out, there["options"], options, "Choose another --out, or give the same options to go on")
     elif exists(out / "train" / CONFIG):
         raise InvalidValueError(f"{out} holds a training run, but no quickstart ({OPTIONS}); choose another --out")

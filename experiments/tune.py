@@ -205,7 +205,7 @@ def _claim(out: Path, config: TuneConfig) -> None:
     if config.start is not None:  # its content, not its path
         options["start"] = f"sha256:{hashlib.sha256(config.start.read_bytes()).hexdigest()}"
     if exists(out / OPTIONS):
-        there = read_record(out / OPTIONS, "the options of a search", kind=KIND)
+        there = read_record(out / OPTIONS, "the options of a search", kind=KIND, known=("version", "options"))
         refuse_another(out, there["options"], options, "Choose another --out, or give the same options to go on")
     elif exists(out / TRIALS):
         raise InvalidValueError(f"{out} holds trials, but not the options of their search; choose another --out")

@@ -17,6 +17,8 @@ from metagan_rl.records import line_of, parse_line, read_record
 
 BENCHMARK_KIND = "metagan-rl benchmark"
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
+KEYS = ("version", "commands", "suites", "schedulers", "seeds", "configs")
+"""What ``benchmark.json`` holds besides its kind."""
 TRAINING = "training.jsonl"
 """The progress of the training that a compared policy comes from; the report draws it."""
 T = TypeVar("T")
@@ -31,7 +33,7 @@ def read_config(directory: Path) -> dict[str, Any]:
     path = directory / CONFIG
     if not exists(path):
         raise FileFormatError(f"{directory} is not a benchmark directory: it has no {CONFIG}")
-    return read_record(path, "the record of a benchmark directory", kind=BENCHMARK_KIND)
+    return read_record(path, "the record of a benchmark directory", kind=BENCHMARK_KIND, known=KEYS)
 
 
 def read_rows(directory: str | Path) -> list[Row]:

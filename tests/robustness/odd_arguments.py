@@ -5,9 +5,7 @@
 Every call is a process of its own with little memory, in an empty folder, and is ended after some seconds.
 """
 
-import os
 import re
-import resource
 import signal
 import sys
 import tempfile
@@ -15,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MEMORY = 6 << 30
-"""Bytes of address space that a call may use."""
+from .forks import start, wait
+
 VALUES = (
     "", "a" * 300, "10000000", "1" * 30, "\udcff", "-1", "nan", "/dev/null", "0", " ", ".", "/", "..", "a" * 255,
     "b/" * 3000, "/dev/full", "/proc/self/mem", "²", "[", "{}", "None", "inf", "-inf", "1e309", "0.5", "1e-320",
@@ -52,7 +50,7 @@ class Call:
     @property
     def bad(self) -> bool:
         """Whether a user would see a traceback, or a process that died of itself."""
-        died = self.status < 0 and self.status not in (-signal.SIGALRM, -signal.SIGKILL)
+        died = self.status < 0 and self.status != -signal.SIGKILL
         lines = self.output.strip().splitlines()
         return died or "Traceback (most recent" in self.output or (self.status == 2 and not lines)
 
@@ -75,44 +73,13 @@ def cases(command: str, values: Sequence[str] = VALUES) -> Iterator[tuple[str, .
 
 
 def called(arguments: tuple[str, ...], seconds: float) -> Call:
-    """Runs the command line in a process that is forked from this one, where everything is imported already."""
+    """Runs the command line in an empty folder; a call that takes longer is ended and counts as one that works."""
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "told"
-        child = os.fork()
-        if child == 0:
-            _child(arguments, Path(folder), told, seconds)
-        _, ended = os.waitpid(child, 0)
-        return Call(arguments, os.waitstatus_to_exitcode(ended), told.read_text(encoding="utf-8", errors="replace"))
-
-
-def _child(arguments: tuple[str, ...], folder: Path, told: Path, seconds: float) -> None:
-    status = 70
-    try:
-        os.setsid()
-        file = os.open(told, os.O_WRONLY | os.O_CREAT)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-        sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-        (folder / "work").mkdir()
-        os.chdir(folder / "work")
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        from metagan_rl.cli import main
-
-        status = main(list(arguments))
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
+        told, work = Path(folder) / "told", Path(folder) / "work"
+        work.mkdir()
+        status = wait(start(arguments, work, told), seconds)
+        text = told.read_text(encoding="utf-8", errors="replace") if told.exists() else ""
+        return Call(arguments, status, text)
 
 
 def main(arguments: list[str]) -> int:
@@ -130,7 +97,7 @@ def main(arguments: list[str]) -> int:
         for case in cases(command, values):
             call = called(case, seconds)
             count += 1
-            long += call.status == -signal.SIGALRM
+            long += call.status == -signal.SIGKILL
             if call.bad:
                 bad += 1
                 shown = [each if len(each) < 80 else f"{each[:60]}... ({len(each)})" for each in case]
