@@ -88,8 +88,8 @@ def line_of(record: Mapping[str, Any]) -> str:
     return f"{{{check}" if text == "{}" else f"{text[:-1]}, {check}"
 
 
-def parse_line(line: bytes) -> dict[str, Any]:
-    """The record of a line, without its checksum, which may be missing.
+def parse_line(line: bytes, *, strict: bool = False) -> dict[str, Any]:
+    """The record of a line, without its checksum, which may be missing unless ``strict``.
 
     Raises:
         ValueError: it is not a JSON object, or its checksum is another.
@@ -101,7 +101,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
     check = record.pop(CHECK, None)
-    if check is not None and check != _checksum(json.dumps(record)):
+    if (strict or check is not None) and check != _checksum(json.dumps(record)):
         raise ValueError("its checksum is another")
     return record
 

@@ -165,7 +165,7 @@ def read_progress(out: Path) -> list[dict[str, Any]]:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
     for place, line in enumerate(lines, start=1):
         try:
-            record = parse_line(line)
+            record = parse_line(line, strict=True)
             record["iteration"] = int(record["iteration"])
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise FileFormatError(
