@@ -28,6 +28,8 @@ from metagan_rl.loop.runs import PlainRunOptions
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 EXIT_NO_READER = 141
+NAMING = ("--out", "--resume", "--from", "--policy", "--start", "--initial-weights", "--reference")
+"""Options that name files or folders, and must not be empty: an empty path is the working folder."""
 TYRO_PHRASES = (
     r"^(Parsing error|Unrecognized options|Value error) |Error parsing __tyro\S*: "
     r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
@@ -308,6 +310,9 @@ def _first_of(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> None:
+    for name in NAMING:
+        if _argument(arguments, name) == "":
+            raise InvalidValueError(f"{name} names nothing; give a file or folder")
     rest, imports = _without_imports(arguments)
     for each in imports:
         load_extension(each)
