@@ -16,6 +16,8 @@ from metagan_rl.files import write_whole
 DIGEST = "sha256"
 CHECK = "check"
 """The key of a line's checksum: CRC-32 of the line's other keys as JSON, in eight hexadecimal digits."""
+CHECKED = f'"{CHECK}": "'.encode()
+"""What is in every line that has a checksum."""
 UNREADABLE = (ValueError, TypeError, RecursionError, MemoryError, OverflowError)
 """What reading JSON from anywhere may raise; a ``UnicodeDecodeError`` is a ``ValueError``."""
 
@@ -53,16 +55,17 @@ def read_json(path: Path, what: str) -> Any:
         raise FileFormatError(f"{path} is not {what}, or it is damaged: {_short(error)}") from None
 
 
-def read_record(path: Path, what: str, *, kind: str, known: Collection[str] | None = None) -> dict[str, Any]:
-    """Reads a record with its kind, and checks its digest if it has one; returns it without its digest.
-
-    A record that a person wrote or changed needs no digest.
+def read_record(
+    path: Path, what: str, *, kind: str, known: Collection[str] | None = None, strict: bool = True
+) -> dict[str, Any]:
+    """Reads a record with its kind, and checks its digest; returns it without its digest.
 
     Args:
         path: the file.
         what: what it should be, for messages: "a schedule".
         kind: its value of ``kind``.
         known: keys that it may have; ``None`` for any.
+        strict: whether it must have a digest. A record that a person may write or change needs none.
 
     Raises:
         FileFormatError: the file is missing, damaged, changed or of another kind.
@@ -71,10 +74,9 @@ def read_record(path: Path, what: str, *, kind: str, known: Collection[str] | No
     if not isinstance(record, dict) or record.get("kind") != kind:
         raise FileFormatError(f"{path} is not {what}: it is not of kind {kind!r}")
     stated = record.pop(DIGEST, None)
-    if stated is not None and stated != digest_of(record):
-        raise FileFormatError(
-            f"{path} was changed after it was written; restore it, or take out its {DIGEST} if you changed it yourself"
-        )
+    if (strict or stated is not None) and stated != digest_of(record):
+        remedy = "" if strict else f", or take out its {DIGEST} if you changed it yourself"
+        raise FileFormatError(f"{path} was changed after it was written; restore it{remedy}")
     strange = [] if known is None else sorted(record.keys() - {*known, "kind"})
     if strange:
         raise FileFormatError(f"{path} is not {what}: {strange[0]!r} is not known")

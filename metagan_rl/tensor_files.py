@@ -59,7 +59,8 @@ def read_tensors(
         with safetensors.safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
             found = json.loads(metadata.get(KEY, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+            # Copies, as the reader's tensors lie in the file: they would change if it were written over.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except Exception as error:  # the reader raises whatever a damaged header leads to
         detail = " ".join(str(error).split())[:200] or type(error).__name__
         raise FileFormatError(f"{path} is not a complete {what} file ({detail}); {remedy}") from None

@@ -24,6 +24,7 @@ from metagan_rl.experiments.report.statistics import Estimate
 from metagan_rl.experiments.report.summary import Group, summarise
 from metagan_rl.experiments.report.tables import DASH, amount, as_csv, as_markdown, fixed
 from metagan_rl.experiments.report.worth import in_words, worth_in_trials
+from metagan_rl.records import write_record
 from metagan_rl.tasks import get_suite
 
 pytest.importorskip("matplotlib")
@@ -320,12 +321,12 @@ def test_the_report_shows_them_only_for_the_suite_they_were_measured_on(tmp_path
     (tmp_path / "refs" / "planar-mixed-test.json").write_text(json.dumps(record))
     for name, records in (("rows", rows), ("curves", curves)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (tmp_path / "benchmark.json").write_text(json.dumps({**config, "suites": [suite]}))
+    write_record(tmp_path / "benchmark.json", {**config, "suites": [suite]})
     page = write_report(tmp_path, references=tmp_path / "refs").read_text(encoding="utf-8")
     assert all(title in page for title in ("Fewer hyper-parameter trials", "Generalisation", "Quick adaptation"))
     assert "Left out" not in page and "optimality" in page
     assert len((tmp_path / "promises.csv").read_text().splitlines()) > 100
-    (tmp_path / "benchmark.json").write_text(json.dumps({**config, "suites": [{**suite, "sha256": "0f" * 32}]}))
+    write_record(tmp_path / "benchmark.json", {**config, "suites": [{**suite, "sha256": "0f" * 32}]})
     page = write_report(tmp_path, references=tmp_path / "refs").read_text(encoding="utf-8")
     assert page.count("Left out") == 2 and "optimality" not in page.split("Ranking")[1].split("</table>")[0]
 

@@ -22,6 +22,7 @@ from metagan_rl.experiments.benchmark.row import FIRST_ENGINE, Curve, Row
 from metagan_rl.experiments.benchmark.samples import write_samples
 from metagan_rl.experiments.report.summary import summarise
 from metagan_rl.experiments.report.tables import number, shade
+from metagan_rl.records import write_record
 
 pytest.importorskip("matplotlib")
 
@@ -88,7 +89,7 @@ def make_benchmark(
         "seeds": seeds,
     }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "benchmark.json").write_text(json.dumps(config))
+    write_record(directory / "benchmark.json", config)
     for file, records in (("rows", rows), ("curves", curves), ("training", training())):
         (directory / f"{file}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     write_samples(directory / "samples.npz", samples)

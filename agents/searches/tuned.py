@@ -176,7 +176,7 @@ def load_schedule(path: str | Path) -> Tuned:
         FileFormatError: the file is missing, damaged or of another kind, or its values are out of range.
     """
     path = Path(path)
-    record = read_record(path, "a schedule", kind=KIND, known=("schedule", "metadata"))
+    record = read_record(path, "a schedule", kind=KIND, known=("schedule", "metadata"), strict=False)
     try:
         return Tuned(schedule_from(record["schedule"]), record.get("metadata", {}))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from metagan_rl.errors import FileFormatError, OutputError
 from metagan_rl.experiments.benchmark.row import CURVE_COLUMNS, REQUIRED, Curve, Row
 from metagan_rl.files import exists
-from metagan_rl.records import line_of, parse_line, read_record
+from metagan_rl.records import CHECKED, line_of, parse_line, read_record
 
 BENCHMARK_KIND = "metagan-rl benchmark"
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
@@ -113,18 +113,20 @@ def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
             continue
         try:
             with gzip.open(source, "rb") if source is packed else source.open("rb") as file:
+                checked = False  # lines from before there were checksums may come first
                 for place, line in enumerate(file, start=1):
                     if line.strip() and line.endswith(b"\n"):  # else the run was stopped while writing it
-                        yield _record(source, place, line, required)
+                        yield _record(source, place, line, required, strict=checked)
+                        checked = checked or CHECKED in line
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FileFormatError(f"{source} is damaged: {error}; restore it") from None
         except OSError as error:
             raise FileFormatError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _record(path: Path, place: int, line: bytes, required: Sequence[str]) -> dict[str, Any]:
+def _record(path: Path, place: int, line: bytes, required: Sequence[str], *, strict: bool) -> dict[str, Any]:
     try:
-        record = parse_line(line)
+        record = parse_line(line, strict=strict)
     except ValueError as error:
         raise FileFormatError(
             f"{path}, line {place} is damaged ({error}): {line.rstrip()[:60]!r}; restore it, or remove the line"
