@@ -4,6 +4,7 @@ Finished files may be compressed. If ``rows.jsonl.gz`` exists, it is read before
 """
 
 import gzip
+import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -79,13 +80,18 @@ def read_lines(path: Path, required: Sequence[str] = ()) -> list[dict[str, Any]]
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Adds records to such a file and syncs it to disk; half a line left by a stopped run is cut off first.
 
+    Lines get checksums, but in a file whose lines have none.
+
     Raises:
         OutputError: the file cannot be written.
     """
-    lines = "".join(line_of(record) for record in records)
     try:
         with path.open("ab+") as file:
             size = file.tell()
+            file.seek(0)
+            first = file.readline()
+            bare = first.endswith(b"\n") and CHECKED not in first
+            lines = "".join(json.dumps(record) + "\n" if bare else line_of(record) for record in records)
             if size:
                 file.seek(size - 1)
                 if file.read(1) != b"\n":
@@ -113,11 +119,13 @@ def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
             continue
         try:
             with gzip.open(source, "rb") if source is packed else source.open("rb") as file:
-                checked = False  # lines from before there were checksums may come first
+                checked: bool | None = None  # all lines have a checksum, or none, in files from before there were any
                 for place, line in enumerate(file, start=1):
                     if line.strip() and line.endswith(b"\n"):  # else the run was stopped while writing it
-                        yield _record(source, place, line, required, strict=checked)
-                        checked = checked or CHECKED in line
+                        if checked is False and CHECKED in line:
+                            raise FileFormatError(f"{source}, line {place - 1} is damaged: its checksum is missing")
+                        yield _record(source, place, line, required, strict=bool(checked))
+                        checked = CHECKED in line if checked is None else checked
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FileFormatError(f"{source} is damaged: {error}; restore it") from None
         except OSError as error:

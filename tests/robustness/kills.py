@@ -50,7 +50,8 @@ def _lines(path: Path, without: tuple[str, ...]) -> list[str]:
 
 
 def _trained(folder: Path) -> Any:
-    lines = _lines(folder / "out" / "progress.jsonl", ("check", "time/minutes", "time/updates_per_second"))
+    times = ("time/minutes", "time/updates_per_second", "time/agent_share")
+    lines = _lines(folder / "out" / "progress.jsonl", ("check", *times))
     return (folder / "out" / "policy.safetensors").read_bytes(), lines
 
 
