@@ -120,8 +120,11 @@ def gan_seed(task: Task, seed: int) -> int:
 def run_batch(batch: Batch) -> BatchResult:
     """Runs the cells of a batch; if the scheduler fails, the rows hold its error."""
     result, wanted = _run_all(batch), set(batch.wanted)
-    rows, curves = ([each for each in some if each.key in wanted] for some in (result.rows, result.curves))
-    return replace(result, rows=rows, curves=curves)
+    return replace(
+        result,
+        rows=[row for row in result.rows if row.key in wanted],
+        curves=[curve for curve in result.curves if curve.key in wanted],
+    )
 
 
 def _run_all(batch: Batch) -> BatchResult:
