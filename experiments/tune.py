@@ -195,12 +195,16 @@ def tune(
         crew: Workers[Part, list[float]] = Workers(score, backend=backend, workers=workers)
         stack.enter_context(crew)
         lock = stack.enter_context(held(out))
-        _claim(out, config)
+        claim(out, config)
         return _searched(config, study, crew, Trials(out / TRIALS, config.kind, lock), show)
 
 
-def _claim(out: Path, config: TuneConfig) -> None:
-    """Makes a directory belong to this search, or checks that it does."""
+def claim(out: Path, config: TuneConfig) -> None:
+    """Makes a directory belong to this search, or checks that it does.
+
+    Raises:
+        InvalidValueError: it belongs to another; the message names the difference.
+    """
     options: dict[str, Any] = asdict(config)
     if config.start is not None:  # its content, not its path
         options["start"] = f"sha256:{hashlib.sha256(config.start.read_bytes()).hexdigest()}"

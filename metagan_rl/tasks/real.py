@@ -187,7 +187,9 @@ def checked_rows(name: str, array: Any, *, whole: bool = False) -> np.ndarray:
         DataError: see :func:`table_from_array`.
     """
     if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise DataError(f"table {name!r} has {int(np.sum(np.ma.getmaskarray(array)))} masked values; fill them or drop their rows")
+        raise DataError(
+            f"table {name!r} has {int(np.sum(np.ma.getmaskarray(array)))} masked values; fill them or drop their rows"
+        )
     try:
         if np.iscomplexobj(array):
             raise DataError(f"table {name!r} has complex numbers; give real and imaginary parts as columns")
