@@ -2,8 +2,9 @@
 
     python -m metagan_rl.experiments.studies.seal agents/policies/*.safetensors agents/searches/schedules/*.json
 
-It takes policies, features, meta-initialisations and snapshots (``.safetensors``), schedules and benchmarks (``.json``)
-and samples (``.npz``). Benchmarks keep the digests of the policy files that they compared: with ``--results FOLDER``,
+It takes policies, features, meta-initialisations and snapshots (``.safetensors``), schedules, configurations and
+benchmarks (``.json``), samples (``.npz``), checkpoints (``.pt``) and files of lines (``.jsonl``). All files of a training
+run make its folder one that can be resumed. Benchmarks keep the digests of the policy files that they compared: with ``--results FOLDER``,
 digests of files as they were are replaced by those of the files as they are now.
 """
 
@@ -19,7 +20,7 @@ from metagan_rl.errors import FileFormatError
 from metagan_rl.experiments.benchmark.records import CONFIG
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.files import write_whole
-from metagan_rl.records import read_json, write_record
+from metagan_rl.records import line_of, parse_line, read_json, write_record
 from metagan_rl.tensor_files import KEY, write_tensors
 
 
@@ -44,8 +45,14 @@ def seal(path: Path) -> None:
         if not isinstance(record, dict):
             raise FileFormatError(f"{path} is not a JSON object")
         write_record(path, record)
-    elif path.suffix == ".npz":
+    elif path.suffix in (".npz", ".pt"):
         write_whole(path, sealed(path.read_bytes()))
+    elif path.suffix == ".jsonl":
+        lines = path.read_bytes().splitlines()
+        try:
+            write_whole(path, "".join(line_of(parse_line(line)) for line in lines))
+        except ValueError as error:
+            raise FileFormatError(f"{path} has a line that cannot be read ({error})") from None
     else:
         _seal_tensors(path)
 
