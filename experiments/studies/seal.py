@@ -3,9 +3,9 @@
     python -m metagan_rl.experiments.studies.seal agents/policies/*.safetensors agents/searches/schedules/*.json
 
 It takes policies, features, meta-initialisations and snapshots (``.safetensors``), schedules, configurations and
-benchmarks (``.json``), samples (``.npz``), checkpoints (``.pt``) and files of lines (``.jsonl``). All files of a training
-run make its folder one that can be resumed. Benchmarks keep the digests of the policy files that they compared: with ``--results FOLDER``,
-digests of files as they were are replaced by those of the files as they are now.
+benchmarks (``.json``), samples (``.npz``), checkpoints (``.pt``) and files of lines (``.jsonl``). With all files of a
+training run sealed, the run can be resumed. Benchmarks keep the digests of the policy files that they compared: with
+``--results FOLDER``, digests of files as they were are replaced by those of the files as they are now.
 """
 
 import hashlib
