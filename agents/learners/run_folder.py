@@ -28,7 +28,7 @@ KIND = "metagan-rl train"
 COPIES = {"initial_weights": "initial_weights.safetensors", "start": "start.safetensors"}
 """Options that name files, and the names of the run's own copies of these files."""
 LENGTH = ("minutes", "updates")
-SHAPING = ("control", "trial_runs", "interval_updates", "horizon", "decisions", "reward")
+SHAPING = ("control", "trial_runs", "interval_updates", "horizon", "decisions", "reward", "price", "privileged")
 """Options of a policy's training that its file keeps only in its metadata."""
 
 
