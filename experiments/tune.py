@@ -5,9 +5,10 @@ scored by its geometric mean distance. The best few are then run on validation t
 is the result. Test tasks are never touched.
 """
 
-import json
+import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,17 +17,23 @@ import numpy as np
 
 from metagan_rl import __version__
 from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
-from metagan_rl.errors import InvalidValueError, MissingDependencyError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, MissingDependencyError, UnknownNameError
 from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
+from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.benchmark.row import six_digits
-from metagan_rl.files import make_directory, write_whole
+from metagan_rl.files import exists, write_whole
+from metagan_rl.folders import Held, held, refuse_another
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.runs import PlainRunOptions, RunOptions
 from metagan_rl.populations.engines import say_what_trains
+from metagan_rl.records import line_of, read_record, write_record
 from metagan_rl.tasks import Task, get_suite
 
+KIND, OPTIONS, TRIALS = "metagan-rl tune", "tune.json", "trials.jsonl"
+LOG = "log_distance"
+"""The column that a search goes on from: it is not rounded."""
 RATE_RANGE = (1e-4, 3e-2)
 PENALTY_RANGE = (1e-3, 10.0)
 SELECTION_SEED = 1000
@@ -159,9 +166,12 @@ def tune(
 ) -> Tuned:
     """Searches for a schedule, chooses the best, and writes ``trials.jsonl`` and ``tuned-<kind>.json``.
 
+    A search that was stopped goes on where it stopped if it is called again, and ends with the same schedule. At most
+    one batch is run again. A directory belongs to one search.
+
     Args:
         config: what to search for, and how.
-        out: directory for both files.
+        out: directory for all files.
         backend: ``"process"``, or ``"ray"`` for several machines; the result is the same.
         workers: jobs run at once; by default one for each core; 0 runs everything in this process.
         show: gets a line of progress now and then.
@@ -171,43 +181,123 @@ def tune(
 
     Raises:
         MissingDependencyError: Optuna is not installed.
-        OutputError: the directory cannot be written.
+        OutputError: the directory cannot be written, or another process writes into it.
+        InvalidValueError: the directory holds another search; the message names the difference.
+        FileFormatError: a file in the directory is damaged.
         UnknownNameError: there is no such backend.
         InvalidValueError: a rule is asked for.
     """
     if config.kind == "rule":
         raise InvalidValueError("kind is 'rule', which is no schedule; use metagan_rl.experiments.tune_rule.tune_rule")
     study = _study(config)
-    out = make_directory(out)
+    out = Path(out)
+    with ExitStack() as stack:
+        crew: Workers[Part, list[float]] = Workers(score, backend=backend, workers=workers)
+        stack.enter_context(crew)
+        lock = stack.enter_context(held(out))
+        claim(out, config)
+        return _searched(config, study, crew, Trials(out / TRIALS, config.kind, lock), show)
+
+
+def claim(out: Path, config: TuneConfig) -> None:
+    """Makes a directory belong to this search, or checks that it does.
+
+    Raises:
+        InvalidValueError: it belongs to another; the message names the difference.
+    """
+    options: dict[str, Any] = asdict(config)
+    if config.start is not None:  # its content, not its path
+        options["start"] = f"sha256:{hashlib.sha256(config.start.read_bytes()).hexdigest()}"
+    if exists(out / OPTIONS):
+        there = read_record(out / OPTIONS, "the options of a search", kind=KIND, known=("version", "options"))
+        refuse_another(out, there["options"], options, "Choose another --out, or give the same options to go on")
+    elif exists(out / TRIALS):
+        raise InvalidValueError(f"{out} holds trials, but not the options of their search; choose another --out")
+    else:
+        write_record(out / OPTIONS, {"kind": KIND, "version": __version__, "options": options})
+
+
+class Trials:
+    """The trials of a search in their order, and their file; those that are there already are not run again.
+
+    Args:
+        path: path of the file.
+        kind: kind of schedule.
+        lock: the lock of the folder.
+    """
+
+    def __init__(self, path: Path, kind: str, lock: Held) -> None:
+        self._path, self._kind, self._lock = path, kind, lock
+        self._rows = read_lines(path, ("split", LOG))
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the search."""
+        return self._path.parent
+
+    def values(
+        self, split: str, schedules: Sequence[Schedule], work: Callable[[Sequence[Schedule]], list[float]]
+    ) -> list[float]:
+        """The mean log distances of some schedules: those in the file, or what ``work`` gives for them.
+
+        Raises:
+            FileFormatError: the file has other trials at this place.
+        """
+        rows = self._rows[self._taken : self._taken + len(schedules)]
+        wanted = [{"kind": self._kind, "split": split, **_as_json(schedule)} for schedule in schedules]
+        for place, (row, record) in enumerate(zip(rows, wanted, strict=False), start=self._taken + 1):
+            if {name: row.get(name) for name in record} != record:
+                raise FileFormatError(
+                    f"{self._path}, line {place} is not what this search tries there; it may be of another version of "
+                    "Optuna: choose another --out"
+                )
+        if len(rows) < len(schedules):  # stopped within this batch, or before it
+            values = work(schedules)
+            rows = [
+                {**record, "distance": six_digits(np.exp(value)), LOG: value}
+                for record, value in zip(wanted, values, strict=True)
+            ]
+            self._rows = [*self._rows[: self._taken], *rows]
+            self._lock.check()
+            write_whole(self._path, "".join(map(line_of, self._rows)))
+        self._taken += len(schedules)
+        return [float(row[LOG]) for row in rows]
+
+
+def _as_json(schedule: Schedule) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(schedule).items()}
+
+
+def _searched(
+    config: TuneConfig, study: Any, crew: Workers[Part, list[float]], trials: Trials, show: Callable[[str], None]
+) -> Tuned:
     suite = get_suite(config.suite)
     train, val = (spread(list(suite.split(split)), config.tasks) for split in ("train", "val"))
     before = None if config.start is None else load_schedule(config.start)
     for parameters in () if before is None else neighbours(before.schedule, config.kind):
         study.enqueue_trial(parameters)
     found: list[tuple[float, Schedule]] = []
-    rows: list[dict[str, Any]] = []
     started = time.monotonic()
-
-    def note(split: str, schedule: Schedule, value: float) -> None:
-        rows.append({"kind": config.kind, "split": split, "distance": six_digits(np.exp(value)), **asdict(schedule)})
-        write_whole(out / "trials.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-
     say_what_trains(config.engine)
-    with Workers(score, backend=backend, workers=workers) as crew:
-        while len(found) < config.trials:
-            trials = [study.ask() for _ in range(min(config.batch, config.trials - len(found)))]
-            schedules = [suggest(trial, config.kind) for trial in trials]
-            values = _scores(crew, schedules, train, (0,), config)
-            for trial, schedule, value in zip(trials, schedules, values, strict=True):
-                study.tell(trial, value)
-                found.append((value, schedule))
-                note("train", schedule, value)
-            best = min(found, key=lambda pair: pair[0])
-            show(f"{len(found)}/{config.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s")
-        finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: config.finalists]]
-        chosen = _scores(crew, finalists, val, (SELECTION_SEED, SELECTION_SEED + 1), config)
-    for schedule, value in zip(finalists, chosen, strict=True):
-        note("val", schedule, value)
+    if len(trials):
+        show(f"going on with a search of {len(trials)} trials")
+    while len(found) < config.trials:
+        asked = [study.ask() for _ in range(min(config.batch, config.trials - len(found)))]
+        schedules = [suggest(trial, config.kind) for trial in asked]
+        values = trials.values("train", schedules, lambda some: _scores(crew, some, train, (0,), config))
+        for trial, schedule, value in zip(asked, schedules, values, strict=True):
+            study.tell(trial, value)
+            found.append((value, schedule))
+        best = min(found, key=lambda pair: pair[0])
+        show(f"{len(found)}/{config.trials} trials, best {np.exp(best[0]):.3f}, {time.monotonic() - started:.0f} s")
+    finalists = [schedule for _, schedule in sorted(found, key=lambda pair: pair[0])[: config.finalists]]
+    seeds = SELECTION_SEED, SELECTION_SEED + 1
+    chosen = trials.values("val", finalists, lambda some: _scores(crew, some, val, seeds, config))
+    for value in chosen:
         show(f"validation {np.exp(value):.3f}")
     best_value, schedule = min(zip(chosen, finalists, strict=True), key=lambda pair: pair[0])
     budget = config.intervals(train[0]) * config.interval(train[0])
@@ -221,7 +311,7 @@ def tune(
             "gan_updates": spent + (0 if before is None else before.cost),
         },
     )
-    save_schedule(out / f"tuned-{config.kind}.json", result)
+    save_schedule(trials.folder / f"tuned-{config.kind}.json", result)
     return result
 
 

@@ -9,7 +9,6 @@ What is hidden in tasks is left out, as no formula can know it. Rounds are kept 
 stopped goes on.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,10 +24,12 @@ from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.benchmark.row import six_digits
-from metagan_rl.experiments.tune import TuneConfig
-from metagan_rl.files import make_directory, write_whole
+from metagan_rl.experiments.tune import TuneConfig, claim
+from metagan_rl.files import write_whole
+from metagan_rl.folders import held
 from metagan_rl.loop.drive import drive, situation_of
 from metagan_rl.loop.runs import RunOptions, Runs
+from metagan_rl.records import line_of
 from metagan_rl.tasks import Task, get_suite
 
 SPREAD = np.array([0.25, 0.25, 0.35, 0.35, 0.15, 0.5])
@@ -155,14 +156,17 @@ def tune_rule(
         show: gets a line of progress now and then.
 
     Raises:
-        OutputError: the directory cannot be written.
+        OutputError: the directory cannot be written, or another process writes into it.
+        InvalidValueError: the directory holds another search; the message names the difference.
+        FileFormatError: a file in the directory is damaged.
     """
-    out, suite = make_directory(out), get_suite(config.suite)
+    out, suite = Path(out), get_suite(config.suite)
     options = replace(RunOptions.of(config), decisions=config.decisions or DECISIONS)
     count, parts = -(-config.trials * config.tasks // TRIED), config.parts * 4
     train, val = (known(list(suite.split(split))) for split in ("train", "val"))
-    rows = read_lines(out / "rounds.jsonl")
-    with Workers(try_part, backend=backend, workers=workers) as crew:
+    with Workers(try_part, backend=backend, workers=workers) as crew, held(out) as lock:
+        claim(out, config)
+        rows = read_lines(out / "rounds.jsonl")
 
         def run(formula: Formula, tasks: Sequence[Task], seed: int, departures: np.ndarray) -> Any:
             size = -(-len(tasks) // parts)
@@ -196,7 +200,8 @@ def tune_rule(
                 change = lowest(facts.reshape(*shape, -1), tried, heights.reshape(shape))
                 row |= {"next": _rounded(Formula.of(formula.matrix + change * SPREAD[:, None])), "runs": len(flat)}
             rows.append(row)
-            write_whole(out / "rounds.jsonl", "".join(json.dumps(each) + "\n" for each in rows))
+            lock.check()
+            write_whole(out / "rounds.jsonl", "".join(map(line_of, rows)))
             show(f"round {number}/{config.rounds}: validation {row['validation_distance']:.4f}")
     best = min(rows, key=lambda row: row["validation_distance"])
     spent = sum(row["runs"] for row in rows) * np.mean([task.budget for task in train])

@@ -4,7 +4,8 @@ Importing this registers the ``MetaGAN/...`` environments with Gymnasium, if tha
 first name that needs it.
 """
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metagan_rl.lazy import lazy
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
     from metagan_rl.agents.plugin import GANScheduler, QualityMeter, tune_gan
     from metagan_rl.extensions import load_extension
 
-__version__ = version("metagan-rl")
+try:
+    __version__ = version("metagan-rl")
+except PackageNotFoundError:  # a checkout on the path that was never installed
+    __version__ = "0+unknown"
+if not (Path(__file__).parent / "agents").is_dir():
+    # A checkout without symbolic links, as Windows and ZIP files make them: the rooms lie beside this folder.
+    __path__.append(str(Path(__file__).resolve().parent.parent))
 __all__ = ["GANScheduler", "QualityMeter", "__version__", "load_extension", "tune_gan"]
 __getattr__ = lazy(
     __name__,

@@ -1,8 +1,20 @@
-"""``python -m metagan_rl``: the command line, for when its script is not on the path."""
+"""What the command ``metagan-rl`` and ``python -m metagan_rl`` call.
+
+The command line takes seconds to import. Until it is there, Ctrl-C and other troubles are met here.
+"""
 
 import sys
 
-from metagan_rl.cli import main
+
+def main() -> int:
+    """Runs the command line; returns the exit status."""
+    try:
+        from metagan_rl.cli import main as run
+    except KeyboardInterrupt:
+        print("metagan-rl: interrupted before anything was done", file=sys.stderr)
+        return 130
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

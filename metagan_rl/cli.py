@@ -5,6 +5,7 @@
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import sys
@@ -21,10 +22,14 @@ from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_entry_points, load_extension
+from metagan_rl.folders import refuse_another
 from metagan_rl.loop.runs import PlainRunOptions
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_NO_READER = 141
+NAMING = ("--out", "--resume", "--from", "--policy", "--start", "--initial-weights", "--reference")
+"""Options that name files or folders, and must not be empty: an empty path is the working folder."""
 TYRO_PHRASES = (
     r"^(Parsing error|Unrecognized options|Value error) |Error parsing __tyro\S*: "
     r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
@@ -64,9 +69,10 @@ class Train:
 
     config: TrainConfig
     out: Path = Path("runs/train")
-    """Directory for checkpoints, TensorBoard events and the policy file."""
+    """Directory for checkpoints, TensorBoard events and the policy file. A run that is there goes on if its options are
+    the same."""
     resume: Path | None = None
-    """Continue the run in this directory; no other option is needed then."""
+    """Continue the run in this directory. Only --minutes or --updates can be given with it, to make the run longer."""
 
     def run(self, command: str) -> None:
         """Runs the command."""
@@ -312,24 +318,77 @@ COMMANDS: dict[str, type] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs the command line; returns the exit status. Whatever goes wrong outside of this package is one line."""
+    _show_all_letters()
     try:
-        rest, imports = _without_imports(arguments)
-        for each in imports:
-            load_extension(each)
-        command = _parse(rest)
-        from metagan_rl.runtime import prepare_process
-
-        prepare_process()
-        command.run(shlex.join(["metagan-rl", *arguments]))
+        _run(list(sys.argv[1:] if arguments is None else arguments))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our lines has stopped, as head does
+        _drop_output()
+        return EXIT_NO_READER
     except MetaGANError as error:
-        print(f"metagan-rl: {error}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(str(error))
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate" not in str(error):  # torch has no type of its own for it
+            raise
+        return _failed(f"there is not enough memory ({_first_of(error) or 'it is all used'}); ask for less at once")
+    except OverflowError as error:
+        return _failed(f"a number is too large ({_first_of(error)}); give a smaller one")
+    except OSError as error:
+        return _failed(": ".join(str(each) for each in (error.strerror or error, error.filename) if each))
     except KeyboardInterrupt:
-        print("metagan-rl: interrupted; what was written can be used by --resume or report", file=sys.stderr)
+        _say("interrupted; what was written can be used by --resume or report")
         return EXIT_INTERRUPTED
     return 0
+
+
+def _first_of(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")
+
+
+def _run(arguments: list[str]) -> None:
+    for name in NAMING:
+        if _argument(arguments, name) == "":
+            raise InvalidValueError(f"{name} names nothing; give a file or folder")
+    rest, imports = _without_imports(arguments)
+    for each in imports:
+        load_extension(each)
+    command = _parse(rest)
+    from metagan_rl.runtime import prepare_process
+
+    prepare_process()
+    command.run(shlex.join(["metagan-rl", *arguments]))
+
+
+def _show_all_letters() -> None:
+    """Makes standard output show ``?`` for letters that its code page lacks, as that of a Japanese console lacks ²."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None and sys.stdout.errors == "strict":
+        reconfigure(errors="replace")
+
+
+def _failed(line: str) -> int:
+    _say(line)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:  # a full disk: what cannot be written now must not be tried again at the end of the process
+        _drop_output()
+    return EXIT_USAGE
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        print(f"metagan-rl: {line}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Sends what is still to be printed nowhere."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -350,31 +409,63 @@ def _without_imports(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _train_command(arguments: Sequence[str]) -> type:
-    """The ``train`` command with the options of the algorithm that the arguments name."""
-    algorithm = TrainConfig.algorithm
-    for place, each in enumerate(arguments):
-        if each == "--algorithm" and place + 1 < len(arguments):
-            algorithm = arguments[place + 1]
-        elif each.startswith("--algorithm="):
-            algorithm = each.partition("=")[2]
+    """The ``train`` command with the options of the algorithm that the arguments name.
+
+    With ``--resume`` the defaults are the run's own options, so an option that differs was asked for, and is refused.
+    With ``--from`` they are those that shape the policy.
+    """
+    before = _options_before(arguments)
+    algorithm = _argument(arguments, "--algorithm") or before.get("algorithm", TrainConfig.algorithm)
     own = find_learner(algorithm).Config
+    if not isinstance(before.get("learner"), own):
+        before.pop("learner", None)
     config = make_dataclass(
         "TrainConfig",
         [
             ("algorithm", str, field(default=algorithm)),
             ("actions", tyro.conf.Suppress[str], field(default="discrete")),
             ("learner", tyro.conf.OmitArgPrefixes[own], field(default_factory=own)),  # type: ignore[misc, valid-type]
+            ("start", Annotated[str | None, tyro.conf.arg(name="from")], field(default=None)),
         ],
         bases=(TrainConfig,),
         frozen=True,
         namespace={"__doc__": TrainConfig.__doc__},
     )
+    given = {**before, "algorithm": algorithm}
     return make_dataclass(
         "Train",
-        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=config))],  # type: ignore[misc, valid-type]
+        [("config", tyro.conf.OmitArgPrefixes[config], field(default_factory=lambda: config(**given)))],  # type: ignore[misc, valid-type]
         bases=(Train,),
         namespace={"__doc__": Train.__doc__},
     )
+
+
+def _options_before(arguments: Sequence[str]) -> dict[str, Any]:
+    """Options of training to start from: those of the run to resume, or of the policy to start from."""
+    resume, start = _argument(arguments, "--resume"), _argument(arguments, "--from")
+    if resume:
+        from metagan_rl.agents.learners.run_folder import LENGTH, read_config
+
+        there = read_config(Path(resume))
+        asked = _argument(arguments, "--algorithm")
+        refuse_another(resume, {"algorithm": there.algorithm}, {"algorithm": asked or there.algorithm}, "Leave it out")
+        return {**{each.name: getattr(there, each.name) for each in fields(TrainConfig)}, **dict.fromkeys(LENGTH)}
+    if start:
+        from metagan_rl.agents.learners.run_folder import options_of_policy
+
+        return options_of_policy(Path(start), _argument(arguments, "--algorithm"))
+    return {}
+
+
+def _argument(arguments: Sequence[str], name: str) -> str | None:
+    """The last value that the arguments give an option; ``None`` if none does."""
+    value = None
+    for place, each in enumerate(arguments):
+        if each == name and place + 1 < len(arguments):
+            value = arguments[place + 1]
+        elif each.startswith(f"{name}="):
+            value = each.partition("=")[2]
+    return value
 
 
 def _parse(arguments: list[str]) -> Any:
@@ -396,6 +487,7 @@ def _parse(arguments: list[str]) -> Any:
             return tyro.cli(commands, args=arguments, prog="metagan-rl")
     except SystemExit as stop:
         if not stop.code:
+            sys.stdout.flush()
             raise
         words = re.sub(r"[─│╭╮╰╯┌┐└┘]", " ", captured.getvalue())
         line = " ".join(words.split())

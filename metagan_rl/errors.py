@@ -1,7 +1,10 @@
 """The exceptions of the library. Each names the value that was wrong and says what to do about it."""
 
 import difflib
+import re
+import shlex
 from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Any, Self
 
 
@@ -59,11 +62,21 @@ class DataError(MetaGANError, ValueError):
 
 
 class MissingDependencyError(MetaGANError, ImportError):
-    """An optional library is missing. The message names the extra that installs it."""
+    """An optional library is missing. The message says what to install."""
 
     def __init__(self, library: str, extra: str, purpose: str) -> None:
-        """Args: library: what is missing. extra: the extra that installs it. purpose: what needs it."""
-        super().__init__(f"{purpose} needs {library}; install it with: pip install 'metagan-rl[{extra}]'")
+        """Args: library: what is missing. extra: the extra that it belongs to. purpose: what needs it."""
+        super().__init__(f"{purpose} needs {library}; install it with: pip install {_requirements(library, extra)}")
+
+
+def _requirements(library: str, extra: str) -> str:
+    """What pip is to install: the libraries of an extra by their own names, as this package is on no index."""
+    try:
+        lines = requires("metagan-rl") or []
+    except PackageNotFoundError:
+        lines = []
+    wanted = [line.partition(";")[0].strip() for line in lines if re.search(rf"extra == .{extra}\W", line)]
+    return shlex.join([each for each in wanted if not each.startswith("metagan")] or [library])
 
 
 class MissingDataError(MissingDependencyError):

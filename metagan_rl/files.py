@@ -1,7 +1,9 @@
 """Writes files so that a half-written file never looks complete."""
 
+import contextlib
 import os
 from pathlib import Path
+from typing import Any
 
 from metagan_rl.errors import OutputError
 
@@ -13,7 +15,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
         OutputError: no permission, no space, or there is a folder of that name.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{path.name[:200]}.{os.getpid()}.tmp"
     data = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -22,12 +24,12 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}; choose another place or free some space"
-        ) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if not isinstance(error, (OSError, ValueError)):  # Ctrl-C
+            raise
+        raise OutputError(f"cannot write {path}: {reason(error)}; choose another place or free some space") from error
 
 
 def make_directory(path: str | os.PathLike[str]) -> Path:
@@ -42,6 +44,26 @@ def make_directory(path: str | os.PathLike[str]) -> Path:
         probe = path / f".probe.{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
-        raise OutputError(f"cannot write into {path}: {error.strerror or error}; choose another folder") from error
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write into {path}: {reason(error)}; choose another folder") from error
     return path
+
+
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a file or folder of that name; names that no file can have do not exist."""
+    try:
+        os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def reason(error: BaseException) -> str:
+    """What the operating system says went wrong. A name with a null byte is a ``ValueError``."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def readable(value: Any, most: int = 80) -> str:
+    """A value of a configuration for a message, not too long."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -32,7 +32,8 @@ class Registry(Generic[T]):
             InvalidValueError: the name is taken, or is not lower-case words joined as they should be.
         """
         other = "_" if self._words == "-" else "-"
-        if not isinstance(name, str) or not name or name != name.lower() or {" ", other, "|", ","} & set(name):
+        odd = {" ", other, "|", ",", "/", "\\"}
+        if not isinstance(name, str) or not name or name != name.lower() or odd & set(name) or not name.isprintable():
             joined = "hyphens" if self._words == "-" else "underscores"
             raise InvalidValueError(f"{self.kind} name {name!r} must be lower-case words joined by {joined}")
         if name in self._entries:

@@ -15,6 +15,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metagan_rl.agents import Scheduler, TrainConfig, load_policy, make_scheduler, save_policy, scheduler_names, train
+from metagan_rl.agents.learners.run_folder import read_config, read_progress
 from metagan_rl.agents.learners.sb3.direct_layer import MemorylessPolicy
 from metagan_rl.agents.learners.sb3.fast_recurrent_ppo import FastRecurrentPPO
 from metagan_rl.agents.learners.sb3.policies import FastLstmPolicy, SchedulerPolicy
@@ -24,6 +25,7 @@ from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, U
 from metagan_rl.loop import drive
 from metagan_rl.meta_init import MetaDiscriminator, MetaGenerator, save_meta_init
 from metagan_rl.populations import Population
+from metagan_rl.records import line_of
 from metagan_rl.tasks import get_suite
 from metagan_rl.testing import ConformanceError, check_scheduler
 
@@ -176,7 +178,8 @@ def test_training_from_initial_weights_keeps_a_copy_of_them(tmp_path):
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert policy.metadata["training"]["initial_weights"] == f"sha256:{digest}"
     weights.unlink()
-    train(TrainConfig(updates=2 * TINY.updates), tmp_path / "run", resume=True, show=lambda line: None)
+    longer = replace(read_config(tmp_path / "run"), updates=2 * TINY.updates)
+    train(longer, tmp_path / "run", resume=True, show=lambda line: None)
     records = [json.loads(line) for line in (tmp_path / "run" / "progress.jsonl").read_text().splitlines()]
     train(replace(TINY, updates=2 * TINY.updates), tmp_path / "fresh", show=lambda line: None)
     others = [json.loads(line) for line in (tmp_path / "fresh" / "progress.jsonl").read_text().splitlines()]
@@ -197,10 +200,7 @@ def test_a_resumed_run_goes_on_exactly(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(TINY, stopped, show=stop)
     train(TINY, stopped, resume=True, show=lambda line: None)
-    whole, resumed = (
-        [json.loads(line) for line in (path / "progress.jsonl").read_text().splitlines()]
-        for path in (tmp_path / "whole", stopped)
-    )
+    whole, resumed = (read_progress(path) for path in (tmp_path / "whole", stopped))
     for one, other in zip(whole, resumed, strict=True):
         assert {k: v for k, v in one.items() if "time" not in k} == {k: v for k, v in other.items() if "time" not in k}
 
@@ -233,7 +233,7 @@ def test_more_members_than_fit_the_memory_are_refused_before_anything_is_trained
 
 def test_a_finished_run_can_be_made_longer(tmp_path):
     train(TINY, tmp_path, show=lambda line: None)
-    train(TrainConfig(updates=2 * TINY.updates), tmp_path, resume=True, show=lambda line: None)
+    train(replace(TINY, updates=2 * TINY.updates), tmp_path, resume=True, show=lambda line: None)
     lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
     assert [line["iteration"] for line in lines] == list(range(1, 7))
     assert json.loads((tmp_path / "config.json").read_text())["updates"] == 2 * TINY.updates
@@ -243,7 +243,7 @@ def test_progress_beyond_the_checkpoint_is_written_anew(tmp_path):
     train(TINY, tmp_path, show=lambda line: None)
     progress = tmp_path / "progress.jsonl"
     whole = progress.read_text()
-    progress.write_text(whole + json.dumps({"iteration": 4}) + "\n")
+    progress.write_text(whole + line_of({"iteration": 4}))
     train(TINY, tmp_path, resume=True, show=lambda line: None)
     assert progress.read_text() == whole
 
@@ -268,8 +268,7 @@ def test_a_bad_configuration_is_refused_before_a_run_directory_is_made(changes, 
 
 def test_a_policy_file_gives_the_same_controls_as_the_agent_that_wrote_it(tmp_path):
     train(TINY, tmp_path / "run", show=lambda line: None)
-    record = json.loads((tmp_path / "run/config.json").read_text())
-    config = TrainConfig.from_dict({name: record[name] for name in record if name not in ("kind", "version")})
+    config = read_config(tmp_path / "run")
     learner = config.kind(config)
     try:
         learner.load_state(torch.load(tmp_path / "run/checkpoint.pt", weights_only=True))
@@ -320,7 +319,7 @@ def test_run_directories_that_are_none_are_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(FileFormatError, match="not a training run"):
         train(TINY, tmp_path, resume=True)
-    with pytest.raises(InvalidValueError, match="already holds a run"):
+    with pytest.raises(FileFormatError, match="not a training run"):
         train(TINY, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write"):

@@ -11,6 +11,7 @@ import torch
 from metagan_rl.agents import LEARNERS, TrainConfig, load_policy, save_policy, train
 from metagan_rl.agents.learners.catalogue import learner_names
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
+from metagan_rl.agents.learners.run_folder import read_config
 from metagan_rl.agents.learners.sb3.dqn import DQNConfig
 from metagan_rl.cli import main
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
@@ -31,8 +32,7 @@ def tiny(algorithm, **changes):
 
 def resumed(directory):
     """The learner of a run that was trained."""
-    record = json.loads((directory / "config.json").read_text())
-    config = TrainConfig.from_dict({name: record[name] for name in record if name not in ("kind", "version")})
+    config = read_config(directory)
     learner = config.kind(config)
     learner.load_state(torch.load(directory / "checkpoint.pt", weights_only=True))
     return learner
@@ -53,7 +53,7 @@ def trained(tmp_path_factory):
 
 def _records(directory):
     lines = [json.loads(line) for line in (directory / "progress.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if "time" not in k} for line in lines]
+    return [{k: v for k, v in line.items() if "time" not in k and k != "check"} for line in lines]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,7 +78,7 @@ def test_a_stopped_run_ends_with_the_very_same_weights(name, trained, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path, show=stop)
-    train(TrainConfig(), tmp_path, resume=True, show=lambda line: None)
+    train(None, tmp_path, resume=True, show=lambda line: None)
     assert _records(tmp_path) == _records(trained / name)
     one, other = (
         safetensors.torch.load_file(directory / "policy.safetensors") for directory in (tmp_path, trained / name)
@@ -133,10 +133,10 @@ def test_memory_is_what_a_policy_with_an_lstm_has_and_others_have_not(trained):
 
 def test_a_run_whose_configuration_names_no_algorithm_goes_on_as_recurrent_ppo(trained, tmp_path):
     record = json.loads((trained / "recurrent-ppo" / "config.json").read_text())
-    for new in ("algorithm", "reward", "actions", "initial_weights"):
+    for new in ("sha256", "algorithm", "reward", "actions", "initial_weights"):
         del record[new]
     (tmp_path / "config.json").write_text(json.dumps(record))
-    train(TrainConfig(), tmp_path, resume=True, show=lambda line: None)
+    train(None, tmp_path, resume=True, show=lambda line: None)
     assert _records(tmp_path) == _records(trained / "recurrent-ppo")
 
 

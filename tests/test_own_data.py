@@ -1,5 +1,6 @@
 """Suites of one's own data: arrays, files, folders of images; what cannot be trained on is told in a line."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.envs import make_sb3_vec_env
 from metagan_rl.errors import DataError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.loop import Runs
-from metagan_rl.tasks import FAMILIES, SUITES, Base, Networks, Suite, get_suite
+from metagan_rl.tasks import FAMILIES, SUITES, Base, Family, Networks, Suite, get_suite, register_family
 from metagan_rl.tasks.own import suite_from_array, suite_from_csv, suite_from_images, suite_from_npy
 
 SHORT: dict[str, Any] = {"horizon": 1, "interval_updates": 12}
@@ -32,6 +33,65 @@ def rows_of(suite: Suite, split: str) -> np.ndarray:
     assert len(families) == 1
     family = FAMILIES[families.pop()]
     return np.asarray(family.rows(suite.split(split)[0].parameters))
+
+
+def spoilt(**changes: Any) -> Any:
+    table: Any = rows()
+    if "masked" in changes:
+        return np.ma.masked_greater(table, 2.0)
+    if "complex" in changes:
+        return table + 1j
+    table[3, 1] = changes.get("value", table[3, 1])
+    if "rare" in changes:
+        table[:, 1] = 0.0
+        table[3, 1] = 1.0
+    return table
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (spoilt(masked=True), "masked values; fill them"),
+        (spoilt(complex=True), "complex numbers"),
+        (spoilt(value=1e200), r"has 1e\+200 in row 3, column 1"),
+        (spoilt(value=-1e150), r"has -1e\+150 in row 3"),
+        (spoilt(rare=True), "column 1 differs in so few rows that it is constant in the"),
+    ],
+)
+def test_data_that_would_fail_later_are_refused_where_they_enter(table: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        suite_from_array("spoilt", table, register=False)
+
+
+def test_a_column_that_seldom_differs_works_with_every_seed() -> None:
+    table = rows(400)
+    table[:, 1] = np.arange(400) % 20 == 0
+    suite = suite_from_array("seldom", table, register=False)
+    for task in suite.split("train"):
+        for seed in range(40):
+            data = replace(task, seed=seed).data()
+            assert np.isfinite(data.train.numpy()).all() and np.isfinite(data.report_reference.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"dim": 0}, {"budget": 0}, {"budget": 1.5}, {"seed": -1}, {"seed": True}, {"name": ""}, {"tag": "a|b"}]
+)
+def test_fields_of_a_task_are_checked(changes: dict[str, Any]) -> None:
+    task = get_suite("ring8").split("val")[0]
+    with pytest.raises(InvalidValueError, match=f"{next(iter(changes))} of a task is"):
+        replace(task, **changes)
+
+
+def test_a_family_that_is_standardised_in_an_unknown_way_is_refused() -> None:
+    class Odd(Family):
+        standardise = "column"
+
+    with pytest.raises(InvalidValueError, match="standardise 'column'; it must be one of columns, whole, none"):
+        register_family("odd", Odd)
+    assert "odd" not in FAMILIES
+    for name in ("a/b", "a\\b", "a\nb"):
+        with pytest.raises(InvalidValueError, match="lower-case words"):
+            FAMILIES.register(name, FAMILIES["ring"])
 
 
 def images(folder: Path, count: int = 100, shape: tuple[int, int] = (8, 8)) -> Path:

@@ -1,7 +1,9 @@
 """Policy files that are damaged or tampered with: refused with one line, or read; no code of theirs is run."""
 
+import io
 import json
 import struct
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,9 +13,11 @@ import torch
 
 from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.searches.tuned import load_schedule
+from metagan_rl.agents.learners.shipped import shipped_policies, shipped_policy
+from metagan_rl.agents.searches.tuned import load_schedule, save_schedule, tuned_constant
 from metagan_rl.errors import FileFormatError
 from metagan_rl.loop import choose_knobs, choose_signals
+from metagan_rl.tensor_files import content_of
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +42,18 @@ def read(path, content):
     return True
 
 
-def rebuilt(whole, change):
-    """The file with its header's own part changed."""
+def rebuilt(whole, change, weights=None):
+    """The file with its head changed, by someone who knows how the digest is made."""
     (length,) = struct.unpack("<Q", whole[:8])
     header = json.loads(whole[8 : 8 + length])
     record = json.loads(header["__metadata__"]["metagan_rl"])
-    header["__metadata__"]["metagan_rl"] = change(record)
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + whole[8 + length :]
+    del record["sha256"]
+    text = change(record)
+    weights = weights or safetensors.torch.load(whole)
+    try:
+        return content_of(dict(json.loads(text)), weights)
+    except (ValueError, TypeError, RecursionError):
+        return safetensors.torch.save(weights, metadata={"metagan_rl": text})
 
 
 def test_a_whole_file_is_read(whole, tmp_path):
@@ -58,9 +66,49 @@ def test_flipped_bytes(whole, tmp_path):
     (length,) = struct.unpack("<Q", whole[:8])
     for _ in range(400):
         damaged = bytearray(whole)
-        for place in rng.integers(8 + length if rng.uniform() < 0.9 else len(whole), size=rng.integers(1, 4)):
+        for place in rng.integers(8 + length if rng.uniform() < 0.5 else len(whole), size=rng.integers(1, 4)):
             damaged[place] ^= 1 << int(rng.integers(8))
-        read(tmp_path / "policy.safetensors", bytes(damaged))
+        assert bytes(damaged) == whole or not read(tmp_path / "policy.safetensors", bytes(damaged))
+
+
+def test_weights_that_give_no_finite_numbers_are_refused_although_the_digest_fits(whole, tmp_path):
+    for factor in (1e38, 1e10):
+        weights = {name: weight * factor for name, weight in safetensors.torch.load(whole).items()}
+        (tmp_path / "wild.safetensors").write_bytes(rebuilt(whole, json.dumps, weights))
+        with pytest.raises(FileFormatError, match="its outputs may exceed"):
+            load_policy(tmp_path / "wild.safetensors")
+
+
+def test_no_output_is_larger_than_the_bound(whole, tmp_path):
+    policy = load_policy(_written(tmp_path, whole))
+    bound, state = policy.largest_output(), None
+    signals = torch.tensor([[each.low, each.high] for each in policy.config.signals])
+    rest = policy.network.direct.in_features - len(signals)
+    rng = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        ends = signals.gather(1, torch.randint(2, (len(signals), 1), generator=rng))[:, 0]
+        more = torch.randint(-1, 2, (rest,), generator=rng)
+        outputs, state = policy.network(torch.cat([ends, more])[None], state)
+        assert outputs.abs().max() <= bound
+
+
+def test_a_policy_that_is_a_zip_archive_too_is_refused(whole, tmp_path):
+    """Python runs such a file if it is told to; a tensor hides the archive, and the digest fits."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("__main__.py", "print('ran')")
+    content = archive.getvalue() + bytes(-len(archive.getvalue()) % 4)
+    hidden = {"zz": torch.frombuffer(bytearray(content[:-2] + b"\2\0"), dtype=torch.uint8)}
+    path = tmp_path / "both.safetensors"
+    path.write_bytes(rebuilt(whole, json.dumps, {**safetensors.torch.load(whole), **hidden}))
+    assert zipfile.is_zipfile(path)
+    with pytest.raises(FileFormatError, match="zip archive"):
+        load_policy(path)
+
+
+@pytest.mark.parametrize("name", shipped_policies())
+def test_shipped_policies_have_a_digest_and_small_outputs(name):
+    assert load_policy(shipped_policy(name)).largest_output() < 1000
 
 
 def test_truncations(whole, tmp_path):
@@ -158,8 +206,6 @@ def test_a_header_that_was_tampered_with(change, whole, tmp_path):
 
 def test_weights_that_are_no_numbers_or_of_another_kind(whole, tmp_path):
     policy = load_policy(_written(tmp_path, whole))
-    with safetensors.safe_open(str(tmp_path / "whole.safetensors"), framework="pt") as file:
-        header = file.metadata()
     for change in (
         lambda w: w * float("nan"),
         lambda w: w.long(),
@@ -167,8 +213,7 @@ def test_weights_that_are_no_numbers_or_of_another_kind(whole, tmp_path):
         lambda w: w[..., :0],
     ):
         weights = {name: change(tensor) for name, tensor in policy.network.state_dict().items()}
-        content = safetensors.torch.save(weights, metadata=header)
-        assert not read(tmp_path / "damaged.safetensors", content)
+        assert not read(tmp_path / "damaged.safetensors", rebuilt(whole, json.dumps, weights))
 
 
 SCHEDULE = {
@@ -215,6 +260,30 @@ def test_schedules_that_were_tampered_with(content, tmp_path):
     path.write_text(content)
     with pytest.raises(FileFormatError):
         load_schedule(path)
+
+
+def test_a_schedule_that_was_damaged_is_refused_and_one_without_digest_is_a_persons_own(tmp_path):
+    path = tmp_path / "schedule.json"
+    save_schedule(path, tuned_constant())
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(whole), size=300):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            kept = load_schedule(path)
+        except FileFormatError:
+            continue
+        assert json.loads(bytes(damaged)) == json.loads(whole) and kept.schedule == tuned_constant().schedule
+    record = json.loads(whole)
+    record["schedule"]["hold"] = 0.25
+    path.write_text(json.dumps(record))
+    with pytest.raises(FileFormatError, match="take out its sha256"):
+        load_schedule(path)
+    del record["sha256"]
+    path.write_text(json.dumps(record))
+    assert load_schedule(path).schedule.hold == 0.25
 
 
 def test_a_pickle_is_not_a_policy_file(tmp_path):

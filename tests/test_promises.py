@@ -24,6 +24,7 @@ from metagan_rl.experiments.report.statistics import Estimate
 from metagan_rl.experiments.report.summary import Group, summarise
 from metagan_rl.experiments.report.tables import DASH, amount, as_csv, as_markdown, fixed
 from metagan_rl.experiments.report.worth import in_words, worth_in_trials
+from metagan_rl.records import write_record
 from metagan_rl.tasks import get_suite
 
 pytest.importorskip("matplotlib")
@@ -320,12 +321,12 @@ def test_the_report_shows_them_only_for_the_suite_they_were_measured_on(tmp_path
     (tmp_path / "refs" / "planar-mixed-test.json").write_text(json.dumps(record))
     for name, records in (("rows", rows), ("curves", curves)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (tmp_path / "benchmark.json").write_text(json.dumps({**config, "suites": [suite]}))
+    write_record(tmp_path / "benchmark.json", {**config, "suites": [suite]})
     page = write_report(tmp_path, references=tmp_path / "refs").read_text(encoding="utf-8")
     assert all(title in page for title in ("Fewer hyper-parameter trials", "Generalisation", "Quick adaptation"))
     assert "Left out" not in page and "optimality" in page
     assert len((tmp_path / "promises.csv").read_text().splitlines()) > 100
-    (tmp_path / "benchmark.json").write_text(json.dumps({**config, "suites": [{**suite, "sha256": "0f" * 32}]}))
+    write_record(tmp_path / "benchmark.json", {**config, "suites": [{**suite, "sha256": "0f" * 32}]})
     page = write_report(tmp_path, references=tmp_path / "refs").read_text(encoding="utf-8")
     assert page.count("Left out") == 2 and "optimality" not in page.split("Ranking")[1].split("</table>")[0]
 
@@ -353,3 +354,39 @@ def test_numbers_in_words() -> None:
         DASH,
     ]
     assert [fixed(v) for v in (0.876, -0.5, -0.001, float("nan"))] == ["0.88", "\N{MINUS SIGN}0.50", "0.00", DASH]
+
+
+def test_a_scheduler_with_the_easy_tasks_alone_is_listed_apart() -> None:
+    """It would otherwise stand above those that also have the hard ones, although it is no better on its own tasks."""
+    records, _, references = make({"constant": 1.0, "tuned-constant": 0.6, "lucky": 0.62})
+    easy = {record["task"] for record in records if record["tag"] == "known-family"}
+    for record in records:
+        if record["task"] not in easy:
+            record["distance"] *= 2
+    records = [record for record in records if record["scheduler"] != "lucky" or record["task"] in easy]
+    ranking = rank_of(records, references)
+    assert [standing.scheduler for standing in ranking.standings] == ["tuned-constant", "constant", "lucky"]
+    lucky = of(ranking, "lucky")
+    assert lucky.apart and lucky.score.value > of(ranking, "tuned-constant").score.value
+    told = as_markdown(summarise_of(records, ["constant"]), ranking, [])
+    assert (
+        "lucky *(apart)*" in told
+        and "Listed apart, below, and not to be compared with the ranked: lucky (4 tasks)" in told
+    )
+    whole = rank_of(make()[0], references)
+    assert whole.common == whole.tasks and not any(standing.apart for standing in whole.standings)
+
+
+def test_without_one_that_has_all_tasks_the_common_ones_count() -> None:
+    records, _, references = make({"constant": 1.0, "learned": 0.5})
+    names = sorted({record["task"] for record in records})
+    lacking = {"constant": names[0], "learned": names[1]}
+    some = [record for record in records if lacking[record["scheduler"]] != record["task"]]
+    ranking = rank_of(some, references)
+    assert ranking.common == len(names) - 2 and ranking.tasks == len(names)
+    assert [standing.tasks for standing in ranking.standings] == [len(names) - 2] * 2
+    told = as_markdown([], ranking, [])
+    assert told.count("compared on") == 0  # no rows, no ranking
+    assert f"compared on the {len(names) - 2} of {len(names)} tasks" in as_markdown(summarise_of(some, []), ranking, [])
+    halves = [r for r in records if (r["task"] in names[: len(names) // 2]) == (r["scheduler"] == "constant")]
+    assert all(standing.apart for standing in rank_of(halves, references).standings)

@@ -19,8 +19,10 @@ from metagan_rl.errors import FileFormatError, MissingDependencyError
 from metagan_rl.experiments import read_rows, write_report
 from metagan_rl.experiments.benchmark.records import read_curves
 from metagan_rl.experiments.benchmark.row import FIRST_ENGINE, Curve, Row
+from metagan_rl.experiments.benchmark.samples import write_samples
 from metagan_rl.experiments.report.summary import summarise
 from metagan_rl.experiments.report.tables import number, shade
+from metagan_rl.records import write_record
 
 pytest.importorskip("matplotlib")
 
@@ -87,10 +89,10 @@ def make_benchmark(
         "seeds": seeds,
     }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "benchmark.json").write_text(json.dumps(config))
+    write_record(directory / "benchmark.json", config)
     for file, records in (("rows", rows), ("curves", curves), ("training", training())):
         (directory / f"{file}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    np.savez_compressed(directory / "samples.npz", **samples)  # type: ignore[arg-type]  # keywords are arrays
+    write_samples(directory / "samples.npz", samples)
     return directory
 
 
@@ -276,7 +278,7 @@ def test_damaged_samples_are_named(fresh: Path, name: str, array: np.ndarray, wo
     with np.load(fresh / "samples.npz") as file:
         arrays = {each: file[each] for each in file.files}
     assert name in arrays
-    np.savez_compressed(fresh / "samples.npz", **{**arrays, name: array})
+    write_samples(fresh / "samples.npz", {**arrays, name: array})
     with pytest.raises(FileFormatError, match=rf"samples\.npz is damaged.*{words}"):
         write_report(fresh)
 
@@ -311,7 +313,7 @@ def test_hostile_names_do_nothing(tmp_path: Path, hostile: str) -> None:
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
     with np.load(directory / "samples.npz") as file:
         arrays = {name.replace("planar", hostile).replace("ring/", f"{hostile}/"): file[name] for name in file.files}
-    np.savez_compressed(directory / "samples.npz", **arrays)
+    write_samples(directory / "samples.npz", arrays)
     html = write_report(directory).read_text(encoding="utf-8")
     page = Page(html)  # which refuses event handlers and unknown addresses
     assert len(page.scripts) == 2
@@ -508,7 +510,7 @@ def test_matplotlib_missing_is_said(fresh: Path, monkeypatch: pytest.MonkeyPatch
     for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingDependencyError, match=r"the report needs matplotlib.*metagan-rl\[report\]"):
+    with pytest.raises(MissingDependencyError, match=r"the report needs matplotlib.*pip install 'matplotlib>="):
         write_report(fresh)
 
 

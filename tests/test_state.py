@@ -190,5 +190,5 @@ def test_snapshots_are_read_without_code_and_damaged_ones_are_refused(tmp_path):
     import safetensors.torch
 
     safetensors.torch.save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(FileFormatError, match="but no snapshot"):
+    with pytest.raises(FileFormatError, match="is no snapshot file"):
         load_snapshot(path)

@@ -267,7 +267,7 @@ def test_a_truncated_file_is_told(tmp_path: Path, kept: float) -> None:
     small().save(path)
     text = path.read_text()
     path.write_text(text[: int(kept * len(text))])
-    with pytest.raises(FileFormatError, match=r"small\.json is not a suite manifest, or it is truncated"):
+    with pytest.raises(FileFormatError, match=r"small\.json is not a suite manifest, or it is damaged"):
         Suite.load(path)
 
 

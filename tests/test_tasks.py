@@ -176,7 +176,7 @@ def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     for module in ("sklearn", "sklearn.datasets"):
         monkeypatch.setitem(sys.modules, module, None)
     _load.cache_clear()
-    with pytest.raises(MissingDependencyError, match=r"pip install 'metagan-rl\[data\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'scikit-learn>=\d.*' 'mlxtend"):
         FAMILIES["table"].rows({"name": "wine"})
     with pytest.raises(MissingDependencyError):
         check_family("table")
@@ -346,11 +346,11 @@ def test_each_defect_of_a_family_is_named(kind: str) -> None:
 
 
 def test_all_defects_are_told_at_once(registered: None) -> None:
-    register_family("my/blob", spoilt(standardise="rows", points=bad_points(with_nan)))
+    FAMILIES.register("my.blob", spoilt(standardise="rows", points=bad_points(with_nan)))
     with pytest.raises(ConformanceError) as caught:
-        check_family("my/blob", draws=2)
+        check_family("my.blob", draws=2)
     assert len(caught.value.problems) == 3
-    for part in ("'my/blob' has 3 problems", "malformed", "standardise is 'rows'", "NaN", "in 2 of 2 draws"):
+    for part in ("'my.blob' has 3 problems", "malformed", "standardise is 'rows'", "NaN", "in 2 of 2 draws"):
         assert part in str(caught.value)
 
 

@@ -85,6 +85,7 @@ def test_files_keep_schedule_and_metadata(tmp_path: Path) -> None:
 def test_files_from_before_schedules_could_switch_still_load(tmp_path: Path) -> None:
     save_schedule(tmp_path / "mine.json", Tuned(SCHEDULE))
     record = json.loads((tmp_path / "mine.json").read_text())
+    del record["sha256"]
     for name in ("switch", "later_ratio", "later_loss", "later_penalty_weight"):
         del record["schedule"][name]
     (tmp_path / "mine.json").write_text(json.dumps(record))
@@ -97,6 +98,7 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path) -> None:
         load_schedule(path)
     save_schedule(path, Tuned(SCHEDULE))
     record = json.loads(path.read_text())
+    del record["sha256"]
     changes: list[dict[str, object]] = [{"hold": 1.0}, {"loss": "nope"}, {"generator_lr": [0.0, 1.0]}, {"more": 1}]
     for change in changes:
         path.write_text(json.dumps({**record, "schedule": {**record["schedule"], **change}}))
@@ -160,6 +162,38 @@ def test_a_search_finds_the_same_wherever_it_is_run(tmp_path: Path) -> None:
         results.append((found.schedule, found.metadata, (out / "trials.jsonl").read_text()))
     assert results[0] == results[1]
     assert results[0][2].count("\n") == 5
+
+
+def test_a_search_that_is_stopped_anywhere_ends_with_the_same_schedule(tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from metagan_rl.experiments.tune import TuneConfig, tune
+
+    config = TuneConfig(suite="dirac", trials=7, tasks=2, finalists=2, batch=2, sampler="tpe")
+    whole = tune(config, tmp_path / "whole", workers=0)
+    text = (tmp_path / "whole" / "trials.jsonl").read_text()
+    for stops in (1, 2, 4):
+        left, out = stops, tmp_path / str(stops)
+
+        def stop(line: str) -> None:
+            nonlocal left
+            left -= "trials, best" in line
+            if left == 0:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            tune(config, out, workers=0, show=stop)
+        lines: list[str] = []
+        found = tune(config, out, workers=0, show=lines.append)
+        assert lines[0] == f"going on with a search of {min(7, 2 * stops)} trials"
+        assert (found.schedule, found.metadata) == (whole.schedule, whole.metadata)
+        assert (out / "trials.jsonl").read_text() == text
+    (tmp_path / "1" / "trials.jsonl").write_text("".join(text.splitlines(keepends=True)[:3]))  # within a batch
+    assert tune(config, tmp_path / "1", workers=0).schedule == whole.schedule
+    with pytest.raises(InvalidValueError, match="kind constant, not decay"):
+        tune(replace(config, kind="decay"), tmp_path / "1", workers=0)
+    (tmp_path / "1" / "trials.jsonl").write_text("".join(text.splitlines(keepends=True)[1:]))
+    with pytest.raises(FileFormatError, match=r"trials\.jsonl, line 1 is not what this search tries"):
+        tune(config, tmp_path / "1", workers=0)
 
 
 @pytest.mark.parametrize(

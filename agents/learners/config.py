@@ -23,6 +23,7 @@ class TrainConfig(EnvOptions):
         engine: what trains GANs: ``"native"``, ``"torch"``, or ``"auto"`` for the native engine wherever it has what
             they need.
         noise: the stream of noise and data order: ``"device"`` (the default) or ``"host"``.
+        start: policy file whose weights the agent starts from; by default fresh weights. The run keeps a copy.
         initial_weights: meta-initialisation file that all GANs start from; ``None`` for fresh weights in each. The run
             keeps a copy.
         interval_updates: updates in an interval.
@@ -73,6 +74,7 @@ class TrainConfig(EnvOptions):
     validate_every: int = 5
     validation_tasks: int = 24
     learner: Any = field(default=None)
+    start: str | None = None
 
     def __post_init__(self) -> None:
         kind = self.kind
@@ -91,6 +93,8 @@ class TrainConfig(EnvOptions):
         self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
         self._require("trial_runs", self.trial_runs <= 1 or kind.trial_memory, f"1 with {self.algorithm}")
         self._require("privileged", not self.privileged or kind.privileged, f"False with {self.algorithm}")
+        if self.minutes is not None and self.updates is not None:
+            raise InvalidValueError(f"minutes is {self.minutes} and updates is {self.updates}; give one of the two")
         kinds = dict.fromkeys([kind.actions, *kind.takes])
         self._require("actions", self.actions in ("discrete", *kinds), f"{' or '.join(kinds)} with {self.algorithm}")
         self.weights()

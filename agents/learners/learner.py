@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from metagan_rl.agents.learners.policy import PolicyScheduler
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.registry import Registry
 
 if TYPE_CHECKING:
@@ -80,6 +81,14 @@ class Learner(ABC):
     @abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restores what :meth:`state` gave."""
+
+    def start_from(self, policy: PolicyScheduler) -> None:
+        """Takes over a policy's weights, to be trained further; see ``TrainConfig.start``.
+
+        Raises:
+            InvalidValueError: the policy is of another kind, or the learner cannot start from one.
+        """
+        raise InvalidValueError(f"{self.config.algorithm} cannot start from a policy file; leave out --from")
 
     def close(self) -> None:  # noqa: B027  (most have nothing to end)
         """Ends worker processes and similar resources."""

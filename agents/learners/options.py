@@ -6,6 +6,9 @@ from typing import Any
 
 from metagan_rl.errors import InvalidValueError
 
+MOST = 10**9
+"""No size is larger. What is too large for a machine's memory is told when it is asked for."""
+
 
 def require(
     options: Any,
@@ -30,7 +33,7 @@ def require(
         InvalidValueError: a field is out of range.
     """
     tests = (
-        (whole, lambda value: isinstance(value, int) and value >= 1, "at least 1"),
+        (whole, lambda value: isinstance(value, int) and 1 <= value <= MOST, f"at least 1, and at most {MOST:,}"),
         (positive, lambda value: 0 < value < math.inf, "more than 0"),
         (not_negative, lambda value: 0 <= value < math.inf, "at least 0"),
         (shares, lambda value: 0 <= value <= 1, "between 0 and 1"),

@@ -101,6 +101,28 @@ class PolicyNetwork(nn.Module):
             values = torch.tanh(layer(values))
         return self.head(values) + self.direct(observation), state
 
+    def largest(self, inputs: Tensor) -> float:
+        """The most that any sum inside it, or any output, can be for inputs ``[O]`` of at most these sizes.
+
+        Gates and tanh layers give numbers in [-1, 1], so sums of absolute weights bound what comes after them.
+        """
+        most = inputs.double()
+        sums = [self.direct.weight.abs().double() @ most]
+        if self.lstm is not None:
+            weights = {name: weight.abs().double() for name, weight in self.lstm.named_parameters()}
+            gates = weights["weight_ih_l0"] @ most + weights["weight_hh_l0"].sum(dim=1)
+            sums.append(gates + weights["bias_ih_l0"] + weights["bias_hh_l0"])
+            most = torch.ones(self.lstm.hidden_size, dtype=torch.float64)
+        for layer in self.layers:
+            sums.append(_bound(layer, most))
+            most = torch.ones(len(sums[-1]), dtype=torch.float64)
+        sums[0] = sums[0] + _bound(self.head, most)
+        return max(float(each.max()) for each in sums)
+
+
+def _bound(layer: Any, most: Tensor) -> Tensor:
+    return layer.weight.abs().double() @ most + layer.bias.abs().double()
+
 
 class PolicyScheduler(Scheduler):
     """A trained policy as a scheduler; it keeps its memory within a run.
@@ -130,6 +152,13 @@ class PolicyScheduler(Scheduler):
         self.network.load_state_dict({name: tensor.float() for name, tensor in weights.items()}, assign=True)
         self.network.requires_grad_(False).eval()
         self.begin([0])
+
+    def largest_output(self) -> float:
+        """The most that its logits, values or actions can be, whatever it sees; not a number if a weight is none."""
+        inputs = torch.ones(self.network.direct.in_features)
+        for place, signal in enumerate(self.config.signals):
+            inputs[place] = max(abs(signal.low), abs(signal.high))
+        return self.network.largest(inputs)
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Forgets everything, and starts the random streams anew."""

@@ -5,7 +5,6 @@ meaning stays the same whatever is registered later. If a knob or signal means s
 is refused, and the error names the difference.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
@@ -15,13 +14,16 @@ import torch
 
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
-from metagan_rl.files import write_whole
 from metagan_rl.loop.knobs import KNOBS, Knob, NumberKnob
 from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.loop.signals import Signal, choose_signals
+from metagan_rl.tensor_files import read_tensors, write_tensors
 
 FORMAT = "metagan-rl policy"
 VERSION = 3
+REMEDY = "train or fetch it again"
+LARGEST_OUTPUT = 1e6
+"""Policies whose logits, values or actions may be larger than this are refused. Those that ship stay below 1,000."""
 KNOWN = (*(field.name for field in fields(PolicyConfig)), "farthest", "steps")
 """Fields of the record of a policy."""
 
@@ -99,16 +101,13 @@ def save_policy(path: str | Path, scheduler: PolicyScheduler) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    import safetensors.torch  # here, as in load_policy: schedulers that are not files need only torch and NumPy
-
-    record = {
+    head = {
         "format": FORMAT,
         "version": VERSION,
         "config": describe(scheduler.config),
         "metadata": scheduler.metadata,
     }
-    header = {"metagan_rl": json.dumps(record, sort_keys=True)}
-    write_whole(path, safetensors.torch.save(dict(scheduler.network.state_dict()), metadata=header))
+    write_tensors(Path(path), head, scheduler.network.state_dict())
 
 
 def load_policy(path: str | Path) -> PolicyScheduler:
@@ -117,28 +116,20 @@ def load_policy(path: str | Path) -> PolicyScheduler:
     Raises:
         FileFormatError: the file is missing, truncated, of another kind, version or meaning, or does not fit together.
     """
-    import safetensors
-
     path = Path(path)
     if not path.is_file():
         hint = f", but a scheduler of that name: --schedulers {path}" if path.name in SCHEDULERS else ""
         raise FileFormatError(
             f"there is no policy file {path}{hint or '; metagan-rl train writes one, as policy.safetensors'}"
         )
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (safetensors.SafetensorError, ValueError, TypeError, OSError, MemoryError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not a complete policy file ({error}); train or fetch it again") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileFormatError(f"{path} holds weights, but not those of a metagan-rl policy")
-    if header.get("version") != VERSION:
-        raise FileFormatError(f"{path} is a policy of format {header.get('version')}; this version reads {VERSION}")
+    header, weights = read_tensors(path, "policy", {"format": FORMAT, "version": VERSION}, REMEDY)
     try:
         config = config_from(header["config"])
         if not all(tensor.is_floating_point() and torch.isfinite(tensor).all() for tensor in weights.values()):
             raise ValueError("weights are not finite numbers")
-        return PolicyScheduler(config, weights, header.get("metadata", {}))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-        raise FileFormatError(f"{path} does not fit together ({error}); train or fetch it again") from None
+        policy = PolicyScheduler(config, weights, header.get("metadata", {}))
+        if not policy.largest_output() < LARGEST_OUTPUT:
+            raise ValueError(f"its outputs may exceed {LARGEST_OUTPUT:g}")
+        return policy
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, RecursionError) as error:
+        raise FileFormatError(f"{path} does not fit together ({error}); {REMEDY}") from None

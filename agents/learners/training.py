@@ -6,9 +6,7 @@ on exactly as if it had not been.
 
 import contextlib
 import functools
-import hashlib
 import io
-import json
 import math
 import sys
 import time
@@ -25,47 +23,82 @@ from metagan_rl import __version__
 from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.learners.policy_files import load_policy, save_policy
+from metagan_rl.agents.learners.run_folder import (
+    CHECKPOINT,
+    CONFIG,
+    POLICY,
+    check_same,
+    keep_copies,
+    lengthened,
+    read_config,
+    read_progress,
+    with_digests,
+    write_config,
+    write_progress,
+)
 from metagan_rl.agents.learners.validation import Validation
+from metagan_rl.archives import check_seal, sealed
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.files import make_directory, write_whole
+from metagan_rl.files import exists, write_whole
+from metagan_rl.folders import Held, held
 from metagan_rl.populations.engines import engine_of
 from metagan_rl.tasks import get_suite
 
-CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
-INITIAL = "initial_weights.safetensors"
-"""The run's copy of the meta-initialisation that its GANs start from."""
+BEGIN_AGAIN = "start a new run in another directory"
 
 
-def train(config: TrainConfig, out: str | Path, *, resume: bool = False, show: Callable[[str], None] = print) -> Path:
+def train(
+    config: TrainConfig | None, out: str | Path, *, resume: bool = False, show: Callable[[str], None] = print
+) -> Path:
     """Trains a scheduler and writes its policy file.
 
+    A directory belongs to one configuration. If it holds a run of this configuration, that run goes on. While one
+    process trains, no other can write into the directory.
+
     Args:
-        config: the run's configuration. With ``resume`` only its ``minutes`` or ``updates`` count, if given: the run
-            then goes on to that length.
+        config: the run's configuration; with ``resume``, ``None`` for the directory's own.
         out: run directory, for configuration, checkpoint, TensorBoard events, ``progress.jsonl`` and the policy file.
-        resume: go on with the run in ``out``.
+        resume: go on with the run in ``out``, which must exist. ``minutes`` or ``updates`` of the configuration may
+            then be more than the run's: it goes on to that length.
         show: gets a line for every iteration.
 
     Returns:
         The policy file. It holds the policy that was best on validation tasks, or the last one without validation.
 
     Raises:
-        OutputError: the directory cannot be written.
-        FileFormatError: with ``resume``, the directory holds no run or a damaged one.
-        InvalidValueError: without ``resume``, the directory already holds a run.
+        OutputError: the directory cannot be written, or another process writes into it.
+        FileFormatError: the directory holds a damaged run or, with ``resume``, none.
+        InvalidValueError: the directory holds a run of another configuration; the message names the differences.
     """
     out = Path(out)
-    run = _resumed(config, out) if resume else _fresh(config, out)
-    return run.go(show)
+    if resume:
+        read_config(out)  # before the directory is made
+    with held(out) as lock:
+        if resume or exists(out / CONFIG):
+            run = _resumed(config, out, lock, resume=resume)
+            if run.over():
+                show(
+                    f"the run in {out} is finished: {run.iteration} iterations. More --minutes or --updates with "
+                    f"--resume {out} make it longer; another run needs another --out"
+                )
+            else:
+                show(f"going on with the run in {out} after {run.iteration} iterations")
+        elif config is None:
+            raise InvalidValueError(f"config is None, and {out} holds no run to take it from; give a TrainConfig")
+        else:
+            run = _fresh(config, out, lock)
+        return run.go(show)
 
 
 class TrainingRun:
-    """A training run and its directory."""
+    """A training run and its directory, which ``lock`` holds."""
 
-    def __init__(self, config: TrainConfig, out: Path) -> None:
-        self.config, self.out = config, out
+    def __init__(self, config: TrainConfig, out: Path, lock: Held) -> None:
+        self.config, self.out, self.lock = config, out, lock
         self.iteration, self.best = 0, math.inf
         self.seconds = 0.0
+        self.cost_before = 0
+        """GAN updates that the policy it starts from has cost."""
         self.learner = config.kind(config)
 
     def go(self, show: Callable[[str], None]) -> Path:
@@ -82,10 +115,12 @@ class TrainingRun:
                 started = time.monotonic()
                 record = self._iterate()
                 self.seconds += time.monotonic() - started
+                self.lock.check()
                 if validation is None:
                     save_policy(self.out / POLICY, self.scheduler())
                 elif self._validates():
                     record.update(validation.measure(self.scheduler()))
+                    self.lock.check()
                     if record["validation/distance"] < self.best:
                         self.best = record["validation/distance"]
                         save_policy(self.out / POLICY, self.scheduler())
@@ -97,11 +132,21 @@ class TrainingRun:
                 show(self._line(record))
         return self.out / POLICY
 
+    def begin_at_policy(self) -> None:
+        """Gives the agent the weights of the policy that it starts from, if there is one."""
+        if self.config.start is not None:
+            policy = load_policy(self.config.start)
+            self.learner.start_from(policy)
+            self.cost_before = policy.cost
+
     def _add_cost(self) -> None:
         """Writes the cost of all training so far into the best policy's file, not only the cost up to that policy."""
         best = load_policy(self.out / POLICY)
-        best.metadata["gan_updates"] = self.iteration * self.learner.updates_per_iteration
+        best.metadata["gan_updates"] = self._cost()
         save_policy(self.out / POLICY, best)
+
+    def _cost(self) -> int:
+        return self.cost_before + self.iteration * self.learner.updates_per_iteration
 
     def _validates(self) -> bool:
         return self.over() or self.iteration % self.config.validate_every == 0
@@ -126,16 +171,12 @@ class TrainingRun:
 
     def scheduler(self) -> PolicyScheduler:
         """The agent as it is now, as a scheduler."""
-        training = self.config.to_dict()
-        if self.config.initial_weights is not None:  # its content, not its path
-            content = Path(self.config.initial_weights).read_bytes()
-            training["initial_weights"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
         metadata = {
             "metagan_rl": __version__,
-            "training": training,
+            "training": with_digests(self.config),
             "engine": self._engine(),
             "iterations": self.iteration,
-            "gan_updates": self.iteration * self.learner.updates_per_iteration,
+            "gan_updates": self._cost(),
         }
         return self.learner.policy(metadata)
 
@@ -150,9 +191,8 @@ class TrainingRun:
         for name, value in record.items():
             writer.add_scalar(name, value, updates)
         writer.flush()
-        progress = self.out / PROGRESS
-        earlier = progress.read_text(encoding="utf-8") if progress.exists() else ""
-        write_whole(progress, earlier + json.dumps(line) + "\n")
+        self.lock.check()
+        write_progress(self.out, [*read_progress(self.out), line])
         checkpoint = {
             **self.learner.state(),
             "iteration": self.iteration,
@@ -161,30 +201,25 @@ class TrainingRun:
         }
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(self.out / CHECKPOINT, content.getvalue())
+        write_whole(self.out / CHECKPOINT, sealed(content.getvalue()))
 
     def load(self) -> None:
         """Restores the checkpoint."""
         path = self.out / CHECKPOINT
-        try:
-            checkpoint = torch.load(path, weights_only=True)
-            self.learner.load_state(checkpoint)
-            self.iteration = checkpoint["iteration"]
-            self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
-        except FileNotFoundError:
-            self._forget_progress()  # stopped before the first iteration ended: begin again
-            return
-        except Exception as error:  # a damaged file can make torch.load raise anything
-            raise FileFormatError(f"{path} is damaged ({error}); start a new run in another directory") from None
-        self._forget_progress()
-
-    def _forget_progress(self) -> None:
-        """Drops lines of iterations that the checkpoint does not have; they will be written again."""
-        progress = self.out / PROGRESS
-        lines = progress.read_text(encoding="utf-8").splitlines() if progress.exists() else []
-        kept = [line for line in lines if json.loads(line)["iteration"] <= self.iteration]
-        if len(kept) < len(lines):
-            write_whole(progress, "".join(f"{line}\n" for line in kept))
+        if exists(path):
+            check_seal(path, BEGIN_AGAIN)
+            try:
+                checkpoint = torch.load(path, weights_only=True)
+                self.learner.load_state(checkpoint)
+                self.iteration = checkpoint["iteration"]
+                self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
+            except Exception as error:  # an archive that was made to deceive can make torch.load raise anything
+                raise FileFormatError(f"{path} is damaged ({error}); {BEGIN_AGAIN}") from None
+        # Without a checkpoint, the run was stopped in its first iteration.
+        records = read_progress(self.out)
+        kept = [record for record in records if record["iteration"] <= self.iteration]
+        if len(kept) < len(records):  # lines that the checkpoint does not have will be written again
+            write_progress(self.out, kept)
 
     def _line(self, record: dict[str, float]) -> str:
         parts = [
@@ -202,52 +237,36 @@ class TrainingRun:
         return "  ".join(parts)
 
 
-def _fresh(config: TrainConfig, out: Path) -> TrainingRun:
+def _whole(config: TrainConfig) -> TrainConfig:
+    """The configuration with everything that was left open."""
     if config.minutes is None and config.updates is None:
         config = replace(config, minutes=10.0)
-    config = config.settled()
-    make_directory(out)
-    if (out / CONFIG).exists():
-        raise InvalidValueError(f"{out} already holds a run; continue it with --resume {out}, or choose another --out")
-    run = TrainingRun(config, out)
+    return config.settled()
+
+
+def _fresh(config: TrainConfig, out: Path, lock: Held) -> TrainingRun:
+    run = TrainingRun(_whole(config), out, lock)
     try:
-        if config.initial_weights is not None:
-            write_whole(out / INITIAL, Path(config.initial_weights).read_bytes())
-            run.config = config = replace(config, initial_weights=str(out / INITIAL))
-        _write_config(config, out)  # only now, so that a configuration that cannot run leaves nothing behind
+        run.begin_at_policy()
+        run.config = keep_copies(run.config, out)
+        write_config(run.config, out)  # only now, so that a configuration that cannot run leaves nothing behind
     except BaseException:
         run.learner.close()
         raise
     return run
 
 
-def _write_config(config: TrainConfig, out: Path) -> None:
-    record = {"kind": "metagan-rl train", "version": __version__, **config.to_dict()}
-    record["initial_weights"] = config.initial_weights and INITIAL
-    write_whole(out / CONFIG, json.dumps(record, indent=2) + "\n")
-
-
-def _resumed(wanted: TrainConfig, out: Path) -> TrainingRun:
-    path = out / CONFIG
+def _resumed(wanted: TrainConfig | None, out: Path, lock: Held, *, resume: bool) -> TrainingRun:
+    there = config = read_config(out)
+    if wanted is not None:
+        check_same(out, there, wanted.settled() if resume else _whole(wanted), resume=resume)
+        config = lengthened(there, wanted)
+    run = TrainingRun(config, out, lock)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record.pop("kind") != "metagan-rl train":
-            raise ValueError("it is of another kind")
-        record.pop("version")
-        initial = str(out / INITIAL) if record.get("initial_weights") else None
-        config = TrainConfig.from_dict({**record, "initial_weights": initial})
-    except OSError:
-        raise FileFormatError(f"{out} is not a training run: it has no {CONFIG}; metagan-rl train makes one") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise FileFormatError(f"{path} is not a training run's configuration ({error})") from None
-    longer = wanted.minutes is not None or wanted.updates is not None
-    if longer:
-        config = replace(config, minutes=wanted.minutes, updates=wanted.updates)
-    run = TrainingRun(config, out)
-    try:
+        run.begin_at_policy()
         run.load()
-        if longer:
-            _write_config(config, out)
+        if config != there:
+            write_config(config, out)
     except BaseException:
         run.learner.close()
         raise

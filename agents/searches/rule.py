@@ -4,7 +4,6 @@ The formula is log-linear. For each of the six numbers of a decay, the logarithm
 one for each fact times that fact. ``metagan-rl tune --kind rule`` fits the numbers on training tasks.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.files import write_whole
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
+from metagan_rl.records import read_json, read_record, write_record
 
 FILE = Path(__file__).with_name("schedules") / "rule.json"
 KIND = "metagan-rl rule"
@@ -137,14 +136,14 @@ def save_rule(path: str | Path, rule: Rule) -> None:
         OutputError: it cannot be written.
     """
     record = {"kind": KIND, "facts": list(FACTS), "formula": asdict(rule.formula), "metadata": rule.metadata}
-    write_whole(path, json.dumps(record, indent=2) + "\n")
+    write_record(Path(path), record)
 
 
 def is_rule(path: str | Path) -> bool:
     """Whether a file says that it holds a rule."""
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = read_json(Path(path), "a rule")
+    except FileFormatError:
         return False
     return isinstance(record, dict) and record.get("kind") == KIND
 
@@ -155,13 +154,11 @@ def load_rule(path: str | Path) -> Rule:
     Raises:
         FileFormatError: the file is missing, damaged or of another kind.
     """
+    record = read_record(Path(path), "a rule", kind=KIND, known=("facts", "formula", "metadata"), strict=False)
     try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        if record["kind"] != KIND or record["facts"] != list(FACTS):
-            raise ValueError(f"it is of kind {record['kind']!r}, with the facts {record['facts']}")
+        if record["facts"] != list(FACTS):
+            raise ValueError(f"its facts are {record['facts']}")
         return Rule(Formula(**{name: tuple(row) for name, row in record["formula"].items()}), record["metadata"])
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a rule ({error})") from None
 

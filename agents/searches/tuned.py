@@ -1,6 +1,5 @@
 """Schedules found by search on training tasks: what a careful user gets by tuning once for all tasks."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.files import write_whole
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 from metagan_rl.losses import LOSSES
 from metagan_rl.populations.settings import RATIOS
+from metagan_rl.records import read_record, write_record
 
 FOLDER = Path(__file__).with_name("schedules")
 KIND = "metagan-rl schedule"
@@ -144,7 +143,7 @@ def save_schedule(path: str | Path, scheduler: Tuned) -> None:
         OutputError: it cannot be written.
     """
     record = {"kind": KIND, "schedule": asdict(scheduler.schedule), "metadata": scheduler.metadata}
-    write_whole(path, json.dumps(record, indent=2) + "\n")
+    write_record(Path(path), record)
 
 
 def schedule_from(record: Mapping[str, Any]) -> Schedule:
@@ -177,13 +176,9 @@ def load_schedule(path: str | Path) -> Tuned:
         FileFormatError: the file is missing, damaged or of another kind, or its values are out of range.
     """
     path = Path(path)
+    record = read_record(path, "a schedule", kind=KIND, known=("schedule", "metadata"), strict=False)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["kind"] != KIND:
-            raise ValueError(f"it is of kind {record['kind']!r}")
         return Tuned(schedule_from(record["schedule"]), record.get("metadata", {}))
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a schedule ({error})") from None
 

@@ -1,6 +1,6 @@
 """RLlib's PPO (its current API stack) on GAN training: ``python docs/examples/rllib_ppo.py``.
 
-Needs ``pip install 'metagan-rl[rllib]'``. RLlib makes its environments in worker processes that know nothing of this
+Needs ``pip install '.[rllib]'``. RLlib makes its environments in worker processes that know nothing of this
 one, so the function that makes one imports metagan_rl, which registers the ids with Gymnasium. Ray listens on all
 network interfaces of the machine: start it only where nobody else can reach it.
 """

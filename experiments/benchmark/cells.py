@@ -47,7 +47,8 @@ class Batch:
 
     ``cells`` holds each cell's task name and seed. Points are kept for cells of the first seed on tasks in ``sampled``.
     ``policy`` and ``initial_weights`` are contents of files, because the files may not exist where the batch runs.
-    ``metrics`` are names. A worker that does not know one raises an error rather than leave out its column.
+    ``metrics`` are names. A worker that does not know one raises an error rather than leave out its column. Cells of
+    seed ``seeds`` and above are run for company only, and give no rows.
     """
 
     suite: str
@@ -59,11 +60,17 @@ class Batch:
     sampled: tuple[str, ...]
     initial_weights: bytes | None = None
     metrics: tuple[str, ...] = ()
+    seeds: int | None = None
 
     @property
     def keys(self) -> list[RunKey]:
         """The keys of its cells, in order."""
         return [RunKey(self.suite, self.split, task, seed, self.scheduler) for task, seed in self.cells]
+
+    @property
+    def wanted(self) -> list[RunKey]:
+        """The keys of the cells that give rows."""
+        return [key for key in self.keys if self.seeds is None or key.seed < self.seeds]
 
     @property
     def searched(self) -> int:
@@ -112,6 +119,15 @@ def gan_seed(task: Task, seed: int) -> int:
 
 def run_batch(batch: Batch) -> BatchResult:
     """Runs the cells of a batch; if the scheduler fails, the rows hold its error."""
+    result, wanted = _run_all(batch), set(batch.wanted)
+    return replace(
+        result,
+        rows=[row for row in result.rows if row.key in wanted],
+        curves=[curve for curve in result.curves if curve.key in wanted],
+    )
+
+
+def _run_all(batch: Batch) -> BatchResult:
     split = get_suite(batch.suite).split(batch.split)
     tasks = [split[name] for name, _ in batch.cells]
     seeds = [gan_seed(task, seed) for task, (_, seed) in zip(tasks, batch.cells, strict=True)]

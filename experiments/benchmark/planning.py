@@ -1,7 +1,8 @@
 """Puts the cells of a benchmark into batches that workers run.
 
 Cells of one scheduler on tasks of one shape run together as one population: a few tasks with a block of seeds each.
-Batches depend only on the chosen tasks and seeds, so rows do not depend on which other schedulers are compared.
+What shares a batch can change the last digits of a row. So batches depend on the chosen tasks alone: rows do not depend
+on which other schedulers are compared, nor on how many seeds, and more seeds add batches and change none.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +20,8 @@ from metagan_rl.tasks import Task
 
 BATCH = 32
 """Most GANs trained together. That is as many cells, or fewer if a scheduler trains several GANs for each."""
-SEEDS_AT_ONCE = 16
-"""Most seeds in a batch, which matters if there are few tasks of a shape."""
+SEEDS_AT_ONCE = 4
+"""Most seeds in a batch, which matters if there are few tasks of a shape. A power of two."""
 SAMPLED_TASKS = 6
 """Tasks of each tag whose samples (of the first seed) are kept for pictures."""
 
@@ -42,25 +43,34 @@ def batches_of(config: BenchmarkConfig) -> Iterator[Batch]:
         for cells in _together(own, config.seeds, at_once[scheduler]):
             yield Batch(
                 config.suite, config.split, cells, scheduler, policy, options, sampled, initial,
-                metrics=tuple(METRICS),
+                metrics=tuple(METRICS), seeds=config.seeds,
             )  # fmt: skip
 
 
 def _together(tasks: Sequence[Task], seeds: int, at_once: int) -> Iterator[tuple[tuple[str, int], ...]]:
-    """Groups of at most ``at_once`` cells: tasks of one shape and budget, each with the same block of seeds.
-
-    The size of a block is a power of two and blocks start at its multiples, so more seeds only add blocks.
-    """
+    """Groups of at most ``at_once`` cells: tasks of one shape and budget, each with the same block of seeds."""
     groups: dict[tuple[Shape, int], list[str]] = {}
     for task in tasks:
         groups.setdefault((Shape.of(task), task.budget), []).append(task.name)
     for names in groups.values():
-        room = min(SEEDS_AT_ONCE, max(1, at_once // len(names)))
-        block = 1 << (room.bit_length() - 1)
-        for first in range(0, seeds, block):
+        for block in _blocks(seeds, min(SEEDS_AT_ONCE, at_once // len(names))):
             for start in range(0, len(names), at_once):
                 some = names[start : start + at_once]
-                yield tuple((name, seed) for seed in range(first, min(first + block, seeds)) for name in some)
+                yield tuple((name, seed) for seed in block for name in some)
+
+
+def _blocks(seeds: int, most: int) -> Iterator[range]:
+    """Blocks that cover the seeds: 0, 1, 2-3, 4-7 and so on, none with more than ``most``.
+
+    The last may go beyond the seeds that are asked for. A block that was cut off would have to grow later.
+    """
+    first = 0
+    while first < seeds:
+        size = max(1, first)
+        while size > max(1, most):
+            size //= 2
+        yield range(first, first + size)
+        first += size
 
 
 def _sampled(tasks: Sequence[Task]) -> tuple[str, ...]:

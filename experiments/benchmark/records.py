@@ -13,9 +13,15 @@ from typing import Any, TypeVar
 
 from metagan_rl.errors import FileFormatError, OutputError
 from metagan_rl.experiments.benchmark.row import CURVE_COLUMNS, REQUIRED, Curve, Row
+from metagan_rl.files import exists
+from metagan_rl.records import CHECKED, line_of, parse_line, read_record
 
 BENCHMARK_KIND = "metagan-rl benchmark"
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
+KEYS = ("version", "commands", "suites", "schedulers", "seeds", "configs")
+"""What ``benchmark.json`` holds besides its kind."""
+TRAINING = "training.jsonl"
+"""The progress of the training that a compared policy comes from; the report draws it."""
 T = TypeVar("T")
 
 
@@ -26,17 +32,9 @@ def read_config(directory: Path) -> dict[str, Any]:
         FileFormatError: it is not a benchmark directory, or the file is damaged.
     """
     path = directory / CONFIG
-    if not path.is_file():
+    if not exists(path):
         raise FileFormatError(f"{directory} is not a benchmark directory: it has no {CONFIG}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is damaged: {error}") from None
-    if not isinstance(config, dict) or config.get("kind") != BENCHMARK_KIND:
-        raise FileFormatError(
-            f"{directory} is not a benchmark directory: {path.name} is not of kind {BENCHMARK_KIND!r}"
-        )
-    return config
+    return read_record(path, "the record of a benchmark directory", kind=BENCHMARK_KIND, known=KEYS)
 
 
 def read_rows(directory: str | Path) -> list[Row]:
@@ -82,13 +80,18 @@ def read_lines(path: Path, required: Sequence[str] = ()) -> list[dict[str, Any]]
 def append_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Adds records to such a file and syncs it to disk; half a line left by a stopped run is cut off first.
 
+    Lines get checksums, but in a file whose lines have none.
+
     Raises:
         OutputError: the file cannot be written.
     """
-    lines = "".join(json.dumps(record) + "\n" for record in records)
     try:
         with path.open("ab+") as file:
             size = file.tell()
+            file.seek(0)
+            first = file.readline()
+            bare = first.endswith(b"\n") and CHECKED not in first
+            lines = "".join(json.dumps(record) + "\n" if bare else line_of(record) for record in records)
             if size:
                 file.seek(size - 1)
                 if file.read(1) != b"\n":
@@ -105,32 +108,38 @@ def _read(path: Path, required: Sequence[str], make: Callable[[Mapping[str, Any]
     for record in _lines(path, required):
         try:
             yield make(record)
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise FileFormatError(f"{path} is damaged: {error}") from None
 
 
 def _lines(path: Path, required: Sequence[str]) -> Iterator[dict[str, Any]]:
     packed = path.with_name(path.name + ".gz")
     for source in (packed, path):
-        if not source.exists():
+        if not exists(source):
             continue
         try:
             with gzip.open(source, "rb") if source is packed else source.open("rb") as file:
+                checked: bool | None = None  # all lines have a checksum, or none, in files from before there were any
                 for place, line in enumerate(file, start=1):
                     if line.strip() and line.endswith(b"\n"):  # else the run was stopped while writing it
-                        yield _record(source, place, line, required)
+                        if checked is False and CHECKED in line:
+                            raise FileFormatError(f"{source}, line {place - 1} is damaged: its checksum is missing")
+                        yield _record(source, place, line, required, strict=bool(checked))
+                        checked = CHECKED in line if checked is None else checked
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise FileFormatError(f"{source} is damaged: {error}; restore it") from None
         except OSError as error:
             raise FileFormatError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _record(path: Path, place: int, line: bytes, required: Sequence[str]) -> dict[str, Any]:
+def _record(path: Path, place: int, line: bytes, required: Sequence[str], *, strict: bool) -> dict[str, Any]:
     try:
-        record = json.loads(line)
-        missing = [name for name in required if name not in record]
-    except (ValueError, TypeError):
-        raise FileFormatError(f"{path}, line {place} is damaged: {line.rstrip()[:60]!r}") from None
-    if not isinstance(record, dict) or missing:
+        record = parse_line(line, strict=strict)
+    except ValueError as error:
+        raise FileFormatError(
+            f"{path}, line {place} is damaged ({error}): {line.rstrip()[:60]!r}; restore it, or remove the line"
+        ) from None
+    missing = [name for name in required if name not in record]
+    if missing:
         raise FileFormatError(f"{path}, line {place} is not a record of its kind; missing: {', '.join(missing)}")
     return record

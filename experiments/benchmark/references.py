@@ -9,7 +9,6 @@ It is 0 for a run as good as the median random constant, and 1 for a run as good
 for runs worse than untuned. It may exceed 1, because the oracle is only the best that a finite search found.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 
 from metagan_rl.agents.searches.tuned import Schedule, schedule_from
 from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.records import read_json
 from metagan_rl.tasks.suites import SUITES, Suite, get_suite
 
 FOLDER = Path(__file__).with_name("references")
@@ -113,14 +113,14 @@ def load_references(suite: str, split: str, folder: str | Path | None = None) ->
     if suite not in SUITES or not path.is_file():
         return References(suite, split)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path, "the references of a split")
         if record["kind"] != REFERENCES_KIND or (record["suite"], record["split"]) != (suite, split):
             raise ValueError(f"it holds {record['kind']!r} of {record['suite']}-{record['split']}")
         sha256 = str(record["sha256"])
         runs, tasks = int(record["runs"]), dict(record["tasks"])
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except FileFormatError:
+        raise
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise _damaged(path, error) from None
     known = get_suite(suite)
     if sha256 != known.sha256:
@@ -130,7 +130,7 @@ def load_references(suite: str, split: str, folder: str | Path | None = None) ->
         )
     try:
         return _checked(known, split, sha256, runs, tasks)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise _damaged(path, error) from None
 
 

@@ -5,9 +5,9 @@ later.
 """
 
 import hashlib
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,26 @@ from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import run_batch
 from metagan_rl.experiments.benchmark.config import BenchmarkConfig
 from metagan_rl.experiments.benchmark.planning import batches_of
-from metagan_rl.experiments.benchmark.records import BENCHMARK_KIND, CONFIG, CURVES, ROWS, append_lines, read_rows
+from metagan_rl.experiments.benchmark.records import (
+    BENCHMARK_KIND,
+    CONFIG,
+    CURVES,
+    ROWS,
+    TRAINING,
+    append_lines,
+    read_config,
+    read_curves,
+    read_lines,
+    read_rows,
+)
 from metagan_rl.experiments.benchmark.references import ORACLE, references_file
 from metagan_rl.experiments.benchmark.row import RunKey
-from metagan_rl.experiments.benchmark.samples import SAMPLES, add_samples
-from metagan_rl.files import make_directory, write_whole
+from metagan_rl.experiments.benchmark.samples import SAMPLES, SampleFile, add_samples
+from metagan_rl.files import exists
+from metagan_rl.folders import held, refuse_another
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.populations.engines import say_what_trains
+from metagan_rl.records import write_record
 from metagan_rl.tasks import get_suite
 
 
@@ -53,8 +66,9 @@ def run_benchmark(
         The directory.
 
     Raises:
-        OutputError: the directory cannot be written.
-        FileFormatError: the directory holds results of other tasks or settings.
+        OutputError: the directory cannot be written, or another process writes into it.
+        FileFormatError: a file in the directory is damaged.
+        InvalidValueError: the directory holds results of other tasks or settings; the message names the difference.
         UnknownNameError: there is no such backend.
         MissingDependencyError: Ray is not installed.
         InvalidValueError: a metric failed on a GAN that did not diverge.
@@ -62,21 +76,39 @@ def run_benchmark(
     """
     configs = [configs] if isinstance(configs, BenchmarkConfig) else list(configs)
     say_what_trains("auto" if any(config.engine == "auto" for config in configs) else "torch")
-    with Workers(run_batch, backend=backend, workers=workers) as crew:
-        out = make_directory(out)
+    out = Path(out)
+    with ExitStack() as stack:
+        crew = Workers(run_batch, backend=backend, workers=workers)
+        stack.enter_context(crew)
+        lock = stack.enter_context(held(out))
+        check_files(out)
         _write_config(configs, out, command)
         done = _done(out)
-        batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.keys)]
+        batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.wanted)]
         batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first: a stopped benchmark has all tasks
-        total = sum(len(batch.cells) for batch in batches)
+        total = sum(len(batch.wanted) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, result in crew.run(batches):
+            lock.check()
             append_lines(out / CURVES, (curve.to_dict() for curve in result.curves if curve.key not in done))
             add_samples(out / SAMPLES, result.samples)
             append_lines(out / ROWS, (row.to_dict() for row in result.rows if row.key not in done))
             finished += len(result.rows)
             show(f"{finished}/{total} runs in {time.monotonic() - started:.0f} s")
     return out
+
+
+def check_files(out: Path) -> None:
+    """Checks that all files of a directory can be read, before work is done that would add to them.
+
+    Raises:
+        FileFormatError: one is damaged.
+    """
+    if exists(out / CONFIG):
+        read_rows(out)
+        read_curves(out)
+        read_lines(out / TRAINING)
+        SampleFile(out / SAMPLES)
 
 
 def _done(directory: Path) -> set[RunKey]:
@@ -102,6 +134,19 @@ def _file_digest(path: str | Path) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def _check_same(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """Checks that two entries are of one suite, one set of options and the same files, as far as both name them."""
+    fixed = ("sha256", "tasks", "version", "initial_weights", "only", *RUN_OPTIONS)
+    files = {f"file of {name}": digest for name, digest in there["policies"].items()}
+    same = {f"file of {name}": here["policies"].get(name, digest) for name, digest in there["policies"].items()}
+    refuse_another(
+        where,
+        {**{name: there.get(name, USUAL.get(name)) for name in fixed}, **files},
+        {**{name: here[name] for name in fixed}, **same},
+        "Results are never mixed: use another --out",
+    )
+
+
 def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -> None:
     suites: list[dict[str, Any]] = [
         {
@@ -118,23 +163,17 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
         for config in configs
     ]
     path, commands = out / CONFIG, [command]
-    if path.exists():
+    if exists(path):
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
+            earlier = read_config(out)
             before = {(entry["suite"], entry["split"]): entry for entry in earlier["suites"]}
-        except (ValueError, KeyError, TypeError) as error:
+            for entry in suites:
+                where = entry["suite"], entry["split"]
+                old = before.get(where, entry)
+                _check_same(f"{out} ({'-'.join(where)})", old, entry)
+                before[where] = {**entry, "policies": {**old["policies"], **entry["policies"]}}
+        except (KeyError, TypeError, AttributeError) as error:
             raise FileFormatError(f"{path} is damaged ({error}); use another --out") from None
-        for entry in suites:
-            old = before.get((entry["suite"], entry["split"]), entry)
-            fixed = ("sha256", "tasks", "version", "initial_weights", "only", *RUN_OPTIONS)
-            same = all(old.get(name, USUAL.get(name)) == entry[name] for name in fixed)
-            policies = {**old["policies"], **entry["policies"]}
-            if not same or any(policies[name] != digest for name, digest in old["policies"].items()):
-                raise FileFormatError(
-                    f"{out} holds results of other tasks, intervals, policies, initial weights or another version for "
-                    f"{entry['suite']}-{entry['split']}; results are never mixed: use another --out"
-                )
-            before[entry["suite"], entry["split"]] = {**entry, "policies": policies}
         suites = list(before.values())
         commands = [*earlier.get("commands", []), command]
     record: dict[str, Any] = {
@@ -150,4 +189,4 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
         config["policies"] = [[name, Path(path).name] for name, path in config["policies"]]
         if config["initial_weights"]:
             config["initial_weights"] = Path(config["initial_weights"]).name
-    write_whole(path, json.dumps(record, indent=2) + "\n")
+    write_record(path, record)

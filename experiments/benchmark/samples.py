@@ -7,8 +7,6 @@ under ``distance``. For each task it also holds real points under ``real``, and 
 """
 
 import io
-import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.archives import check_seal, sealed
 from metagan_rl.errors import FileFormatError
 from metagan_rl.evaluation import generated
-from metagan_rl.files import write_whole
+from metagan_rl.files import exists, write_whole
 from metagan_rl.loop.runs import Runs
 from metagan_rl.tasks.task import Task
 
@@ -33,6 +32,7 @@ FARTHEST = 100.0
 REAL, UPDATES, DISTANCE = "real", "updates", "distance"
 RESERVED = (REAL, UPDATES)
 """Names that no scheduler may have, because the file uses them. Nor may a name contain "|", which separates names."""
+REMEDY = "restore it, or delete it: the report then lacks its pictures of samples"
 
 
 class SampleKeeper:
@@ -108,9 +108,21 @@ class SampleFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._names: frozenset[str] = frozenset()
-        if path.exists():
+        if exists(path):
+            check_seal(path, REMEDY)
             with self._opened() as file:
                 self._names = frozenset(file.files)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything in the file, by its names there.
+
+        Raises:
+            FileFormatError: an array cannot be read.
+        """
+        if not self._names:
+            return {}
+        with self._opened() as file:
+            return {name: np.asarray(file[name]) for name in file.files}
 
     def holds(self, suite: str, split: str, task: str) -> bool:
         """Whether the file holds anything of the task."""
@@ -157,8 +169,10 @@ class SampleFile:
         try:
             with self._path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 yield file
-        except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-            raise FileFormatError(f"{self._path} is damaged: {error}") from None
+        except FileFormatError:
+            raise
+        except Exception as error:  # an archive that was made to deceive can make readers raise anything
+            raise FileFormatError(f"{self._path} is damaged: {error}; {REMEDY}") from None
 
 
 def add_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:
@@ -166,15 +180,21 @@ def add_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:
 
     Raises:
         OutputError: the file cannot be written.
+        FileFormatError: the file is damaged.
     """
-    if not samples:
-        return
-    if path.exists():
-        with np.load(path, allow_pickle=False) as earlier:
-            samples = {**{name: earlier[name] for name in earlier.files}, **samples}
+    if samples:
+        write_samples(path, {**SampleFile(path).arrays(), **samples})
+
+
+def write_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:
+    """Writes a file of samples, completely or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **samples)  # type: ignore[arg-type]  # keywords are arrays
-    write_whole(path, buffer.getvalue())
+    write_whole(path, sealed(buffer.getvalue()))
 
 
 def _kept(dim: int) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from metagan_rl.agents.catalogue import kind_of, scheduler_names
 from metagan_rl.errors import MissingDependencyError
-from metagan_rl.experiments.benchmark.records import read_config, read_curves, read_lines, read_rows
+from metagan_rl.experiments.benchmark.records import TRAINING, read_config, read_curves, read_lines, read_rows
 from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, References, load_references
 from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES
@@ -33,9 +33,10 @@ from metagan_rl.experiments.report.tables import (
     what_ranking_shows,
     whiskers,
 )
-from metagan_rl.files import write_whole
+from metagan_rl.files import exists, write_whole
 from metagan_rl.metrics import METRICS, STABILITY_LABELS
 
+PROMISES = "promises.csv"
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
 HEADLINE = ("precision", "coverage")
@@ -61,7 +62,7 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     config = read_config(directory)
     rows = read_rows(directory)
     curves = {curve.key: curve for curve in read_curves(directory)}
-    training = read_lines(directory / "training.jsonl")
+    training = read_lines(directory / TRAINING)
     schedulers = list(dict.fromkeys([*config.get("schedulers", ()), *(row.key.scheduler for row in rows)]))
     groups, yardstick = summarise(rows, schedulers), yardstick_of(schedulers)
     measured = _references(config, references)
@@ -111,7 +112,8 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
         )
     )
     write_whole(directory / "summary.csv", as_csv(groups, ranking))
-    write_whole(directory / "promises.csv", promises.as_csv([*promised, profile]))
+    if curves or not exists(directory / PROMISES):  # else it was made from curves that are no longer there
+        write_whole(directory / PROMISES, promises.as_csv([*promised, profile]))
     write_whole(
         directory / "summary.md", as_markdown(groups, ranking, [str(line) for line in config.get("commands", [])])
     )

@@ -3,6 +3,9 @@
 The tables of ``summary.py`` compare schedulers within a group of tasks. The ranking puts all groups on one scale: the
 share of the room between untuned and the per-task oracle (``references.py``). Columns that a benchmark cannot fill are
 NaN (no references, no ``tuned-constant``, rows of an older release).
+
+Like is compared with like: the ranked schedulers all have the same tasks. A scheduler that lacks some, because they
+were not run or failed, is listed apart, as its tasks may be the easy ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +54,7 @@ class Standing:
         scheduler: its name.
         tasks, seeds, runs: how many; ``seeds`` is the most that any task has.
         failed: runs that ended in an error and count nowhere else.
+        apart: whether it is not ranked, because it lacks tasks that the ranked ones have.
         scored: runs on tasks with enough room; the scores are over these.
         score: interquartile mean share of the room, with its interval over other seeds of these tasks.
         score_over_tasks: the same, with its interval over other tasks of the same kind.
@@ -72,6 +76,7 @@ class Standing:
     seeds: int
     runs: int
     failed: int
+    apart: bool = False
     scored: int = 0
     score: Estimate = UNKNOWN
     score_over_tasks: Estimate = UNKNOWN
@@ -94,9 +99,11 @@ class Ranking:
     """All schedulers of a benchmark on one scale.
 
     Attributes:
-        standings: highest score first (lowest distance first without scores), schedulers without a sound run last.
+        standings: highest score first (lowest distance first without scores), those listed apart after all others,
+            schedulers without a sound run last.
         tiers: tags of the tasks, known families first.
         tasks: number of tasks that have a row.
+        common: of these, tasks that all ranked schedulers have; the ranked are compared on these alone.
         narrow: of these, tasks left out of the score because tuning wins next to nothing there.
         unreferenced: of these, tasks left out because their room was not measured.
         baseline: whether ``BASELINE`` was run.
@@ -105,6 +112,7 @@ class Ranking:
     standings: tuple[Standing, ...]
     tiers: tuple[str, ...]
     tasks: int
+    common: int
     narrow: int
     unreferenced: int
     baseline: bool
@@ -128,16 +136,36 @@ def rank(rows: Iterable[Row], references: Iterable[References] = ()) -> Ranking:
     tasks = {row.key.whole_task for row in rows}
     tiers = in_order(row.tag for row in rows)
     baseline = distances_of(sound.get(BASELINE, {}))
-    standings = [_standing(name, cells, len(failed[name]), rooms, baseline) for name, cells in sound.items()]
+    ranked, common = _ranked({name: {task for task, _ in cells} for name, cells in sound.items()}, rooms)
+    standings = []
+    for name, cells in sound.items():
+        some = {cell: row for cell, row in cells.items() if cell[0] in common} if name in ranked else cells
+        standing = _standing(name, some, len(failed[name]), rooms, baseline)
+        standings.append(replace(standing, apart=bool(cells) and name not in ranked))
     standings.sort(key=_place)
     return Ranking(
         tuple(standings),
         tuple(tiers),
         tasks=len(tasks),
+        common=len(common),
         narrow=sum(task in rooms and not rooms[task].enough for task in tasks),
         unreferenced=len(tasks - rooms.keys()),
         baseline=bool(baseline),
     )
+
+
+def _ranked(tasks: Mapping[str, set[str]], rooms: Mapping[str, Room]) -> tuple[set[str], set[str]]:
+    """The schedulers to rank, and the tasks that all of them have.
+
+    A scheduler is ranked if it has every task with a score that any scheduler has, or every task if none has a score.
+    If no scheduler has them all, all are ranked on the tasks that they have in common, if there are any.
+    """
+    tasks = {name: some for name, some in tasks.items() if some}
+    every: set[str] = set().union(*tasks.values())
+    counted = {task for task in every if task in rooms and rooms[task].enough} or every
+    ranked = {name for name, some in tasks.items() if some >= counted} or set(tasks)
+    common = every.intersection(*(tasks[name] for name in ranked))
+    return (ranked, common) if common else (set(), set())
 
 
 def rooms_of(references: Iterable[References]) -> dict[str, Room]:
@@ -230,9 +258,10 @@ def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _place(standing: Standing) -> tuple[bool, float, bool, float, str]:
+def _place(standing: Standing) -> tuple[bool, bool, float, bool, float, str]:
     score, distance = standing.score.value, standing.distance.value
     return (
+        standing.apart or not standing.runs,
         bool(np.isnan(score)),
         -score if score == score else 0.0,
         bool(np.isnan(distance)),

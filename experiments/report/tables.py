@@ -228,7 +228,7 @@ def _ranking(ranking: Ranking) -> list[str]:
     aligned = ["---", "--:", ":--", ":--", *["--:"] * len(ranking.tiers), "--:", ":--", *["--:"] * 9]
     rows = []
     for standing in ranking.standings:
-        cells = [safe(standing.scheduler), fixed(standing.score.value)]
+        cells = [safe(standing.scheduler) + (" *(apart)*" if standing.apart else ""), fixed(standing.score.value)]
         cells += [fixed_interval(standing.score), fixed_interval(standing.score_over_tasks)]
         cells += [fixed(standing.tiers[tag].value if tag in standing.tiers else None) for tag in ranking.tiers]
         cells += [percent(standing.improvement.value), percents(standing.improvement)]
@@ -238,6 +238,22 @@ def _ranking(ranking: Ranking) -> list[str]:
         cells += [amount(standing.tuning_updates), amount(standing.extra_updates)]
         rows.append([*cells, f"{standing.tasks} x {standing.seeds}"])
     return ["## Ranking", markdown_table(headings, rows, aligned), what_ranking_shows(ranking)]
+
+
+def _apart(ranking: Ranking) -> str:
+    """Which tasks the ranked schedulers are compared on, and who is listed apart; nothing if all have all tasks."""
+    told = ""
+    if 0 < ranking.common < ranking.tasks:
+        told += (
+            f"Ranked schedulers are compared on the {ranking.common} of {ranking.tasks} tasks that all of them have. "
+        )
+    apart = [f"{safe(each.scheduler)} ({each.tasks} tasks)" for each in ranking.standings if each.apart]
+    if apart:
+        told += (
+            f"Listed apart, below, and not to be compared with the ranked: {', '.join(apart)}. They lack tasks that "
+            "the ranked have. "
+        )
+    return told
 
 
 def what_ranking_shows(ranking: Ranking) -> str:
@@ -258,6 +274,7 @@ def what_ranking_shows(ranking: Ranking) -> str:
         if ranking.unreferenced:
             told += f"; {ranking.unreferenced} without references"
         told += ". "
+    told += _apart(ranking)
     if ranking.baseline:
         told += (
             f"P(better): how often a run ends at a smaller distance than a run of {BASELINE} on the same task; ties "

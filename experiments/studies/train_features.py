@@ -15,24 +15,22 @@ random, hence seen alike, and what real images score against real ones (a task's
 """
 
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from metagan_rl import __version__
 from metagan_rl.errors import MetaGANError
-from metagan_rl.files import write_whole
 from metagan_rl.metrics.features import CLASSES, FORMAT, SHIPPED, SIDE, VERSION, Classifier
 from metagan_rl.runtime import prepare_process
 from metagan_rl.tasks.images import MNIST, read_fashion, task_rows
+from metagan_rl.tensor_files import write_tensors
 
 SEED = 20
 BATCH = 64
@@ -155,7 +153,7 @@ def make(name: str, folder: Path = SHIPPED, *, epochs: int | None = None) -> Pat
         "scale": features.std(dim=0, correction=0).float(),
     }
     path = folder / f"{name}.safetensors"
-    write_whole(path, safetensors.torch.save(weights, metadata={"metagan_rl": json.dumps(header, sort_keys=True)}))
+    write_tensors(path, header, weights)
     print(f"{path}: accuracy {metadata['accuracy']:.4f} on {metadata['held_out_rows']} held-out images", flush=True)
     return path
 

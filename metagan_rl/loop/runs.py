@@ -24,6 +24,9 @@ from metagan_rl.populations.options import PopulationOptions
 from metagan_rl.runtime import usual_torch
 from metagan_rl.tasks.task import Task
 
+MOST = 10**7
+"""More intervals, or updates in one, would take years."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(PopulationOptions):
@@ -57,6 +60,9 @@ class RunOptions(PopulationOptions):
             raise InvalidValueError(f"horizon is {self.horizon!r}; it must be at least 1 interval")
         if self.decisions is not None and not (isinstance(self.decisions, int) and self.decisions >= 1):
             raise InvalidValueError(f"decisions is {self.decisions!r}; it must be at least 1 interval")
+        for name in ("interval_updates", "horizon", "decisions"):
+            if (getattr(self, name) or 0) > MOST:
+                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at most {MOST:,}")
         find_reward(self.reward)
 
     def intervals(self, task: Task) -> int:

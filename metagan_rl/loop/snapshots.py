@@ -1,6 +1,5 @@
 """Files of states: safetensors for the arrays, JSON beside them for the rest. Reading one runs no code from it."""
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.files import write_whole
+from metagan_rl.tensor_files import read_tensors, write_tensors
 
 FORMAT = "metagan-rl snapshot"
 VERSION = 1
@@ -22,12 +21,9 @@ def save_snapshot(path: str | Path, state: Mapping[str, Any]) -> None:
         InvalidValueError: the state holds something else.
         OutputError: the file cannot be written.
     """
-    import safetensors.torch
-
     tensors: dict[str, torch.Tensor] = {}
-    record = {"format": FORMAT, "version": VERSION, "state": _split(state, tensors)}
-    header = {"metagan_rl": json.dumps(record, allow_nan=False)}
-    write_whole(path, safetensors.torch.save(tensors, metadata=header))
+    head = {"format": FORMAT, "version": VERSION, "state": _split(state, tensors)}
+    write_tensors(Path(path), head, tensors)
 
 
 def load_snapshot(path: str | Path) -> dict[str, Any]:
@@ -36,35 +32,15 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     Raises:
         FileFormatError: the file is missing, damaged, or of another kind or version.
     """
-    import safetensors
-
     path = Path(path)
     if not path.is_file():
         raise FileFormatError(f"there is no snapshot {path}")
+    head, tensors = read_tensors(path, "snapshot", {"format": FORMAT, "version": VERSION}, "save it again")
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            record = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise FileFormatError(f"{path} is a safetensors file, but no snapshot")
-        if record.get("version") != VERSION:
-            raise FileFormatError(
-                f"{path} is a snapshot of format {record.get('version')}; this version reads {VERSION}"
-            )
-        joined: dict[str, Any] = _join(record["state"], tensors)
-        return joined
-    except FileFormatError:
-        raise
-    except (
-        safetensors.SafetensorError,
-        ValueError,
-        KeyError,
-        TypeError,
-        OSError,
-        MemoryError,
-        RecursionError,
-    ) as error:
-        raise FileFormatError(f"{path} is not a complete snapshot ({error}); save it again") from None
+        joined: dict[str, Any] = _join(head["state"], tensors)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FileFormatError(f"{path} does not fit together ({error}); save it again") from None
+    return joined
 
 
 def _split(value: Any, tensors: dict[str, torch.Tensor]) -> Any:

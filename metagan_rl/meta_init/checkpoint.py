@@ -99,7 +99,7 @@ def read_checkpoint(
             _under("outer.", tensors),
             _under("method.", tensors),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} does not fit together ({error}); start again") from None
     for name, value in ours.items():
         if name != "outer_steps" and theirs.get(name) != value:

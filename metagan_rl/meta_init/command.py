@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.files import make_directory
+from metagan_rl.files import exists
+from metagan_rl.folders import held
 from metagan_rl.meta_init.fomaml import FirstOrderMAML
 from metagan_rl.meta_init.joint import Joint
 from metagan_rl.meta_init.loop import Method, meta_train
@@ -79,7 +80,7 @@ def meta_init(
     Raises:
         InvalidValueError: a value is out of range, the suite's tasks differ in shape, or ``out`` exists already.
         UnknownNameError: a name does not exist.
-        OutputError: ``out`` cannot be written.
+        OutputError: ``out`` cannot be written, or another process writes it.
     """
     chosen = settings_for(method, updates, **settings)
     if validation_tasks < 0:
@@ -95,10 +96,11 @@ def meta_init(
             f"suite {suite!r} has tasks of several shapes, but a meta-initialisation has one ({error}); use another"
         ) from None
     checkpoint = out.with_suffix(".checkpoint.safetensors")
-    if not resume and (out.exists() or checkpoint.exists()):
-        there = out if out.exists() else checkpoint
+    if not resume and (exists(out) or exists(checkpoint)):
+        there = out if exists(out) else checkpoint
         raise InvalidValueError(f"{there} exists already; continue with --resume, or use another --out")
-    make_directory(out.parent)
+    if not out.name:
+        raise InvalidValueError(f"out is {str(out)!r}; give a file for the weights")
     run = RunOptions(
         on_step=lambda done: _tell(done, chosen, show),
         checkpoint=checkpoint,
@@ -107,9 +109,11 @@ def meta_init(
         validate_every=validate_every,
         tensorboard=out.with_suffix(".events"),
     )
-    result = meta_train(METHODS[method](chosen), start, tasks, run)
-    result.metadata["command"] = command
-    save_meta_init(out, result.generator, result.discriminator, result.metadata)
+    with held(out.parent, f".{out.name[:200]}.lock") as lock:
+        result = meta_train(METHODS[method](chosen), start, tasks, run)
+        result.metadata["command"] = command
+        lock.check()
+        save_meta_init(out, result.generator, result.discriminator, result.metadata)
     skipped = f", {result.metadata['skipped']} of {chosen.outer_steps} meta-steps diverged and were skipped"
     show(f"{result.metadata['gan_updates']} GAN updates{skipped if result.metadata['skipped'] else ''}")
     show(f"initial weights: {out}\nuse them: metagan-rl benchmark --suite {suite} --initial-weights {out}")

@@ -117,10 +117,13 @@ class MetaRun:
             bar = Progress(*Progress.get_default_columns(), transient=True, disable=not shown)
             writer = self._writer(cleaning)
             if self.steps == 0 and run.validation:
-                self._tell(writer, self._record(self.meta, False, validates=True))
+                self._validate_first(writer)
             bar.add_task(self.settings.method, total=self.settings.outer_steps, completed=self.steps)
             cleaning.enter_context(bar)
             cleaning.callback(self._save)
+            if self._interrupted_validation():
+                self._tell(writer, self._record(self.meta, False, validates=True))
+                self._keep()
             while self.steps < self.settings.outer_steps:
                 self._tell(writer, self._step())
                 note = f" ({self.skipped} of {self.steps} meta-steps diverged and were skipped)" if self.skipped else ""
@@ -161,10 +164,28 @@ class MetaRun:
         self.steps += 1
         self.skipped += not sound
         self._keep()  # before the validation, which takes long, and again after it
-        validates = self.steps % self.run.validate_every == 0 or self.steps == self.settings.outer_steps
-        done = self._record(before, not sound, validates=validates)
+        done = self._record(before, not sound, validates=self._validates())
         self._keep()
         return done
+
+    def _validate_first(self, writer: Any) -> None:
+        """Validates the first weights; what stops it leaves a checkpoint, as everywhere."""
+        self._keep()
+        try:
+            self._tell(writer, self._record(self.meta, False, validates=True))
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        self._kept = None  # a first step that is refused leaves nothing behind
+
+    def _validates(self) -> bool:
+        return self.steps % self.run.validate_every == 0 or self.steps == self.settings.outer_steps
+
+    def _interrupted_validation(self) -> bool:
+        """Whether the run was stopped while it validated its last step."""
+        gan_updates = self.steps * self.settings.updates_per_step
+        there = any(validation[0] == gan_updates for validation in self.validations)
+        return bool(self.run.validation) and self.steps > 0 and self._validates() and not there
 
     def _record(self, before: MetaInit, skipped: bool, *, validates: bool) -> MetaStep:
         gan_updates = self.steps * self.settings.updates_per_step

@@ -1,7 +1,5 @@
 """Starting weights of the two networks: checks that they fit tasks, and reads and writes their files."""
 
-import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,8 +9,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from metagan_rl import tensor_files
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError
-from metagan_rl.files import write_whole
 from metagan_rl.networks.base import StackedNetwork, build_networks, size
 from metagan_rl.tasks.task import Networks, Task
 
@@ -166,17 +164,23 @@ def load_meta_init(path: str | os.PathLike[str]) -> MetaInit:
     """Reads a meta-initialisation without running any code from the file.
 
     Raises:
-        FileFormatError: the file is missing, truncated, changed, of another kind or version, or inconsistent.
+        FileFormatError: the file is missing, truncated, changed, of another kind or version, or inconsistent, or its
+            weights are those of networks that have exploded.
     """
+    from metagan_rl.populations.interval import WEIGHT_LIMIT  # imported here, as populations import this module
+
     record, tensors = read_tensors(path, FORMAT)
     try:
+        for name, tensor in tensors.items():
+            if not (tensor.abs() < WEIGHT_LIMIT).all():  # NaN is not below anything
+                raise ValueError(f"weights of the {name} are not all below {WEIGHT_LIMIT:g}")
         networks, dim = Networks(**record["networks"]), int(record["dim"])
         return MetaInit(
             MetaGenerator(networks, dim, weights=tensors["generator"]),
             MetaDiscriminator(networks, dim, weights=tensors["discriminator"]),
             dict(record["metadata"]),
         )
-    except (KeyError, TypeError, ValueError, MetaGANError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, MetaGANError) as error:
         raise FileFormatError(f"{path} does not fit together ({error}); make or fetch it again") from None
 
 
@@ -200,11 +204,8 @@ def write_tensors(
     path: str | os.PathLike[str], kind: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> None:
     """Writes tensors with a JSON record, and a digest of both that reveals a changed file."""
-    import safetensors.torch  # imported here: populations import this file and need only torch and NumPy
-
-    head = {"format": kind, "version": VERSION, "record": dict(record), "sha256": _digest(record, tensors)}
-    ready = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
-    write_whole(path, safetensors.torch.save(ready, metadata={"metagan_rl": json.dumps(head, sort_keys=True)}))
+    head = {"format": kind, "version": VERSION, "record": dict(record)}
+    tensor_files.write_tensors(Path(path), head, tensors)
 
 
 def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -213,33 +214,15 @@ def read_tensors(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any
     Raises:
         FileFormatError: the file is missing, truncated, changed, or of another kind or version.
     """
-    import safetensors
-
     path = Path(path)
     if not path.is_file():
         raise FileFormatError(f"there is no {kind} file {path}; metagan-rl meta-init writes one")
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            head = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is not a complete {kind} file ({error}); make or fetch it again") from None
-    if not isinstance(head, dict) or head.get("format") != kind or not isinstance(head.get("record"), dict):
+    head, tensors = tensor_files.read_tensors(
+        path, kind, {"format": kind, "version": VERSION}, "make or fetch it again"
+    )
+    if not isinstance(head.get("record"), dict):
         raise FileFormatError(f"{path} is no {kind} file")
-    if head.get("version") != VERSION:
-        raise FileFormatError(f"{path} is of format {head.get('version')}; this version reads {VERSION}")
-    if head.get("sha256") != _digest(head["record"], tensors):
-        raise FileFormatError(f"{path} was changed after it was made; make or fetch it again")
     return head["record"], tensors
-
-
-def _digest(record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy(force=True).tobytes())
-    return digest.hexdigest()
 
 
 def _fresh(networks: Networks, dim: int, seed: int) -> tuple[Tensor, Tensor]:

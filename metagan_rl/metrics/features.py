@@ -21,7 +21,6 @@ on them is an FID, which uses Inception's features (Heusel et al. 2017, arXiv:17
 with each other.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -34,6 +33,7 @@ from torch.nn import functional
 
 from metagan_rl.errors import FileFormatError, UnknownNameError
 from metagan_rl.tasks.task import FAMILIES, Task
+from metagan_rl.tensor_files import read_tensors
 
 FORMAT = "metagan-rl features"
 VERSION = 1
@@ -148,22 +148,11 @@ def read_features(path: str | Path) -> Features:
     Raises:
         FileFormatError: the file is missing, truncated, of another kind or version, or its weights do not fit.
     """
-    import safetensors  # imported here: a user's own loop needs this module, but no files of features
-
     path = Path(path)
     remedy = "restore it, or make it again with python -m metagan_rl.experiments.studies.train_features from a checkout"
     if not path.is_file():
         raise FileFormatError(f"there is no features file {path}; {remedy}")
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("metagan_rl", "null"))
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
-    except (safetensors.SafetensorError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path} is not a complete features file ({error}); {remedy}") from None
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise FileFormatError(f"{path} holds weights, but not those of metagan-rl features")
-    if header.get("version") != VERSION:
-        raise FileFormatError(f"{path} holds features of format {header.get('version')}; this version reads {VERSION}")
+    head, weights = read_tensors(path, "features", {"format": FORMAT, "version": VERSION}, remedy)
     classifier = Classifier()
     classifier.requires_grad_(False)
     shapes = {name: tuple(tensor.shape) for name, tensor in classifier.state_dict().items()}
@@ -178,4 +167,4 @@ def read_features(path: str | Path) -> Features:
     if not (scale > 0).all():
         raise FileFormatError(f"{path} holds a scale of 0 or less; {remedy}")
     classifier.load_state_dict(weights)
-    return Features(classifier.eval(), mean, scale, header.get("metadata", {}))
+    return Features(classifier.eval(), mean, scale, dict(head.get("metadata") or {}))

@@ -56,14 +56,13 @@ def suite_from_array(
     Raises:
         DataError: the rows are not a table of numbers, too few, not all finite, or a column is constant.
         InvalidValueError: the name is malformed or taken, or an argument is out of range.
-        InvalidValueError: the name is malformed or taken, or an argument is out of range.
     """
     if tasks < 1:
         raise InvalidValueError(f"tasks is {tasks}; it must be at least 1")
     if register and name in SUITES:
         raise InvalidValueError(f"suite {name!r} is registered already; choose another name")
     try:
-        table = np.asarray(rows)
+        table = np.asanyarray(rows)  # a mask is refused below, not lost
     except ValueError as error:
         raise DataError(f"table {name!r} is not an array of numbers ({error}); give rows of one length") from None
     if table.ndim == 3:
@@ -85,6 +84,12 @@ def suite_from_array(
     )
     splits: dict[str, tuple[Task, ...]] = {}
     for split, places in zip(SPLITS, parts, strict=True):
+        constant = np.flatnonzero((table[places] == table[places[0]]).all(axis=0))
+        if len(constant) == table.shape[1] or (len(constant) and not images):
+            raise DataError(
+                f"table {name!r}: column {constant[0]} differs in so few rows that it is constant in the {split} "
+                "split; drop it, or give more rows"
+            )
         family_name = f"{name}-{split}-{digest}"  # the digest keeps apart two tables of one name
         if family_name not in FAMILIES:
             family = ArrayTable(table[np.sort(places)])

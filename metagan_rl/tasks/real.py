@@ -53,6 +53,8 @@ def _read(name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return rows, target
 
 
+LARGEST = 1e100
+"""Larger numbers are refused: the square of their spread would not be finite."""
 FILES: dict[str, tuple[str, dict[str, Any]]] = {
     "wine": ("wine_data.csv", {"skip": 1}),
     "breast-cancer": ("breast_cancer.csv", {"skip": 1}),
@@ -184,9 +186,17 @@ def checked_rows(name: str, array: Any, *, whole: bool = False) -> np.ndarray:
     Raises:
         DataError: see :func:`table_from_array`.
     """
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise DataError(
+            f"table {name!r} has {int(np.sum(np.ma.getmaskarray(array)))} masked values; fill them or drop their rows"
+        )
     try:
+        if np.iscomplexobj(array):
+            raise DataError(f"table {name!r} has complex numbers; give real and imaginary parts as columns")
         rows = np.array(array, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except DataError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"table {name!r} is not an array of numbers ({error}); encode text as numbers first") from None
     if rows.ndim != 2:
         raise DataError(f"table {name!r} has shape {list(rows.shape)}; it must be [rows, columns]")
@@ -200,6 +210,12 @@ def checked_rows(name: str, array: Any, *, whole: bool = False) -> np.ndarray:
         raise DataError(
             f"table {name!r} has {len(bad)} rows with NaN or infinite values (the first is row {bad[0]}); "
             "drop or impute them first"
+        )
+    if np.abs(rows).max() > LARGEST:
+        row, column = np.unravel_index(np.abs(rows).argmax(), rows.shape)
+        raise DataError(
+            f"table {name!r} has {rows[row, column]:g} in row {row}, column {column}; numbers above {LARGEST:g} cannot "
+            "be standardised: use another unit, or correct it"
         )
     constant = np.flatnonzero((rows == rows[0]).all(axis=0))
     if len(constant) == rows.shape[1] or (len(constant) and not whole):

@@ -13,6 +13,7 @@ import numpy as np
 
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.files import write_whole
+from metagan_rl.records import read_json
 from metagan_rl.registry import Registry
 from metagan_rl.tasks.hidden import Hidden
 from metagan_rl.tasks.task import Task
@@ -186,14 +187,7 @@ class Suite:
         Raises:
             FileFormatError: the file is missing, truncated, edited, of another kind or of a newer version.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FileFormatError(f"cannot read the suite manifest {path}: {error.strerror}") from error
-        except (ValueError, RecursionError) as error:
-            raise FileFormatError(
-                f"{path} is not a suite manifest, or it is truncated: it is not valid JSON ({error})"
-            ) from error
+        content = read_json(Path(path), "a suite manifest")
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise FileFormatError(f'{path} is not a suite manifest: it does not say "format": "{FORMAT}"')
         if content.get("format_version") != FORMAT_VERSION:
@@ -207,7 +201,7 @@ class Suite:
             }
             suite = cls(content["name"], content["version"], content["description"], splits)
             found, stated = suite.sha256, content["sha256"]
-        except (MetaGANError, KeyError, TypeError, AttributeError) as error:
+        except (MetaGANError, KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
             detail = f"there is no {error} in it" if type(error) is KeyError else str(error)
             raise FileFormatError(f"{path} is not a valid suite manifest: {detail}") from error
         if found != stated:

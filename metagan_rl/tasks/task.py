@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ class Task:
         hidden: what is wrong with a run and told nobody; ``None`` for nothing.
 
     Raises:
-        InvalidValueError: ``shots`` is out of range.
+        InvalidValueError: a field is of another type or out of range.
     """
 
     name: str
@@ -154,6 +155,14 @@ class Task:
     hidden: Hidden | None = None
 
     def __post_init__(self) -> None:
+        for name, least in (("dim", 1), ("budget", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+                raise InvalidValueError(f"{name} of a task is {value!r}; it must be a whole number of at least {least}")
+        for name in ("name", "family", "tag"):
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value or "|" in value or not value.isprintable():
+                raise InvalidValueError(f"{name} of a task is {value!r}; it must be a word or more, without '|'")
         if self.shots is not None and (not isinstance(self.shots, int) or self.shots < 1):
             raise InvalidValueError(f"shots is {self.shots!r}; it must be a whole number of at least 1, or None")
 
@@ -252,6 +261,7 @@ class Family:
         return self.dim
 
 
+STANDARDISE = ("columns", "whole", "none")
 FAMILIES: Registry[Family] = Registry("family", importable=True)
 
 
@@ -267,6 +277,10 @@ def register_family(name: str, family: Family | type[Family] | None = None) -> A
     if not isinstance(instance, Family):
         raise InvalidValueError(
             f"family {name!r} is a {type(instance).__name__}; derive it from metagan_rl.tasks.Family"
+        )
+    if instance.standardise not in STANDARDISE:
+        raise InvalidValueError(
+            f"family {name!r} has standardise {instance.standardise!r}; it must be one of {', '.join(STANDARDISE)}"
         )
     FAMILIES.register(name, instance)
     return family
@@ -316,7 +330,7 @@ def _draw(key: _Key) -> TaskData:
         half = len(shuffled) // 2
         held_out = shuffled[half:]
         train, reward, report = shuffled[:half], held_out[:REWARD_POINTS], held_out[:REPORT_POINTS]
-    mean, scale = _moments(train, family.standardise, task)
+    mean, scale = _moments(train, drawn if rows is None else shuffled, family.standardise, task)
     if task.shots is not None and task.shots > len(train):
         raise DataError(f"task {task.name!r} has {len(train)} rows to train on, fewer than its {task.shots} shots")
     train = train[: task.shots]
@@ -342,14 +356,18 @@ def _checked(points: np.ndarray, count: int, task: Task) -> np.ndarray:
     return points
 
 
-def _moments(train: np.ndarray, standardise: str, task: Task) -> tuple[np.ndarray, np.ndarray]:
+def _moments(train: np.ndarray, every: np.ndarray, standardise: str, task: Task) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and scale of the rows to train on; the scale of a column that is constant in these is that of all rows."""
     if standardise == "none":
         return np.zeros(task.dim), np.ones(task.dim)
     if standardise == "whole":
         mean, scale = np.full(task.dim, train.mean()), np.full(task.dim, train.std())
     else:
         mean, scale = train.mean(axis=0), train.std(axis=0)
-    if not (scale > 1e-12 * (1.0 + np.abs(mean))).all():
+    least = 1e-12 * (1.0 + np.abs(mean))
+    if not (scale > least).all():  # a column that seldom differs, and not in the half that this seed drew
+        scale = np.where(scale > least, scale, every.std() if standardise == "whole" else every.std(axis=0))
+    if not (scale > least).all():
         column = int(np.argmin(scale))
         raise DataError(f"task {task.name!r}: column {column} is constant; drop it, or standardise as a whole")
     return mean, scale

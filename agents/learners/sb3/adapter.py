@@ -12,9 +12,12 @@ from torch import Tensor
 
 from metagan_rl.agents.learners.learner import Learner
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
+from metagan_rl.agents.learners.policy_files import describe
 from metagan_rl.agents.learners.sb3.rollout_log import RolloutLog
 from metagan_rl.envs.privileged import Privileged
 from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.files import readable
 from metagan_rl.loop.reference import recorded
 from metagan_rl.tasks import get_suite
 
@@ -133,12 +136,30 @@ class SB3Learner(Learner):
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         self.model.num_timesteps, self.model._n_updates = state["timesteps"], state["passes"]
 
+    def start_from(self, policy: PolicyScheduler) -> None:
+        """See :class:`Learner`. The critic, and the deviation of continuous actions, start fresh."""
+        ours, theirs = describe(self.policy({}).config), describe(policy.config)
+        for name in dict.fromkeys([*ours, *theirs]):
+            if ours.get(name) != theirs.get(name):
+                raise InvalidValueError(
+                    f"the policy to start from has other {name}: {readable(theirs.get(name), 300)}, but this run has "
+                    f"{readable(ours.get(name), 300)}; give the options that it was trained with"
+                )
+        given, state = policy.network.state_dict(), self.model.policy.state_dict()
+        for key, value in state.items():
+            for theirs_name, our_name in self._parts.items():
+                if key.startswith(theirs_name):
+                    new = given[our_name + key.removeprefix(theirs_name)]
+                    value[..., : new.shape[-1]] = new  # an actor may have columns more for what it must not see
+        self.model.policy.load_state_dict(state)
+
     def close(self) -> None:
         """Ends the environment and its workers."""
         self.env.close()
 
     def renamed(self, names: Mapping[str, str]) -> dict[str, Tensor]:
         """Copies the policy's weights, with prefixes of their names replaced; weights without one are left out."""
+        self._parts = dict(names)
         return {
             ours + key.removeprefix(theirs): value.detach().clone()
             for key, value in self.model.policy.state_dict().items()

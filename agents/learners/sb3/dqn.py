@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from metagan_rl.agents.learners.learner import register_learner
 from metagan_rl.agents.learners.options import require
+from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.learners.sb3.adapter import SB3Learner
 from metagan_rl.envs.sb3 import SB3VecEnv
 from metagan_rl.errors import InvalidValueError
@@ -121,6 +122,11 @@ class DQNLearner(SB3Learner):
         found = self.renamed({"q_net.q_net.0.": "layers.0.", "q_net.q_net.2.": "layers.1.", "q_net.q_net.4.": "head."})
         moves, inputs = len(found["head.bias"]), found["layers.0.weight"].shape[1]
         return {**found, "direct.weight": torch.zeros(moves, inputs)}
+
+    def start_from(self, policy: PolicyScheduler) -> None:
+        """As in the parent; the target network starts there too."""
+        super().start_from(policy)
+        self.model.q_net_target.load_state_dict(self.model.q_net.state_dict())
 
     def state(self) -> dict[str, Any]:
         """As in the parent, plus the filled part of the replay buffer."""

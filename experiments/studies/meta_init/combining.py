@@ -14,7 +14,6 @@ from typing import Any
 from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.agents.learners.training import train
 from metagan_rl.agents.searches.tuned import tuned_constant
-from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark import BenchmarkConfig, read_rows, run_benchmark
 from metagan_rl.experiments.benchmark.records import CONFIG
 from metagan_rl.experiments.benchmark.row import Cell
@@ -77,10 +76,7 @@ def run_combinations(
     weights = out / WEIGHTS / f"{StudyRun(KIND, start, 0).name()}.safetensors"
     updates = max(1, round(scale * tuned_constant().cost))
     config = TrainConfig(suite=KIND, updates=updates, shards=1, initial_weights=str(weights))  # as recurrent-ppo
-    copy = out / POLICY / "initial_weights.safetensors"
-    if copy.exists() and copy.read_bytes() != weights.read_bytes():
-        raise InvalidValueError(f"{out / POLICY} was trained on other weights than {weights}; remove it")
-    policy = train(config, out / POLICY, resume=(out / POLICY / "config.json").exists(), show=show)
+    policy = train(config, out / POLICY, show=show)
     common = ("constant", "tuned-constant", "tuned-decay", LEARNED_ON_FRESH)
     fresh = BenchmarkConfig(KIND, "test", common, seeds=seeds, tasks=TASKS)
     learned = BenchmarkConfig(

@@ -24,7 +24,7 @@ def missing() -> dict[str, str]:
     if isinstance(library := load_library(), NoLibrary):
         reasons[NATIVE] = library.reason
     if importlib.util.find_spec("jax") is None:
-        reasons[JAX] = "jax is not installed; pip install 'metagan-rl[peers]'"
+        reasons[JAX] = "jax is not installed; pip install 'jax>=0.5'"
     return reasons
 
 
