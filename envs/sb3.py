@@ -105,7 +105,8 @@ class SB3VecEnv(VecEnv):
         """Stores the actions for ``step_wait``: an array, or one for each member if they have several parts."""
         if isinstance(self.action_space, (gym.spaces.Dict, gym.spaces.Tuple)):
             space = self.action_space
-            actions = concatenate(space, actions, create_empty_array(space, self.num_envs))
+            empty: Any = create_empty_array(space, self.num_envs)
+            actions = concatenate(space, actions, empty)
         self._actions = actions
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
