@@ -104,14 +104,12 @@ def make(envs):
 
 
 def test_the_command_evaluates_and_adds_a_row(tmp_path, monkeypatch, capsys):
-    if "Small/Ring-v0" not in gym.registry:
-        register_environment(
-            "Small/Ring-v0", "ring8", actions="joint-moves", reference="constant", trial_runs=2, **SHORT
-        )
+    name = "Small/Trials-v0"
+    register_environment(name, "ring8", actions="joint-moves", reference="constant", trial_runs=2, **SHORT)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own_agent.py").write_text(AGENT, encoding="utf-8")
     for agent in ("constant", "own_agent:make"):
-        options = ["--env", "Small/Ring-v0", "--tasks", "2", "--budget", "7", "--out", "out/rows.jsonl"]
+        options = ["--env", name, "--tasks", "2", "--budget", "7", "--out", "out/rows.jsonl"]
         assert main(["evaluate", "--agent", agent, *options]) == 0
     first, second = read_lines(tmp_path / "out" / "rows.jsonl")
     assert (first["agent"], second["agent"], second["budget"], second["tasks"]) == ("constant", "own_agent:make", 7, 2)
@@ -121,3 +119,4 @@ def test_the_command_evaluates_and_adds_a_row(tmp_path, monkeypatch, capsys):
     assert "| 2 | " in said and "over 2 tasks" in said
     assert main(["evaluate", "--agent", "konstant", *options]) == 2
     assert "did you mean constant" in capsys.readouterr().err
+    del gym.registry[name]

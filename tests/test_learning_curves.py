@@ -16,10 +16,9 @@ def small(monkeypatch):
 
     ids = {}
     for ending, actions in (("", "joint-moves"), ("-Moves", "moves"), ("-Box", "continuous-moves")):
-        ids[ending] = f"Small/Ring{ending}-v0"
+        ids[ending] = f"Tiny/Ring{ending}-v0"
         short = {"horizon": 2, "interval_updates": 12, "reference": "constant", "reward": "steady"}
-        if ids[ending] not in gym.registry:
-            register_environment(ids[ending], "ring8", actions=actions, **short)
+        register_environment(ids[ending], "ring8", actions=actions, **short)
     monkeypatch.setattr(learning_curves, "ENVIRONMENTS", {"Small": ids})
     monkeypatch.setattr(learning_curves, "MEMBERS", 2)
     monkeypatch.setattr(learning_curves, "PART", 16)
@@ -27,6 +26,9 @@ def small(monkeypatch):
     sizes = {"ppo": rollout, "recurrent-ppo": rollout, "dqn": replay, "sac": replay, "tqc": replay}
     monkeypatch.setattr(learning_curves, "SIZES", sizes)
     monkeypatch.setattr(learning_curves, "CLEANRL_STEPS", 8)
+    yield
+    for name in ids.values():
+        del gym.registry[name]
 
 
 @pytest.mark.parametrize("algorithm", KINDS)
@@ -35,7 +37,7 @@ def test_every_algorithm_trains_and_is_evaluated(small, algorithm):
     assert [row["step"] for row in parts] == [16, 32]
     assert all(row["episodes"] == 8 and row["return"] is not None for row in parts)
     assert end["budget"] == 32 * 12 and end["test"]["tasks"] == 2 and end["algorithm"] == algorithm
-    assert end["env"] == f"Small/Ring{KINDS[algorithm]}-v0"
+    assert end["env"] == f"Tiny/Ring{KINDS[algorithm]}-v0"
 
 
 def test_a_study_that_was_stopped_goes_on(small, tmp_path, capsys):
