@@ -17,6 +17,7 @@ from metagan_rl.cli import main
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
 from metagan_rl.loop import Controls, Runs, Situation, choose_knobs, choose_signals, drive
+from metagan_rl.records import write_record
 from metagan_rl.tasks import get_suite
 
 RUN = {
@@ -135,7 +136,7 @@ def test_a_run_whose_configuration_names_no_algorithm_goes_on_as_recurrent_ppo(t
     record = json.loads((trained / "recurrent-ppo" / "config.json").read_text())
     for new in ("sha256", "algorithm", "reward", "actions", "initial_weights"):
         del record[new]
-    (tmp_path / "config.json").write_text(json.dumps(record))
+    write_record(tmp_path / "config.json", record)
     train(None, tmp_path, resume=True, show=lambda line: None)
     assert _records(tmp_path) == _records(trained / "recurrent-ppo")
 
