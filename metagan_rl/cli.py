@@ -123,6 +123,8 @@ class Benchmark:
         suites = _names(self.suite)
         if suites == ("all",) or (self.quick and suites == ("planar",)):
             suites = TIERS
+        if not suites:
+            raise InvalidValueError(f"suite is {self.suite!r}; name at least one")
         policies = tuple(zip(_policy_names(self.policy), map(str, self.policy), strict=True))
         named, left_out = _names(self.schedulers), _names(self.without)
         every = {suite: every_scheduler(suite, self.split) for suite in suites}

@@ -20,6 +20,7 @@ from metagan_rl.envs.registration import ENVIRONMENTS
         (["train", "--resume", "nowhere"], "nowhere is not a training run"),
         (["benchmark", "--schedulers", "constnt"], "did you mean constant"),
         (["benchmark", "--split", "tset"], "did you mean test"),
+        (["benchmark", "--suite", " ,"], "suite is ' ,'; name at least one"),
         (["benchmark", "--policy", "nowhere.safetensors"], "nowhere.safetensors"),
         (["benchmark", "--backend", "proces", "--seeds", "1"], "did you mean process"),
         (["report", "nowhere"], "nowhere"),
