@@ -768,14 +768,14 @@ def test_benchmark_rows_tell_where_they_start_and_are_not_mixed(rings: str, file
     assert len({row["start"] for row in rows if row["task"] == "ring/2"}) == 1
     assert str(tmp_path) not in (out / "benchmark.json").read_text()
     without = replace(config, initial_weights=None)
-    with pytest.raises(InvalidValueError, match="initial_weights .*never mixed"):
+    with pytest.raises(InvalidValueError, match=r"initial_weights .*never mixed"):
         run_benchmark(without, out, workers=0)
     save_meta_init(tmp_path / "second.safetensors", *pair(ring(), seed=6))
-    with pytest.raises(InvalidValueError, match="initial_weights .*never mixed"):
+    with pytest.raises(InvalidValueError, match=r"initial_weights .*never mixed"):
         run_benchmark(replace(config, initial_weights=str(tmp_path / "second.safetensors")), out, workers=0)
     plain = run_benchmark(without, tmp_path / "without", workers=0)
     assert "initial_weights" not in json.loads((plain / "rows.jsonl").read_text().splitlines()[0])
-    with pytest.raises(InvalidValueError, match="initial_weights .*never mixed"):
+    with pytest.raises(InvalidValueError, match=r"initial_weights .*never mixed"):
         run_benchmark(config, plain, workers=0)
     with pytest.raises(InvalidValueError, match="does not fit"):
         BenchmarkConfig("planar", "test", ("constant",), initial_weights=str(file))
