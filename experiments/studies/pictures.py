@@ -89,17 +89,20 @@ def signal_tables() -> list[str]:
     ]
 
 
+PLACE = re.compile(r"<!-- made -->\n.*?<!-- end -->", re.DOTALL)
+
+
 def filled(page: str, tables: Sequence[str]) -> str:
     """A page with tables between its marks ``<!-- made -->`` and ``<!-- end -->``, in order.
 
     Raises:
         ValueError: the page has not as many places.
     """
-    parts = re.split(r"(?<=<!-- made -->\n).*?(?=<!-- end -->)", page, flags=re.DOTALL)
-    if len(parts) != len(tables) + 1:
-        raise ValueError(f"the page has {len(parts) - 1} places for {len(tables)} tables")
-    pairs = zip(parts, [*(f"{table}\n" for table in tables), ""], strict=True)
-    return "".join(part + table for part, table in pairs)
+    places = len(PLACE.findall(page))
+    if places != len(tables):
+        raise ValueError(f"the page has {places} places for {len(tables)} tables")
+    left = iter(tables)
+    return PLACE.sub(lambda _: f"<!-- made -->\n{next(left)}\n<!-- end -->", page)
 
 
 def tables_of_pages() -> dict[str, list[str]]:
