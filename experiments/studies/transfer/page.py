@@ -4,9 +4,17 @@ from metagan_rl.agents.searches.rule import FACTS, NUMBERS, USUAL, shipped_rule
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
-from metagan_rl.experiments.studies.transfer.table import REFERENCE, table
+from metagan_rl.experiments.studies.transfer.table import REFERENCE, courses, table
 
-SHOWN = (REFERENCE, "rule", "feedback", "on-top")
+SHTOLD = (
+    "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
+)  # fmt: skip
+"""Conditions whose course is shown."""
+OWN = (REFERENCE, "rule", "feedback", "on-top")
+TOLD = (
+    "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
+)  # fmt: skip
+"""Conditions whose course is shown."""
 OWN = ("users-own", "on-top")
 WORDS = {
     "budget": "log(budget / 3072)",
@@ -24,7 +32,7 @@ def tables() -> list[str]:
     rows = [row for row in read_lines(RESULTS / "transfer" / "rows.jsonl") if row["split"] == "test"]
     own = [row for row in rows if row["condition"].startswith(OWN_LOOPS)]
     others = [row for row in rows if not row["condition"].startswith(OWN_LOOPS)]
-    return [table(others, SHOWN), table(own, OWN, OWN[0]), rule_lines()]
+    return [table(others, SHOWN), table(own, OWN, OWN[0]), courses(others, "feedback", "rule", TOLD), rule_lines()]
 
 
 def rule_lines() -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from metagan_rl.experiments.report.statistics import fixed_stream, geometric_mean, paired_ratio
 
 REFERENCE = "tuned-decay"
@@ -32,6 +34,24 @@ def table(rows: Sequence[Mapping[str, Any]], schedulers: Sequence[str], referenc
             cells.append(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
         lines.append(f"| {condition} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def courses(rows: Sequence[Mapping[str, Any]], scheduler: str, reference: str, conditions: Sequence[str]) -> str:
+    """How far a scheduler departs from another on average, as Markdown: differences of logarithms in a run's course."""
+    knobs = {"generator_lr_factor": "G's rate", "discriminator_lr_factor": "D's rate", "penalty_weight": "penalty"}
+    lines = ["| condition | control | begin | 1/4 | 1/2 | 3/4 | end |", "|---|---|--:|--:|--:|--:|--:|"]
+    for condition in conditions:
+        for knob, words in knobs.items():
+            means = [_mean_course(rows, name, condition, knob) for name in (scheduler, reference)]
+            numbers = " | ".join(f"{each:+.1f}" for each in means[0] - means[1])
+            lines.append(f"| {condition} | {words} | {numbers} |")
+    return "\n".join(lines)
+
+
+def _mean_course(rows: Sequence[Mapping[str, Any]], scheduler: str, condition: str, knob: str) -> np.ndarray:
+    found = [row["course"][knob] for row in rows if (row["scheduler"], row["condition"]) == (scheduler, condition)]
+    mean: np.ndarray = np.log(np.maximum(found, 1e-6)).mean(axis=0)
+    return mean
 
 
 def _distances(rows: Sequence[Mapping[str, Any]], scheduler: str, condition: str) -> dict[Any, float]:
