@@ -6,11 +6,7 @@ from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
 from metagan_rl.experiments.studies.transfer.table import REFERENCE, courses, table
 
-SHTOLD = (
-    "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
-)  # fmt: skip
-"""Conditions whose course is shown."""
-OWN = (REFERENCE, "rule", "feedback", "on-top")
+SHOWN = (REFERENCE, "rule", "feedback", "on-top")
 TOLD = (
     "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
 )  # fmt: skip
