@@ -37,7 +37,7 @@ def test_schedulers_of_several_gans_are_refused():
 
 def test_minari_is_asked_for(monkeypatch):
     monkeypatch.setattr(trajectories.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'metagan-rl\[minari\]'"):
+    with pytest.raises(MissingDependencyError, match=r"needs minari; install it with"):
         study(Trajectories())
 
 

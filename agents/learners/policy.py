@@ -112,10 +112,10 @@ class PolicyNetwork(nn.Module):
             weights = {name: weight.abs().double() for name, weight in self.lstm.named_parameters()}
             gates = weights["weight_ih_l0"] @ most + weights["weight_hh_l0"].sum(dim=1)
             sums.append(gates + weights["bias_ih_l0"] + weights["bias_hh_l0"])
-            most = torch.ones(self.lstm.hidden_size, dtype=torch.float64)
+            most = inputs.new_ones(self.lstm.hidden_size, dtype=torch.float64)
         for layer in self.layers:
             sums.append(_bound(layer, most))
-            most = torch.ones(len(sums[-1]), dtype=torch.float64)
+            most = inputs.new_ones(len(sums[-1]), dtype=torch.float64)
         sums[0] = sums[0] + _bound(self.head, most)
         return max(float(each.max()) for each in sums)
 
@@ -155,7 +155,7 @@ class PolicyScheduler(Scheduler):
 
     def largest_output(self) -> float:
         """The most that its logits, values or actions can be, whatever it sees; not a number if a weight is none."""
-        inputs = torch.ones(self.network.direct.in_features)
+        inputs = torch.ones(self.network.direct.in_features, device="cpu")
         for place, signal in enumerate(self.config.signals):
             inputs[place] = max(abs(signal.low), abs(signal.high))
         return self.network.largest(inputs)
