@@ -121,8 +121,7 @@ def _scores(environment: Environment) -> str:
     if not environment.scores:
         return "Not measured yet."
     words = ", ".join(
-        f"`{name}` {value:g}" if "-" in name or name == "constant" else f"{name} {value:g}"
-        for name, value in environment.scores.items()
+        f"{name} {value:g}" if " " in name else f"`{name}` {value:g}" for name, value in environment.scores.items()
     )
     threshold = gym.spec(environment.id).reward_threshold
     return f"Mean return on the test split: {words}. `reward_threshold` is {threshold:g}."
