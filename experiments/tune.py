@@ -5,7 +5,6 @@ scored by its geometric mean distance. The best few are then run on validation t
 is the result. Test tasks are never touched.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.benchmark.row import six_digits
-from metagan_rl.files import exists, write_whole
+from metagan_rl.files import exists, file_digest, write_whole
 from metagan_rl.folders import Held, held, refuse_another
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOBS
@@ -207,7 +206,7 @@ def claim(out: Path, config: TuneConfig) -> None:
     """
     options: dict[str, Any] = asdict(config)
     if config.start is not None:  # its content, not its path
-        options["start"] = f"sha256:{hashlib.sha256(config.start.read_bytes()).hexdigest()}"
+        options["start"] = f"sha256:{file_digest(config.start)}"
     if exists(out / OPTIONS):
         there = read_record(out / OPTIONS, "the options of a search", kind=KIND, known=("version", "options"))
         refuse_another(out, there["options"], options, "Choose another --out, or give the same options to go on")

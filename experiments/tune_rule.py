@@ -28,7 +28,7 @@ from metagan_rl.experiments.tune import TuneConfig, claim
 from metagan_rl.files import write_whole
 from metagan_rl.folders import held
 from metagan_rl.loop.drive import drive, situation_of
-from metagan_rl.loop.runs import RunOptions, Runs
+from metagan_rl.loop.runs import RunOptions
 from metagan_rl.records import line_of
 from metagan_rl.tasks import Task, get_suite
 
@@ -46,6 +46,8 @@ PRIOR = (0.1, 0.1, 0.1)
 """Deviations of slopes, of their dependence on facts, and of curvatures before anything is seen, for each deviation."""
 NOISE = 0.2
 """Deviation of a run's logarithmic distance over seeds."""
+PARTS = 4
+"""Jobs for each of ``TuneConfig.parts``, as some tasks take much longer than others."""
 VALIDATION_SEED = 1000
 """The first seed of validation runs."""
 
@@ -69,11 +71,8 @@ def try_part(part: Part) -> tuple[np.ndarray, np.ndarray]:
     """Facts ``[n, 7]`` and final logarithmic distances ``[n]`` of the runs: the job of a worker."""
     rule = Rule(part.formula, departures=part.departures)
     runs, _ = drive(rule, part.tasks, part.seeds, part.options)
-    return facts_of(situation_of(runs, np.zeros(len(runs)))), _final(runs)
-
-
-def _final(runs: Runs) -> np.ndarray:
-    return np.log(evaluate(runs.population, range(len(runs)), report=True).distance)
+    final = evaluate(runs.population, range(len(runs)), report=True)
+    return facts_of(situation_of(runs, np.zeros(len(runs)))), np.log(final.distance)
 
 
 def features(facts: np.ndarray, departures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +136,47 @@ def first_formula() -> Formula:
     return Formula.of(np.concatenate([np.array(start)[:, None], np.zeros((len(NUMBERS), len(FACTS)))], axis=1))
 
 
+class Trials:
+    """Runs tasks under a formula and departures of its numbers, spread over workers.
+
+    Args:
+        crew: the workers.
+        options: of the runs.
+        parts: jobs that the runs are split into.
+    """
+
+    def __init__(self, crew: Workers[Part, tuple[np.ndarray, np.ndarray]], options: RunOptions, parts: int) -> None:
+        self._crew, self._options, self._parts = crew, options, parts
+
+    def run(
+        self, formula: Formula, tasks: Sequence[Task], seed: int, departures: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Facts ``[n, 7]`` and final logarithmic distances ``[n]`` of n runs with departures ``[n, 6]``."""
+        jobs = []
+        for first in range(min(self._parts, len(tasks))):  # every part has a bit of everything
+            these = tuple(tasks[first :: self._parts])
+            seeds = tuple(gan_seed(task, seed) for task in these)
+            jobs.append(Part(first, formula, these, seeds, departures[first :: self._parts], self._options))
+        facts, heights = np.zeros((len(tasks), 1 + len(FACTS))), np.zeros(len(tasks))
+        for part, found in self._crew.run(jobs):
+            facts[part.place :: self._parts], heights[part.place :: self._parts] = found
+        return facts, heights
+
+    def judged(self, formula: Formula, tasks: Sequence[Task]) -> float:
+        """The geometric mean distance on tasks, without departures."""
+        still = np.zeros((len(tasks), len(NUMBERS)))
+        return six_digits(np.exp(self.run(formula, tasks, VALIDATION_SEED, still)[1].mean()))
+
+    def improved(self, formula: Formula, tasks: Sequence[Task], number: int, rng: np.random.Generator) -> Formula:
+        """The formula at the lowest point of the surface around one, from ``TRIED`` runs of each task."""
+        tried = np.zeros((len(tasks), TRIED, len(NUMBERS)))
+        tried[:, 1:] = rng.standard_normal((len(tasks), TRIED - 1, len(NUMBERS)))
+        flat = tried.reshape(-1, len(NUMBERS))
+        facts, heights = self.run(formula, [task for task in tasks for _ in range(TRIED)], number, flat * SPREAD)
+        change = lowest(facts.reshape(len(tasks), TRIED, -1), tried, heights.reshape(len(tasks), TRIED))
+        return Formula.of(formula.matrix + change * SPREAD[:, None])
+
+
 def tune_rule(
     config: TuneConfig,
     out: str | Path,
@@ -162,43 +202,21 @@ def tune_rule(
     """
     out, suite = Path(out), get_suite(config.suite)
     options = replace(RunOptions.of(config), decisions=config.decisions or DECISIONS)
-    count, parts = -(-config.trials * config.tasks // TRIED), config.parts * 4
     train, val = (known(list(suite.split(split))) for split in ("train", "val"))
+    count = min(-(-config.trials * config.tasks // TRIED), len(train))
     with Workers(try_part, backend=backend, workers=workers) as crew, held(out) as lock:
         claim(out, config)
-        rows = read_lines(out / "rounds.jsonl")
-
-        def run(formula: Formula, tasks: Sequence[Task], seed: int, departures: np.ndarray) -> Any:
-            size = -(-len(tasks) // parts)
-            seeds = [gan_seed(task, seed) for task in tasks]
-            order = sorted(range(len(tasks)), key=lambda place: place % parts)  # every part has a bit of everything
-            jobs = []
-            for place in range(0, len(tasks), size):
-                these = order[place : place + size]
-                chosen = tuple(tasks[each] for each in these)
-                jobs.append(
-                    Part(place, formula, chosen, tuple(seeds[each] for each in these), departures[these], options)
-                )
-            found = dict(sorted(((part.place, value) for part, value in crew.run(jobs))))
-            back = np.argsort(order)
-            return tuple(np.concatenate([value[n] for value in found.values()])[back] for n in (0, 1))
-
+        rows, trials = read_lines(out / "rounds.jsonl"), Trials(crew, options, config.parts * PARTS)
         while len(rows) <= config.rounds:
             number = len(rows)
             formula = first_formula() if not rows else Formula(**rows[-1]["next"])
-            logs = run(formula, val, VALIDATION_SEED, np.zeros((len(val), len(NUMBERS))))[1]
-            row: dict[str, Any] = {"round": number, "validation_distance": six_digits(np.exp(logs.mean()))}
+            row: dict[str, Any] = {"round": number, "validation_distance": trials.judged(formula, val)}
             row |= {"formula": _rounded(formula), "next": None, "runs": 0}
             if number < config.rounds:
                 rng = np.random.default_rng([config.seed, number])
-                tasks = [train[place] for place in rng.choice(len(train), min(count, len(train)), replace=False)]
-                tried = np.zeros((len(tasks), TRIED, len(NUMBERS)))
-                tried[:, 1:] = rng.standard_normal((len(tasks), TRIED - 1, len(NUMBERS)))
-                flat = tried.reshape(-1, len(NUMBERS))
-                facts, heights = run(formula, [task for task in tasks for _ in range(TRIED)], number, flat * SPREAD)
-                shape = (len(tasks), TRIED)
-                change = lowest(facts.reshape(*shape, -1), tried, heights.reshape(shape))
-                row |= {"next": _rounded(Formula.of(formula.matrix + change * SPREAD[:, None])), "runs": len(flat)}
+                tasks = [train[place] for place in rng.choice(len(train), count, replace=False)]
+                better = trials.improved(formula, tasks, number, rng)
+                row |= {"next": _rounded(better), "runs": count * TRIED}
             rows.append(row)
             lock.check()
             write_whole(out / "rounds.jsonl", "".join(map(line_of, rows)))
@@ -206,15 +224,12 @@ def tune_rule(
     best = min(rows, key=lambda row: row["validation_distance"])
     spent = sum(row["runs"] for row in rows) * np.mean([task.budget for task in train])
     spent += len(rows) * sum(task.budget for task in val)
+    told = {name: getattr(config, name) for name in ("suite", "kind", "trials", "tasks", "rounds", "seed")}
     rule = Rule(
         Formula(**best["formula"]),
         {
             "metagan_rl": __version__,
-            "search": {
-                **{name: getattr(config, name) for name in ("suite", "kind", "trials", "tasks", "rounds", "seed")},
-                "decisions": options.decisions,
-                "round": best["round"],
-            },
+            "search": {**told, "decisions": options.decisions, "round": best["round"]},
             "validation_distance": best["validation_distance"],
             "gan_updates": int(spent) + tuned_decay().cost,
         },

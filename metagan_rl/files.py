@@ -1,11 +1,12 @@
 """Writes files so that a half-written file never looks complete."""
 
 import contextlib
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
-from metagan_rl.errors import OutputError
+from metagan_rl.errors import FileFormatError, OutputError
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -56,6 +57,18 @@ def exists(path: str | os.PathLike[str]) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        FileFormatError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise FileFormatError(f"cannot read {path}: {reason(error)}") from None
 
 
 def reason(error: BaseException) -> str:

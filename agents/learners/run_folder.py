@@ -4,7 +4,6 @@ A folder belongs to one configuration. The same one goes on, another is refused,
 Only the length may be changed later, and only by ``resume``.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from metagan_rl.agents.learners.policy import PolicyConfig
 from metagan_rl.agents.learners.policy_files import load_policy
 from metagan_rl.envs.options import plain
 from metagan_rl.errors import FileFormatError
-from metagan_rl.files import exists, write_whole
+from metagan_rl.files import exists, file_digest, write_whole
 from metagan_rl.folders import refuse_another
 from metagan_rl.loop.reference import recorded
 from metagan_rl.loop.signals import SIGNAL_SETS, Signal, choose_signals
@@ -124,7 +123,9 @@ def with_digests(config: TrainConfig) -> dict[str, Any]:
     """The configuration as JSON, with the contents of files in place of their paths."""
     return {
         **config.to_dict(),
-        **{name: _digest(getattr(config, name)) for name in COPIES if getattr(config, name) is not None},
+        **{
+            name: f"sha256:{file_digest(getattr(config, name))}" for name in COPIES if getattr(config, name) is not None
+        },
     }
 
 
@@ -178,10 +179,3 @@ def read_progress(out: Path) -> list[dict[str, Any]]:
 def write_progress(out: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Writes the records of all iterations, a line each."""
     write_whole(out / PROGRESS, "".join(map(line_of, records)))
-
-
-def _digest(path: str) -> str:
-    try:
-        return f"sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
-    except OSError as error:
-        raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None

@@ -38,7 +38,7 @@ def loop_policy() -> PolicyScheduler:
 
 
 def feedback_policy() -> PolicyScheduler:
-    """Begins as the rule and learned, on wide conditions, only what to do when a run is not as it should be."""
+    """Departs from the rule. It learned, on wide conditions, what to do when a run is not as it should be."""
     return load_policy(shipped_policy(FEEDBACK))
 
 

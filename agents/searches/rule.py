@@ -4,16 +4,17 @@ The formula is log-linear. For each of the six numbers of a decay, the logarithm
 one for each fact times that fact. ``metagan-rl tune --kind rule`` fits the numbers on training tasks.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from metagan_rl.agents.searches.tuned import at_rates, share_of_fall
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.loop.controls import Controls
-from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
+from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
 from metagan_rl.records import read_json, read_record, write_record
 
@@ -27,6 +28,8 @@ USUAL = np.array([0.0, 0.0, 0.0, 0.0, 0.1505, 0.0])
 NUMBERS = ("generator_lr", "discriminator_lr", "generator_fall", "discriminator_fall", "hold", "penalty_weight")
 """What the formula gives: both rates while they are held; what they are divided by at the end; the share of the budget
 during which they are held, which is not a logarithm; the penalty's weight."""
+CHOSEN = {"ratio": "1:1", "loss": "non-saturating"}
+"""What the rule sets everywhere, as ``tuned-decay`` does."""
 LOWEST = np.array([-5.0, -5.0, 0.0, 0.0, 0.0, -4.0])
 HIGHEST = np.array([-0.5, -0.5, 3.0, 3.0, 0.9, 1.0])
 """Bounds of the numbers before powers are taken."""
@@ -78,7 +81,7 @@ def facts_of(situation: Situation) -> np.ndarray:
 class Rule(Scheduler):
     """One decay of both rates whose numbers are a log-linear formula of what a loop knows of itself.
 
-    The rates are held, then fall exponentially to the end. Loss and ratio are those of ``tuned-decay``. It sees the
+    The rates are held, then fall exponentially to the end. Loss and ratio are always ``CHOSEN``. It sees the
     absolute base rates, in order to set its own.
 
     Args:
@@ -108,25 +111,11 @@ class Rule(Scheduler):
         Raises:
             InvalidValueError: the situation does not have the base rates.
         """
-        if situation.rates is None:
-            raise InvalidValueError("the rule needs the absolute base rates, and the situation does not tell them")
         told = self.numbers(situation)
-        along = np.clip((situation.progress - told["hold"]) / (1 - told["hold"]), 0, 1)
-        factors = [
-            np.clip(told[f"{name}_lr"] * told[f"{name}_fall"] ** -along / rate, 1 / LR_FACTOR, LR_FACTOR)
-            for name, rate in zip(("generator", "discriminator"), situation.rates.T, strict=True)
-        ]
-        return situation.base.replace(
-            generator_lr_factor=factors[0],
-            discriminator_lr_factor=factors[1],
-            penalty_weight=told["penalty_weight"],
-            ratio=_everywhere("ratio", "1:1", situation),
-            loss=_everywhere("loss", "non-saturating", situation),
-        )
-
-
-def _everywhere(name: str, value: str, situation: Sequence[Any] | Situation) -> np.ndarray:
-    return np.full(len(situation), KNOBS[name].value(value))
+        along = share_of_fall(situation, told["hold"])
+        rates = [told[f"{name}_lr"] * told[f"{name}_fall"] ** -along for name in ("generator", "discriminator")]
+        choices = {name: np.full(len(situation), KNOBS[name].value(value)) for name, value in CHOSEN.items()}
+        return at_rates(situation, *rates).replace(penalty_weight=told["penalty_weight"], **choices)
 
 
 def save_rule(path: str | Path, rule: Rule) -> None:

@@ -117,19 +117,34 @@ class Candidates(Scheduler):
 
 
 def _controls(schedules: Sequence[Schedule], situation: Situation) -> Controls:
-    if situation.rates is None:
-        raise InvalidValueError("a tuned schedule needs the absolute base rates, and the situation does not tell them")
-    hold = np.array([schedule.hold for schedule in schedules])
-    along = np.clip((situation.progress - hold) / (1 - hold), 0, 1)
-    factors = []
-    for column, name in enumerate(("generator_lr", "discriminator_lr")):
+    along = share_of_fall(situation, np.array([schedule.hold for schedule in schedules]))
+    rates = []
+    for name in ("generator_lr", "discriminator_lr"):
         start, end = np.array([getattr(schedule, name) for schedule in schedules]).T
-        rate = start * (end / start) ** along
-        factors.append(np.clip(rate / situation.rates[:, column], 1 / LR_FACTOR, LR_FACTOR))
+        rates.append(start * (end / start) ** along)
     switch = np.array([np.inf if schedule.switch is None else schedule.switch for schedule in schedules])
     first, later = _switched(schedules), _switched([schedule.later() for schedule in schedules])
     values = {name: np.where(situation.progress < switch, first[name], later[name]) for name in SWITCHED}
-    return situation.base.replace(generator_lr_factor=factors[0], discriminator_lr_factor=factors[1], **values)
+    return at_rates(situation, *rates).replace(**values)
+
+
+def share_of_fall(situation: Situation, hold: np.ndarray) -> np.ndarray:
+    """How far rates have fallen that are held for these shares ``[B]`` of the budget: 0 while held, 1 at the end."""
+    along: np.ndarray = np.clip((situation.progress - hold) / (1 - hold), 0, 1)
+    return along
+
+
+def at_rates(situation: Situation, generator: np.ndarray, discriminator: np.ndarray) -> Controls:
+    """The base at absolute rates ``[B]`` of G and D, as far as factors of the base's own rates reach.
+
+    Raises:
+        InvalidValueError: the situation does not have the base rates.
+    """
+    if situation.rates is None:
+        raise InvalidValueError("absolute rates need those of the base, and the situation does not tell them")
+    pairs = zip((generator, discriminator), situation.rates.T, strict=True)
+    factors = [np.clip(rate / own, 1 / LR_FACTOR, LR_FACTOR) for rate, own in pairs]
+    return situation.base.replace(generator_lr_factor=factors[0], discriminator_lr_factor=factors[1])
 
 
 def _switched(schedules: Sequence[Schedule]) -> dict[str, np.ndarray]:

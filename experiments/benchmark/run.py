@@ -4,7 +4,6 @@ A cell is (task, seed, scheduler). Its row does not depend on which other schedu
 later.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -35,7 +34,7 @@ from metagan_rl.experiments.benchmark.records import (
 from metagan_rl.experiments.benchmark.references import ORACLE, references_file
 from metagan_rl.experiments.benchmark.row import RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES, SampleFile, add_samples
-from metagan_rl.files import exists
+from metagan_rl.files import exists, file_digest
 from metagan_rl.folders import held, refuse_another
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.populations.engines import say_what_trains
@@ -130,10 +129,6 @@ USUAL = {"only": "", **{each.name: each.default for each in fields(BenchmarkConf
 """Values that held if an earlier version wrote none."""
 
 
-def _file_digest(path: str | Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-
-
 def _check_same(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Checks that two entries are of one suite, one set of options and the same files, as far as both name them."""
     fixed = ("sha256", "tasks", "version", "initial_weights", "only", *RUN_OPTIONS)
@@ -157,8 +152,8 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             "tasks": config.tasks,
             "only": config.only,
             "version": __version__,
-            "policies": {name: _file_digest(path) for name, path in _files_behind(config)},
-            "initial_weights": _file_digest(config.initial_weights) if config.initial_weights else None,
+            "policies": {name: file_digest(path) for name, path in _files_behind(config)},
+            "initial_weights": file_digest(config.initial_weights) if config.initial_weights else None,
         }
         for config in configs
     ]

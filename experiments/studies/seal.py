@@ -8,7 +8,6 @@ training run sealed, the run can be resumed. Benchmarks keep the digests of the 
 ``--results FOLDER``, digests of files as they were are replaced by those of the files as they are now.
 """
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from metagan_rl.archives import sealed
 from metagan_rl.errors import FileFormatError
 from metagan_rl.experiments.benchmark.records import CONFIG
 from metagan_rl.experiments.studies.command import run_command, show_line
-from metagan_rl.files import write_whole
+from metagan_rl.files import file_digest, write_whole
 from metagan_rl.records import line_of, parse_line, read_json, write_record
 from metagan_rl.tensor_files import KEY, write_tensors
 
@@ -88,9 +87,9 @@ def run(options: Seal) -> None:
     """Seals the files, then renames them in the results."""
     new = {}
     for path in options.files:
-        old = hashlib.sha256(path.read_bytes()).hexdigest()
+        old = file_digest(path)
         seal(path)
-        now = hashlib.sha256(path.read_bytes()).hexdigest()
+        now = file_digest(path)
         show_line(f"{path}: {old[:12]} -> {now[:12]}" if now != old else f"{path}: as it was")
         new[old] = now
     for path in rename(options.results, new) if options.results is not None else []:

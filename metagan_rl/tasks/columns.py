@@ -13,7 +13,19 @@ COLUMNS = (4, 8, 16, 32)
 
 
 class ColumnsFamily(Family):
-    """Data whose number of columns is a parameter. Large matrices are drawn anew from the parameter ``draw``."""
+    """Data whose number of columns is a parameter. Large matrices are drawn anew from the parameter ``draw``.
+
+    Subclasses write ``shape_parameters``.
+    """
+
+    def shape_parameters(self, columns: int, rng: np.random.Generator) -> dict[str, Any]:
+        """Draws the JSON-able parameters of the shape itself."""
+        raise NotImplementedError(f"{type(self).__name__} must define shape_parameters(columns, rng)")
+
+    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draws ``columns``, the shape, and ``draw``."""
+        columns = int(rng.choice(COLUMNS))
+        return {"columns": columns, **self.shape_parameters(columns, rng), "draw": int(rng.integers(2**31))}
 
     def dimension(self, parameters: Mapping[str, Any]) -> int:
         """The parameter ``columns``."""
@@ -24,15 +36,12 @@ class ColumnsFamily(Family):
 class Clouds(ColumnsFamily):
     """Two to eight Gaussian clouds, each stretched along a few directions of its own."""
 
-    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
-        """``columns``, ``weights``, ``stretched`` directions, ``width`` (deviation; centres have 1), and ``draw``."""
-        columns = int(rng.choice(COLUMNS))
+    def shape_parameters(self, columns: int, rng: np.random.Generator) -> dict[str, Any]:
+        """``weights``, ``stretched`` directions, and ``width`` (deviation; centres have 1)."""
         return {
-            "columns": columns,
             "weights": draw_weights(rng, whole(rng, 2, 8)),
             "stretched": whole(rng, 1, max(1, columns // 4)),
             "width": log_uniform(rng, 0.08, 0.3),
-            "draw": int(rng.integers(2**31)),
         }
 
     def modes(self, parameters: Mapping[str, Any]) -> Modes:
@@ -59,15 +68,12 @@ class Clouds(ColumnsFamily):
 class Sheets(ColumnsFamily):
     """A sheet of one to four dimensions, curved through all columns by two random layers, with a little noise."""
 
-    def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
-        """``columns``, ``inner`` dimensions, ``bend`` (scale of the inner layer), ``noise`` and ``draw``."""
-        columns = int(rng.choice(COLUMNS))
+    def shape_parameters(self, columns: int, rng: np.random.Generator) -> dict[str, Any]:
+        """``inner`` dimensions, ``bend`` (scale of the inner layer) and ``noise``."""
         return {
-            "columns": columns,
             "inner": whole(rng, 1, min(4, columns // 2)),
             "bend": uniform(rng, 0.5, 2.0),
             "noise": significant(log_uniform(rng, 0.01, 0.1)),
-            "draw": int(rng.integers(2**31)),
         }
 
     def points(self, parameters: Mapping[str, Any], count: int, rng: np.random.Generator) -> np.ndarray:

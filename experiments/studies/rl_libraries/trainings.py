@@ -52,34 +52,31 @@ ON_POLICY = {"n_steps": 8, "batch_size": 8, "n_epochs": 1}
 OFF_POLICY = {"learning_starts": 8, "batch_size": 8, "buffer_size": 64}
 
 
-def torchrl_single(place: Place) -> str:
-    """Torchrl's ``check_env_specs`` on ``GymEnv``, and rollouts over the ends of episodes."""
-    from torchrl.envs import GymEnv
+def _torchrl(make: Callable[[str], Any], members: int) -> str:
     from torchrl.envs.utils import check_env_specs
 
     for name in KINDS:
-        env = GymEnv(f"metagan_rl:MetaGAN/{name}", flat_info=True, **SHORT)
+        env = make(name)
         check_env_specs(env)
         steps = env.rollout(2 * SHORT["horizon"] + 1, break_when_any_done=False)
         done = int(steps["next", "done"].sum())
-        expect(done == 2, f"{name}: {done} ends in two episodes")
+        expect(done == 2 * members, f"{name}: {done} ends in two episodes of {members} members")
         env.close()
     return f"{len(KINDS)} ids"
+
+
+def torchrl_single(place: Place) -> str:
+    """Torchrl's ``check_env_specs`` on ``GymEnv``, and rollouts over the ends of episodes."""
+    from torchrl.envs import GymEnv
+
+    return _torchrl(lambda name: GymEnv(f"metagan_rl:MetaGAN/{name}", flat_info=True, **SHORT), 1)
 
 
 def torchrl_vector(place: Place) -> str:
     """Torchrl's ``check_env_specs`` on ``GymWrapper`` around the native vector environment."""
     from torchrl.envs import GymWrapper
-    from torchrl.envs.utils import check_env_specs
 
-    for name in KINDS:
-        env = GymWrapper(gym.make_vec(f"MetaGAN/{name}", num_envs=3, flat_info=True, **SHORT))
-        check_env_specs(env)
-        steps = env.rollout(2 * SHORT["horizon"] + 1, break_when_any_done=False)
-        done = int(steps["next", "done"].sum())
-        expect(done == 6, f"{name}: {done} ends in two episodes of three members")
-        env.close()
-    return f"{len(KINDS)} ids"
+    return _torchrl(lambda n: GymWrapper(gym.make_vec(f"MetaGAN/{n}", num_envs=3, flat_info=True, **SHORT)), 3)
 
 
 def torchrl_workers(place: Place) -> str:

@@ -33,8 +33,11 @@ def tables() -> list[str]:
 
 def rule_lines() -> str:
     """The rule as lines of plain arithmetic."""
-    facts = "; ".join(f"{name} = {WORDS[name]}" for name in FACTS)
-    lines = ["```text", facts.replace(WORDS["momentum"], f"{WORDS['momentum']} - {USUAL[FACTS.index('momentum')]:g}")]
+    known = zip(FACTS, USUAL.tolist(), strict=True)
+    lines = [
+        "```text",
+        "; ".join(f"{name} = {WORDS[name]}" + (f" - {usual:g}" if usual else "") for name, usual in known),
+    ]
     for name in NUMBERS:
         first, *rest = getattr(shipped_rule().formula, name)
         sides = [f"{first:.2f}", *(f"{number:+.2f} {fact}" for number, fact in zip(rest, FACTS, strict=True))]

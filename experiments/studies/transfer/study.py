@@ -1,6 +1,5 @@
 """Runs schedulers under conditions, row by row; a study that was stopped goes on."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.experiments.studies.command import show_line
 from metagan_rl.experiments.studies.transfer.conditions import find_condition, find_conditions
 from metagan_rl.experiments.studies.transfer.table import table
-from metagan_rl.files import make_directory
+from metagan_rl.files import file_digest, make_directory
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.scheduler import Scheduler
 
@@ -78,7 +77,7 @@ class Job:
     @property
     def digest(self) -> str | None:
         """The first characters of the file's SHA-256."""
-        return None if self.file is None else hashlib.sha256(self.file.read_bytes()).hexdigest()[:12]
+        return None if self.file is None else file_digest(self.file)[:12]
 
 
 def run_job(job: Job) -> list[dict[str, Any]]:
