@@ -141,7 +141,7 @@ def at_rates(situation: Situation, generator: np.ndarray, discriminator: np.ndar
         InvalidValueError: the situation does not have the base rates.
     """
     if situation.rates is None:
-        raise InvalidValueError("absolute rates need those of the base, and the situation does not tell them")
+        raise InvalidValueError("absolute rates need the absolute base rates, and the situation does not tell them")
     pairs = zip((generator, discriminator), situation.rates.T, strict=True)
     factors = [np.clip(rate / own, 1 / LR_FACTOR, LR_FACTOR) for rate, own in pairs]
     return situation.base.replace(generator_lr_factor=factors[0], discriminator_lr_factor=factors[1])

@@ -51,10 +51,13 @@ def page(environment: Environment) -> str:
     sizes = ", ".join(f"{len(tasks)} in `{split}`" for split, tasks in suite.splits.items())
     options = vector.options
     each = {task.budget: task for split in suite.splits.values() for task in split}
-    lengths = ", ".join(
-        f"{budget:,} updates in {options.intervals(task)} intervals of {options.interval(task)}"
-        for budget, task in sorted(each.items())
-    )
+    if options.decisions is None:
+        lengths = ", ".join(
+            f"{budget:,} updates in {options.intervals(task)} intervals of {options.interval(task)}"
+            for budget, task in sorted(each.items())
+        )
+    else:
+        lengths = f"{min(each):,} to {max(each):,} updates, always in {options.decisions} intervals"
     rows = "\n".join(_row(number, knob, vector.codec.pace) for number, knob in enumerate(vector.codec.knobs))
     ids = "\n".join(_kind(name) for name in environment.ids() if name.endswith(f"-v{len(environment.versions) - 1}"))
     reward = REWARDS[str(environment.versions[-1]["reward"])]

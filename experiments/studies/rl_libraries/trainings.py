@@ -52,7 +52,7 @@ ON_POLICY = {"n_steps": 8, "batch_size": 8, "n_epochs": 1}
 OFF_POLICY = {"learning_starts": 8, "batch_size": 8, "buffer_size": 64}
 
 
-def _torchrl(make: Callable[[str], Any], members: int) -> str:
+def _rolled_out(make: Callable[[str], Any], members: int) -> str:
     from torchrl.envs.utils import check_env_specs
 
     for name in KINDS:
@@ -69,14 +69,14 @@ def torchrl_single(place: Place) -> str:
     """Torchrl's ``check_env_specs`` on ``GymEnv``, and rollouts over the ends of episodes."""
     from torchrl.envs import GymEnv
 
-    return _torchrl(lambda name: GymEnv(f"metagan_rl:MetaGAN/{name}", flat_info=True, **SHORT), 1)
+    return _rolled_out(lambda name: GymEnv(f"metagan_rl:MetaGAN/{name}", flat_info=True, **SHORT), 1)
 
 
 def torchrl_vector(place: Place) -> str:
     """Torchrl's ``check_env_specs`` on ``GymWrapper`` around the native vector environment."""
     from torchrl.envs import GymWrapper
 
-    return _torchrl(lambda n: GymWrapper(gym.make_vec(f"MetaGAN/{n}", num_envs=3, flat_info=True, **SHORT)), 3)
+    return _rolled_out(lambda n: GymWrapper(gym.make_vec(f"MetaGAN/{n}", num_envs=3, flat_info=True, **SHORT)), 3)
 
 
 def torchrl_workers(place: Place) -> str:
