@@ -184,12 +184,12 @@ TABLE = (
     Environment(
         "Wide",
         "wide",
-        "All that differs between users' problems. The conditions of `Unknown`, `Faults` and `Drift` are mixed, and "
-        "rates are up to ten times off. Data have 2 to 32 columns, networks 16 to 128 units and one to three layers. "
-        "Batches are of 16 to 128, budgets of 768 to 6,144 updates. There are three momenta, and often few rows. Tests "
-        "add families and values of each of these that training never has (tags `held-out-family`, `other-width`, "
-        "`other-batch` and so on). A run has 16 decisions whatever its budget. Actions depart from `rule`, a schedule that "
-        "knows all that a loop knows of itself.",
+        "All that differs between users' problems. The conditions of `Unknown`, `Faults` and `Drift` are mixed, "
+        "and rates are up to ten times off. Data have 2 to 32 columns, networks 16 to 128 units and one to three "
+        "layers. Batches are of 16 to 128, budgets of 768 to 6,144 updates. There are three momenta, and often "
+        "few rows. Tests add families and values of each of these that training never has (tags "
+        "`held-out-family`, `other-width`, `other-batch` and so on). A run has 16 decisions whatever its budget. "
+        "Actions depart from `rule`, a schedule that knows all that a loop knows of itself.",
         versions=(WIDE,),
         scores={"tuned-decay": 0.88, "rule": 1.02, "feedback": 1.12},
         threshold=1.1,
