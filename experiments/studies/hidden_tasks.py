@@ -111,8 +111,11 @@ def with_hidden(name: str, description: str, draw: Callable[[np.random.Generator
         return [replace(task, hidden=None) if task.hidden == Hidden() else task for task in found]
 
     known, held_out = "known-family", "held-out-family"
-    test = [*tasks("test", TRAIN_FAMILIES, 6, known), *tasks("test", HELD_OUT_FAMILIES, 6, held_out)]
-    splits = {"train": tasks("train", TRAIN_FAMILIES, 48, known), "val": tasks("val", TRAIN_FAMILIES, 6, known)}
+    test = (*tasks("test", TRAIN_FAMILIES, 6, known), *tasks("test", HELD_OUT_FAMILIES, 6, held_out))
+    splits = {
+        "train": tuple(tasks("train", TRAIN_FAMILIES, 48, known)),
+        "val": tuple(tasks("val", TRAIN_FAMILIES, 6, known)),
+    }
     return Suite(name, 1, description, {**splits, "test": test})
 
 
