@@ -21,6 +21,7 @@ from metagan_rl.folders import refuse_another
 from metagan_rl.loop.reference import recorded
 from metagan_rl.loop.signals import SIGNAL_SETS, Signal, choose_signals
 from metagan_rl.records import line_of, parse_line, read_record, write_record
+from metagan_rl.reproducible import mark
 
 CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
 KIND = "metagan-rl train"
@@ -43,10 +44,21 @@ def read_config(out: Path) -> TrainConfig:
     record = read_record(path, "a training run's configuration", kind=KIND)
     copies = {name: str(out / copy) for name, copy in COPIES.items() if record.get(name)}
     try:
-        config = {name: value for name, value in record.items() if name not in ("kind", "version")}
+        config = {name: value for name, value in record.items() if name not in ("kind", "version", "reproducible")}
         return TrainConfig.from_dict({**config, **copies})
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise FileFormatError(f"{path} is not a training run's configuration ({error})") from None
+
+
+def check_reproducible(out: Path) -> None:
+    """Checks that this process trains with ``--reproducible`` if the run in the folder began so, and only then.
+
+    Raises:
+        InvalidValueError: it does not.
+    """
+    record = read_record(out / CONFIG, "a training run's configuration", kind=KIND)
+    there = {"reproducible": record["reproducible"]} if "reproducible" in record else {}
+    refuse_another(out, there, mark(), "Add or leave out --reproducible, as when it began")
 
 
 def options_of_policy(path: Path, algorithm: str | None = None) -> dict[str, Any]:
@@ -116,7 +128,7 @@ def keep_copies(config: TrainConfig, out: Path) -> TrainConfig:
 def write_config(config: TrainConfig, out: Path) -> None:
     """Writes the configuration into the folder; from now on the folder belongs to it."""
     copies = {name: COPIES[name] for name in COPIES if getattr(config, name) is not None}
-    write_record(out / CONFIG, {"kind": KIND, "version": __version__, **config.to_dict(), **copies})
+    write_record(out / CONFIG, {"kind": KIND, "version": __version__, **mark(), **config.to_dict(), **copies})
 
 
 def with_digests(config: TrainConfig) -> dict[str, Any]:

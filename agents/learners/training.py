@@ -27,6 +27,7 @@ from metagan_rl.agents.learners.run_folder import (
     CHECKPOINT,
     CONFIG,
     POLICY,
+    check_reproducible,
     check_same,
     keep_copies,
     lengthened,
@@ -258,6 +259,7 @@ def _fresh(config: TrainConfig, out: Path, lock: Held) -> TrainingRun:
 
 def _resumed(wanted: TrainConfig | None, out: Path, lock: Held, *, resume: bool) -> TrainingRun:
     there = config = read_config(out)
+    check_reproducible(out)
     if wanted is not None:
         check_same(out, there, wanted.settled() if resume else _whole(wanted), resume=resume)
         config = lengthened(there, wanted)
