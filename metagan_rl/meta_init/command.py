@@ -108,6 +108,7 @@ def meta_init(
         validation=_spread(kept.splits.get("val", ()), validation_tasks),
         validate_every=validate_every,
         tensorboard=out.with_suffix(".events"),
+        record={"validation_tasks": validation_tasks, "validate_every": validate_every},
     )
     with held(out.parent, f".{out.name[:200]}.lock") as lock:
         result = meta_train(METHODS[method](chosen), start, tasks, run)
