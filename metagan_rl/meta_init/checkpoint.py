@@ -109,8 +109,8 @@ def read_checkpoint(
     refuse_another(path, theirs, ours, "Resume with the same, or begin anew with another file")
     if restored.steps > settings.outer_steps:
         raise InvalidValueError(
-            f"{path} holds {restored.steps} meta-steps, more than the {settings.outer_steps} that are asked for; ask for "
-            f"at least {restored.steps * settings.updates_per_step} updates"
+            f"{path} holds {restored.steps} meta-steps, more than the {settings.outer_steps} that are asked for; ask "
+            f"for at least {restored.steps * settings.updates_per_step} updates"
         )
     return restored
 
