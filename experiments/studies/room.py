@@ -13,7 +13,6 @@ An environment is worth learning on where the oracle is well below the best fixe
 made, so a study that was stopped goes on.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -31,6 +30,7 @@ from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop import Controls, Runs, choose_knobs
 from metagan_rl.loop.drive import situation_of
 from metagan_rl.loop.reference import Reference
+from metagan_rl.records import line_of, write_record
 from metagan_rl.tasks import Task, get_suite
 
 KNOBS = ("generator_lr_factor", "discriminator_lr_factor", "penalty_weight")
@@ -233,9 +233,9 @@ def study(options: RoomStudy) -> None:
     tasks = list(split)[::step][: options.tasks]
     kept = [row for row in (read_lines(path) if path.exists() else []) if row["suite"] != options.suite]
     rows = [*kept, *measure(tasks, options)]
-    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(path, "".join(map(line_of, rows)))
     settings = {name: value for name, value in asdict(options).items() if name != "out"}
-    write_whole(out / f"{options.suite}.json", json.dumps(settings, indent=2) + "\n")
+    write_record(out / f"{options.suite}.json", settings)
     show_line(table(rows))
 
 

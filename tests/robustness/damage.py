@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from metagan_rl.archives import check_seal, sealed
 from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.benchmark.records import append_lines, read_curves, read_rows
 from metagan_rl.experiments.benchmark.records import read_config as read_benchmark
+from metagan_rl.experiments.benchmark.references import load_references, save_references
 from metagan_rl.experiments.benchmark.samples import SampleFile, write_samples
 from metagan_rl.loop import choose_knobs, choose_signals
 from metagan_rl.loop.snapshots import load_snapshot, save_snapshot
@@ -130,6 +131,13 @@ def _config(path: Path) -> None:
     write_config(TrainConfig(updates=100).settled(), path.parent)
 
 
+def _references(path: Path) -> None:
+    task = get_suite("ring8").split("test")[0].name
+    entry = {"untuned": 1.0, "oracle": 0.25, "schedule": asdict(tuned_decay().schedule), "curve": [[1, 1.0], [2, 0.7]]}
+    told = {"suite": "ring8", "split": "test", "suite_sha256": get_suite("ring8").sha256, "runs": 8}
+    save_references(path, {**told, "tasks": {task: entry}})
+
+
 KINDS = {
     "policy": Kind("policy.safetensors", _policy, _read_policy),
     "starting weights": Kind("weights.safetensors", _starting_weights, _read_starting_weights),
@@ -149,6 +157,11 @@ KINDS = {
         "schedule.json",
         lambda path: save_schedule(path, tuned_decay()),
         lambda path: load_schedule(path).schedule,
+    ),
+    "references": Kind(
+        "ring8-test.json",
+        _references,
+        lambda path: sorted(load_references("ring8", "test", path.parent).rooms.items()),
     ),
     "training": Kind("config.json", _config, lambda path: read_config(path.parent)),
     "benchmark": Kind(
