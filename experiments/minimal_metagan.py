@@ -10,7 +10,7 @@ Nothing of the package is needed, only torch. The file reads from top to bottom:
    them away from it, up or down. The observation is what any training loop can see: no distance and no learning rate.
    The reward is by how much the logarithm of the distance fell.
 3. A *policy* with memory, a GRU, trained by PPO. Memory matters because something is hidden: the rates that each GAN
-   starts from are up to eight times too high or too low, and only the course of the training tells.
+   starts from are up to 32 times too high or too low, and only the course of the training tells.
 
 The last line is the result on GANs that were never trained on: the final distance under the learned policy, relative to
 that under the decay alone with the same wrong rates. MEASURED
@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, log_softmax, softplus
 
 BASE_RATES = torch.tensor([4e-3, 8e-3])  # of G and D: good ones, if they were not wrong
-HIDDEN_RATE = 8.0  # they are wrong by a factor between 1/8 and 8
-WIDTH, NOISE, BATCH = 32, 4, 64
+HIDDEN_RATE = 32.0  # they are wrong by a factor between 1/32 and 32
+WIDTH, NOISE, BATCH = 32, 4, 32
 STEP, FARTHEST = math.log(2.0), math.log(32.0)  # a move, and how far a rate may go from the decay
 SIGNALS = 10
 
@@ -111,7 +111,7 @@ class Population:
                 seen += torch.stack([d_losses, g_losses, right, real.mean(dim=(1, 2)), spread], dim=1) / updates
         with torch.no_grad():  # how far the weights moved, relative to their size: this betrays a rate
             moved = [
-                ((now[2] - then).norm(dim=(1, 2)) / then.norm(dim=(1, 2))).log()
+                ((now[2] - then).norm(dim=(1, 2)) / then.norm(dim=(1, 2))).log() + 3
                 for now, then in zip((self.g, self.d), before, strict=True)
             ]
         return torch.cat([seen, torch.stack(moved, dim=1)], dim=1)
@@ -145,7 +145,7 @@ class Environment:
     def observation(self, seen: Tensor) -> Tensor:
         """What was seen, how far the rates are from the decay, and the time, all near 1 in size."""
         time = torch.full((self.gans, 1), self.time / self.intervals)
-        return torch.cat([seen.nan_to_num(0.0).clamp(-10, 10) / 3, self.away / FARTHEST, time], dim=1)
+        return torch.cat([seen.nan_to_num(0.0).clamp(-5, 5), self.away / FARTHEST, time], dim=1)
 
     def step(self, moves: Tensor) -> tuple[Tensor, Tensor]:
         """Moves -1, 0 or 1 of G's and D's rate, ``[B, 2]``, and an interval; the observation and the rewards."""
@@ -169,7 +169,7 @@ class Policy(nn.Module):
         super().__init__()
         self.memory = nn.GRU(SIGNALS, hidden)
         self.moves, self.value = nn.Linear(hidden, 6), nn.Linear(hidden, 1)
-        nn.init.zeros_(self.moves.weight)
+        nn.init.normal_(self.moves.weight, std=0.01)
 
     def forward(self, observations: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Also returns the memory after the last observation."""
@@ -202,12 +202,12 @@ def improve(policy: Policy, optimizer: torch.optim.Optimizer, seen: dict[str, Te
     """PPO (Schulman et al. 2017): a few steps towards choices that did better than expected."""
     advantages, carried = torch.zeros_like(seen["rewards"]), torch.zeros_like(seen["rewards"][0])
     following = torch.cat([seen["values"][1:], torch.zeros_like(seen["values"][:1])])
-    for time in reversed(range(len(advantages))):  # generalised advantages, lambda 0.95, no discount
-        carried = seen["rewards"][time] + following[time] - seen["values"][time] + 0.95 * carried
+    for time in reversed(range(len(advantages))):  # generalised advantages, lambda 0.9, no discount
+        carried = seen["rewards"][time] + following[time] - seen["values"][time] + 0.9 * carried
         advantages[time] = carried
     returns = advantages + seen["values"]
     advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    for _ in range(6):
+    for _ in range(10):
         log_p, values, _ = policy(seen["observations"])
         chosen = log_p.gather(-1, seen["choices"][..., None]).sum(dim=(-2, -1))
         ratio = (chosen - seen["log_p"]).exp()
@@ -222,7 +222,7 @@ def improve(policy: Policy, optimizer: torch.optim.Optimizer, seen: dict[str, Te
 def main() -> None:
     """Trains a policy, and compares it with the decay alone."""
     parser = argparse.ArgumentParser(description="Learn to set the learning rates of GANs while they train.")
-    for name, value in (("iterations", 60), ("gans", 64), ("intervals", 12), ("updates", 24), ("seeds", 8)):
+    for name, value in (("iterations", 80), ("gans", 64), ("intervals", 12), ("updates", 24), ("seeds", 8)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -352,6 +352,10 @@ def _first_of(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> None:
+    try:
+        os.getcwd()
+    except OSError:  # later, MKL would end the process
+        raise InvalidValueError("the working folder was deleted; change to another") from None
     for name in NAMING:
         if _argument(arguments, name) == "":
             raise InvalidValueError(f"{name} names nothing; give a file or folder")
@@ -370,7 +374,7 @@ def _run(arguments: list[str]) -> None:
 def _show_all_letters() -> None:
     """Makes standard output show ``?`` for letters that its code page lacks, as that of a Japanese console lacks ²."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None and sys.stdout.errors == "strict":
+    if reconfigure is not None and sys.stdout.errors in ("strict", "surrogateescape"):  # the latter in the locale C
         reconfigure(errors="replace")
 
 

@@ -1,9 +1,10 @@
 """Light versions of the tools in ``tests/robustness``, where README.md has the figures of the full ones."""
 
+import random
 import sys
 
 import pytest
-from robustness import damage
+from robustness import damage, kills
 
 
 @pytest.mark.parametrize("name", damage.KINDS)
@@ -13,6 +14,25 @@ def test_damaged_files_are_refused_in_one_line_or_mean_the_same(name):
         if outcome in ("other", "traceback"):
             faults.append((outcome, words))
     assert faults == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it forks, and limits memory as Linux does")
+def test_a_name_of_many_bytes_is_a_name(tmp_path):
+    from robustness.odd_arguments import called
+
+    name = "\u00e9" * 110 + ".safetensors"  # 232 bytes
+    command = ("meta-init", "--method=reptile", "--suite=dirac", "--updates=1", "--validation-tasks=0")
+    call = called((*command, f"--out={name}"), seconds=120)
+    assert call.status == 0, call.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it forks, and limits memory as Linux does")
+@pytest.mark.parametrize("name", ["benchmark", "meta-init"])
+def test_a_run_that_is_killed_twice_ends_as_if_it_had_not_been(name):
+    job = kills.JOBS[name]
+    expected, seconds = kills.unbroken(job)
+    killed, wrong = kills.broken(job, expected, seconds, 2, random.Random(1))
+    assert wrong == "", f"after {killed} kills"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it forks, and limits memory as Linux does")
@@ -33,6 +53,7 @@ def test_damaged_files_are_refused_in_one_line_or_mean_the_same(name):
         ("benchmark", "--suite=dirac", "--schedulers=constant", "--workers=0", "--horizon=" + "1" * 30),
         ("tune", "--start=" + "a" * 300),
         ("meta-init", "--method=reptile", "--suite=dirac", "--out=" + "a" * 300),
+        ("meta-init", "--method=reptile", "--suite=dirac", "--out=" + "a" * 240 + ".safetensors"),
         ("meta-init", "--method=reptile", "--suite=dirac", "--out="),
         ("report", "a" * 300),
         ("report", ""),

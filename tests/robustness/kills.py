@@ -95,7 +95,7 @@ def _reported(folder: Path) -> Any:
 
 
 def make_quickstart_tiny() -> None:
-    """Lets ``quickstart`` train for a few updates, and compare on the Dirac-GAN in its own process."""
+    """Lets ``quickstart`` train for a few updates, and compare on rings in its own process."""
     from metagan_rl.agents import TrainConfig
     from metagan_rl.experiments import quickstart
     from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
@@ -104,13 +104,13 @@ def make_quickstart_tiny() -> None:
         place = {name: given[name] for name in ("seed", "device", "engine")}
         return TrainConfig.named(**place, **TINY)
 
-    def on_dirac(suite: str, split: str, schedulers: tuple[str, ...], **given: Any) -> BenchmarkConfig:
+    def on_rings(suite: str, split: str, schedulers: tuple[str, ...], **given: Any) -> BenchmarkConfig:
         place = {name: given[name] for name in ("device", "engine")}
         own = {"planar": "train", "tabular": "val", "digits": "test"}[suite]
-        return BenchmarkConfig("dirac", own, ("constant", "cosine"), seeds=1, tasks=1, **place)
+        return BenchmarkConfig("ring8", own, ("constant", "cosine"), seeds=1, tasks=1, horizon=3, **place)
 
     quickstart.TrainConfig = tiny  # type: ignore[assignment,misc]
-    quickstart.BenchmarkConfig = on_dirac  # type: ignore[assignment,misc]
+    quickstart.BenchmarkConfig = on_rings  # type: ignore[assignment,misc]
     quickstart.run_benchmark = functools.partial(run_benchmark, workers=0)  # type: ignore[assignment]
 
 
@@ -126,13 +126,16 @@ JOBS = {
     ),
     "benchmark": Job(
         (
-            "benchmark", "--out=out", "--suite=dirac", "--split=val", "--schedulers=constant,cosine,default",
-            "--seeds=4", "--tasks=2", "--workers=0",
+            "benchmark", "--out=out", "--suite=ring8", "--split=val", "--schedulers=constant,cosine,default",
+            "--seeds=4", "--tasks=2", "--horizon=3", "--workers=0",
         ),
         _benchmark,
     ),
     "tune": Job(
-        ("tune", "--out=out", "--suite=dirac", "--trials=6", "--tasks=2", "--finalists=2", "--batch=2", "--workers=0"),
+        (
+            "tune", "--out=out", "--suite=ring8", "--trials=6", "--tasks=2", "--finalists=2", "--batch=2",
+            "--horizon=3", "--workers=0",
+        ),
         _tuned,
     ),
     "meta-init": Job(
