@@ -1,10 +1,17 @@
 """Light versions of the tools in ``tests/robustness``, where README.md has the figures of the full ones."""
 
+import json
 import random
 import sys
 
 import pytest
+import safetensors
 from robustness import damage, kills
+
+from metagan_rl.agents import load_policy
+from metagan_rl.agents.learners.policy_files import describe
+from metagan_rl.errors import FileFormatError
+from metagan_rl.tensor_files import KEY, write_tensors
 
 
 @pytest.mark.parametrize("name", damage.KINDS)
@@ -14,6 +21,33 @@ def test_damaged_files_are_refused_in_one_line_or_mean_the_same(name):
         if outcome in ("other", "traceback"):
             faults.append((outcome, words))
     assert faults == []
+
+
+def resealed(path, **changes):
+    """Changes the head of a file of tensors as someone would who can work out digests."""
+    with safetensors.safe_open(str(path), framework="pt") as file:
+        head, tensors = json.loads(file.metadata()[KEY]), {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    head.pop("sha256")
+    write_tensors(path, {**head, **changes}, tensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("policy", {"config": {"signals": {}}}),
+        ("features", {"metadata": "x"}),
+    ],
+)
+def test_files_that_fuzzing_found_are_refused_in_one_line(name, changes, tmp_path):
+    kind = damage.KINDS[name]
+    path = tmp_path / kind.name
+    kind.make(path)
+    if "config" in changes:  # weights of other shapes are listed over several lines by torch
+        changes = {"config": {**describe(load_policy(path).config), **changes["config"]}}
+    resealed(path, **changes)
+    with pytest.raises(FileFormatError) as refused:
+        kind.read(path)
+    assert len(str(refused.value).splitlines()) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it forks, and limits memory as Linux does")
