@@ -9,13 +9,16 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from metagan_rl import __version__
 from metagan_rl.agents.learners.catalogue import find_learner
 from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.agents.learners.policy import PolicyConfig
 from metagan_rl.agents.learners.policy_files import load_policy
+from metagan_rl.archives import check_seal
 from metagan_rl.envs.options import plain
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, brief
 from metagan_rl.files import exists, file_digest, write_whole
 from metagan_rl.folders import refuse_another
 from metagan_rl.loop.reference import recorded
@@ -28,6 +31,7 @@ KIND = "metagan-rl train"
 COPIES = {"initial_weights": "initial_weights.safetensors", "start": "start.safetensors"}
 """Options that name files, and the names of the run's own copies of these files."""
 LENGTH = ("minutes", "updates")
+BEGIN_AGAIN = "start a new run in another directory"
 SHAPING = ("control", "trial_runs", "interval_updates", "horizon", "decisions", "reward", "price", "privileged")
 """Options of a policy's training that its file keeps only in its metadata."""
 
@@ -162,6 +166,22 @@ def lengthened(there: TrainConfig, wanted: TrainConfig) -> TrainConfig:
     """The configuration of a folder, with the length that is wanted, if one is."""
     given = {name: getattr(wanted, name) for name in LENGTH if getattr(wanted, name) is not None}
     return replace(there, **{**dict.fromkeys(LENGTH), **given}) if given else there
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds; no code of its own is run.
+
+    Raises:
+        FileFormatError: it is damaged.
+    """
+    check_seal(path, BEGIN_AGAIN)
+    try:
+        checkpoint = torch.load(path, weights_only=True)
+    except Exception as error:  # an archive that was made to deceive can make torch.load raise anything
+        raise FileFormatError(f"{path} is damaged ({brief(error)}); {BEGIN_AGAIN}") from None
+    if not isinstance(checkpoint, dict):
+        raise FileFormatError(f"{path} is no checkpoint; {BEGIN_AGAIN}")
+    return checkpoint
 
 
 def read_progress(out: Path) -> list[dict[str, Any]]:

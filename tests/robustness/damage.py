@@ -24,9 +24,15 @@ import torch
 
 from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.learners.run_folder import read_config, read_progress, write_config, write_progress
+from metagan_rl.agents.learners.run_folder import (
+    read_checkpoint,
+    read_config,
+    read_progress,
+    write_config,
+    write_progress,
+)
 from metagan_rl.agents.searches.tuned import load_schedule, save_schedule, tuned_decay
-from metagan_rl.archives import check_seal, sealed
+from metagan_rl.archives import sealed
 from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.benchmark.records import append_lines, read_curves, read_rows
 from metagan_rl.experiments.benchmark.records import read_config as read_benchmark
@@ -93,8 +99,7 @@ def _checkpoint(path: Path) -> None:
 
 
 def _read_checkpoint(path: Path) -> Any:
-    check_seal(path, "restore it")
-    return str(torch.load(path, weights_only=True))
+    return str(read_checkpoint(path))
 
 
 def _samples(path: Path) -> None:
