@@ -39,7 +39,9 @@ def test_every_column_and_tag_has_its_line():
 
 
 def test_every_package_that_is_listed_has_its_page():
-    listed = re.findall(r"^\| \[`([\w.]+)`\]\((\w+)\.md\)", (DOCS / "api" / "README.md").read_text(), flags=re.MULTILINE)
+    listed = re.findall(
+        r"^\| \[`([\w.]+)`\]\((\w+)\.md\)", (DOCS / "api" / "README.md").read_text(), flags=re.MULTILINE
+    )
     assert [stem for _, stem in sorted(listed, key=lambda each: each[1])] == sorted(API) and len(API) == 7
     for package, stem in listed:
         assert f".. automodule:: {package}\n" in (DOCS / "api" / f"{stem}.md").read_text(encoding="utf-8")

@@ -130,7 +130,9 @@ def index(names: list[str]) -> str:
     """The list of all schedulers, by kind."""
     tables = []
     for kind, meaning in KINDS.items():
-        rows = "\n".join(f"| [`{name}`]({name}.md) | {_docstring(name)[0]} |" for name in names if kind_of(name) == kind)
+        rows = "\n".join(
+            f"| [`{name}`]({name}.md) | {_docstring(name)[0]} |" for name in names if kind_of(name) == kind
+        )
         tables.append(f"## {kind.capitalize()}\n\n{meaning}\n\n| scheduler | what it does |\n|---|---|\n{rows}")
     return INDEX.format(tables="\n\n".join(tables))
 
