@@ -3,11 +3,16 @@
 The root of the sources is the repository, so links from page to page are the same on the site and in the repository.
 """
 
+import inspect
 import re
 import shutil
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
+
+from sphinx.ext.autodoc.mock import mock
+from sphinx.util.logging import getLogger
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,8 +40,8 @@ suppress_warnings = [
 
 myst_heading_anchors = 4
 autodoc_typehints = "none"  # signatures stay readable; docstrings give shapes, units and ranges
-autodoc_mock_imports = ["lightning"]  # its callback is documented without it
 autodoc_member_order = "bysource"
+napoleon_use_ivar = True  # a class's attributes as a list
 autodoc_default_options = {"members": True}
 python_use_unqualified_type_names = True
 
@@ -53,6 +58,28 @@ LISTS = {"docs/environments/README": "*", "docs/schedulers/README": "*", "docs/a
 """Pages that list others of their folder."""
 REPORT = "sample-report.html"
 READY = f'<p><a class="button" href="{REPORT}">Open the sample report</a></p>'
+
+
+def documented():
+    """The classes and functions that the pages of the API document, by package; all of them are loaded."""
+    found = {}
+    for page in (ROOT / "docs" / "api").glob("*.md"):
+        for package in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8")):
+            module = import_module(package)
+            with mock(["lightning"]):  # its callback is documented without it
+                names = {name: getattr(module, name) for name in module.__all__}
+            vars(module).update(names)  # autodoc does not ask a package for names that it loads late
+            found[package] = [name for name, each in names.items() if inspect.isclass(each) or inspect.isroutine(each)]
+    return found
+
+
+def check_api(app, env):
+    """Warns of classes and functions that are missing in the API."""
+    shown = {name.rpartition(".")[2] for name in env.domains["py"].objects}
+    for package, names in documented().items():
+        for name in names:
+            if name not in shown:
+                getLogger(__name__).warning("the API lacks %s.%s", package, name)
 
 
 def adapt(app, docname, source):
@@ -84,6 +111,8 @@ def write_sample_report(app, error):
 
 
 def setup(app):
-    """Connects both to Sphinx."""
+    """Connects these to Sphinx."""
+    app.connect("builder-inited", lambda app: documented())
+    app.connect("env-check-consistency", check_api)
     app.connect("source-read", adapt)
     app.connect("build-finished", write_sample_report)
