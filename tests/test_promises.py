@@ -387,6 +387,8 @@ def test_without_one_that_has_all_tasks_the_common_ones_count() -> None:
     assert [standing.tasks for standing in ranking.standings] == [len(names) - 2] * 2
     told = as_markdown([], ranking, "Use it.", [])
     assert told.count("compared on") == 0  # no rows, no ranking
-    assert f"compared on the {len(names) - 2} of {len(names)} tasks" in as_markdown(summarise_of(some, []), ranking, "Use it.", [])
+    assert f"compared on the {len(names) - 2} of {len(names)} tasks" in as_markdown(
+        summarise_of(some, []), ranking, "Use it.", []
+    )
     halves = [r for r in records if (r["task"] in names[: len(names) // 2]) == (r["scheduler"] == "constant")]
     assert all(standing.apart for standing in rank_of(halves, references).standings)
