@@ -234,8 +234,8 @@ class Family:
 
     dim: int = 2
     standardise: str = "columns"
-    """How data are scaled. ``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and deviation for all
-    (images). ``"none"``: unchanged."""
+    """How data are scaled. ``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation
+    for all (images). ``"none"``: unchanged."""
     features: str | None = None
     """Name of the features that precision, coverage and the Fréchet distance are measured on (see
     ``metagan_rl.metrics.features``). With ``None``, precision and coverage are on the standardised columns."""
