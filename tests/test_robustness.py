@@ -61,7 +61,7 @@ def test_a_name_of_many_bytes_is_a_name(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it forks, and limits memory as Linux does")
-@pytest.mark.parametrize("name", ["benchmark", "meta-init"])
+@pytest.mark.parametrize("name", ["tune", "meta-init"])
 def test_a_run_that_is_killed_twice_ends_as_if_it_had_not_been(name):
     job = kills.JOBS[name]
     expected, seconds = kills.unbroken(job)

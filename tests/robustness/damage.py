@@ -109,7 +109,10 @@ def _samples(path: Path) -> None:
 
 
 def _read_samples(path: Path) -> Any:
-    found = SampleFile(path).of("s", "test", "a", ["constant"])
+    file = SampleFile(path)
+    if not file.holds("s", "test", "a"):  # who asks for a task asks this first
+        return None
+    found = file.of("s", "test", "a", ["constant"])
     return found.real.tolist(), found.updates.tolist(), {n: p.tolist() for n, p in found.points.items()}
 
 

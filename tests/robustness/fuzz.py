@@ -102,7 +102,7 @@ def fuzz(name: str, options: list[str]) -> None:
     def mutated(data: bytes, largest: int, seed: int) -> bytes:
         rng = random.Random(seed)
         if len(data) > 8 and rng.random() < 0.7:
-            with contextlib.suppress(zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+            with contextlib.suppress(Exception):  # libraries raise anything for archives that are none any more
                 return damaged(data, rng)[:largest]
         return atheris.Mutate(data, largest)
 
