@@ -21,7 +21,7 @@ from metagan_rl.loop.runs import PlainRunOptions
 from metagan_rl.records import read_record, write_record
 
 KIND, OPTIONS = "metagan-rl quickstart", "quickstart.json"
-SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
+SCHEDULERS = ("constant", "cosine", "ttur", "random", "tuned-decay", "rule", "default")
 
 
 def quickstart(
