@@ -1,8 +1,8 @@
 """The main loop: a scheduler sets the controls of GAN runs, they train for an interval, and it sees the result.
 
 Read in this order: ``knobs`` (what can be set), ``controls`` (what is set now), ``runs`` (train and evaluate for an
-interval), ``parts`` (the same part by part, for those who look on), ``ledger`` (what is known of a run: ``signals``, stability, ``reward``), ``scheduler`` (the interface of all
-schedulers), and ``drive`` (the loop itself, in forty lines).
+interval), ``parts`` (the same part by part, for those who look on), ``ledger`` (what is known of a run: ``signals``,
+stability, ``reward``), ``scheduler`` (the interface of all schedulers), and ``drive`` (the loop itself).
 """
 
 from metagan_rl.loop.controls import Controls

@@ -113,9 +113,7 @@ def situation_of(runs: Runs, reward: np.ndarray) -> Situation:
     return Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
 
 
-def ask(
-    scheduler: Scheduler, situation: Situation, interval: int, *, begins: Sequence[int] | None = None
-) -> Controls:
+def ask(scheduler: Scheduler, situation: Situation, interval: int, *, begins: Sequence[int] | None = None) -> Controls:
     """The controls that a scheduler wants for the next interval.
 
     Args:

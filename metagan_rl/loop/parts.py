@@ -64,7 +64,9 @@ class Parts:
 
     def _together(self) -> Measurements:
         """The measurements of the whole interval: means of the parts, and moves from its start to its end."""
-        found = {each.name: np.array([getattr(part, each.name) for part in self._parts]) for each in fields(Measurements)}
+        found = {
+            each.name: np.array([getattr(part, each.name) for part in self._parts]) for each in fields(Measurements)
+        }
         means = {name: values.mean(axis=0) for name, values in found.items()}
         means["logit_deviation"] = np.sqrt(np.square(found["logit_deviation"]).mean(axis=0))
         means["diverged"] = np.nanmax(found["diverged"], axis=0)

@@ -1,0 +1,62 @@
+// The knobs of one side: they show what the scheduler does, and a hand that moves one takes the side over.
+const limit = 30, decades = [-3, 2];
+
+const rate = {
+  to: (value) => (100 * Math.log(value)) / Math.log(limit),
+  from: (place) => (Math.abs(place) < 3 ? 1 : limit ** (place / 100)),
+  words: (value) => `× ${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2)}`,
+};
+const weight = {
+  to: (value) => (value > 0 ? Math.max(2, (100 * (Math.log10(value) - decades[0])) / (decades[1] - decades[0])) : 0),
+  from: (place) => (place < 2 ? 0 : 10 ** (decades[0] + ((decades[1] - decades[0]) * place) / 100)),
+  words: (value) => (value > 0 ? String(Number(value.toPrecision(2))) : "off"),
+};
+const scales = { generator_lr_factor: rate, discriminator_lr_factor: rate, penalty_weight: weight };
+
+export class Knobs {
+  // turned: called with the values of all knobs when a hand has moved one
+  constructor(box, about, side, turned) {
+    this.inputs = [...box.querySelectorAll("[data-knob]")];
+    this.moving = null;
+    for (const input of this.inputs) {
+      const name = input.dataset.knob, knob = about[name];
+      input.title = knob.meaning;
+      input.setAttribute("aria-label", `${input.closest("label").querySelector("span")?.textContent || input.closest("label").textContent.trim().split(" ")[0]} of the ${side} GAN`);
+      for (const choice of knob.choices || []) input.add(new Option(choice, choice));
+      input.addEventListener("input", () => {
+        this.moving = input;
+        this.word(input, this.value(input));
+        turned(Object.fromEntries(this.inputs.map((each) => [each.dataset.knob, this.value(each)])));
+      });
+      for (const end of ["change", "pointerup", "blur"]) input.addEventListener(end, () => { this.moving = null; });
+    }
+  }
+
+  value(input) {
+    const scale = scales[input.dataset.knob];
+    return scale ? scale.from(Number(input.value)) : input.value;
+  }
+
+  word(input, value) {
+    const scale = scales[input.dataset.knob];
+    if (!scale) return;
+    input.closest(".row").querySelector("output").textContent = scale.words(value);
+    input.setAttribute("aria-valuetext", scale.words(value));
+  }
+
+  show({ controls, proposed, hand }) {
+    for (const input of this.inputs) {
+      const name = input.dataset.knob, scale = scales[name];
+      if (input !== this.moving) {
+        if (!scale && ![...input.options].some((option) => option.value === controls[name])) input.add(new Option(controls[name]));
+        input.value = scale ? Math.round(scale.to(controls[name])) : controls[name];
+        this.word(input, controls[name]);
+      }
+      if (!scale) continue;
+      const ghost = input.closest(".slide").querySelector(".ghost");
+      ghost.hidden = !hand;
+      const low = Number(input.min), share = (scale.to(proposed[name]) - low) / (Number(input.max) - low);
+      ghost.style.left = `calc(8px + ${share} * (100% - 16px))`;
+    }
+  }
+}
