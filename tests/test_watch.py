@@ -265,6 +265,7 @@ def test_the_code_runs(loss, ratio, weight):
     assert there["step"] == 1 and np.isfinite(float(there["d_loss"].detach()))
 
 
+@pytest.mark.filterwarnings("ignore:step .* from here on no rate is above your own:UserWarning")  # advice on noise
 @pytest.mark.parametrize("name", ["on-top", "feedback", "cosine", "r3gan", "tuned-decay"])
 def test_the_code_has_the_scheduler_and_what_it_needs(name):
     code = recipe(made(left=name, trouble="generator-high"), 0)

@@ -35,7 +35,7 @@ class Folder:
         path: the folder.
 
     Raises:
-        FileFormatError: it holds neither a policy or schedule nor a run's progress or rows, or one of these is damaged.
+        FileFormatError: it holds no policy or schedule, no training and no benchmark, or a file is damaged.
     """
 
     path: Path
@@ -45,7 +45,8 @@ class Folder:
             raise FileFormatError(f"there is no folder {self.path}; metagan-rl train and quickstart make one")
         for name in self.schedulers():
             self.make(name)
-        if not any((self.schedulers(), *self.told()["curves"], self.told()["standings"])) and not self._begun():
+        self.told()
+        if not self.schedulers() and not self._begun():
             raise FileFormatError(
                 f"{self.path} holds no policy, no training and no benchmark; give a folder of metagan-rl train, tune, "
                 "quickstart or benchmark"
@@ -84,7 +85,7 @@ class Folder:
         return {"name": self.path.resolve().name, "curves": curves, "standings": standings}
 
     def _begun(self) -> bool:
-        """Whether a run has begun in it that has nothing to show yet."""
+        """Whether a run has begun in it, be there something to show or not."""
         return any(exists(part / name) for part in self._parts() for name in (TRAIN_CONFIG, BENCHMARK_CONFIG))
 
     def _parts(self) -> list[Path]:
@@ -94,7 +95,7 @@ class Folder:
         for part in self._parts():
             if exists(part / POLICY):
                 yield part / POLICY
-            yield from (path for path in sorted(part.glob("tuned-*.json")))
+            yield from sorted(part.glob("tuned-*.json"))
 
 
 def _curves(progress: list[dict[str, Any]]) -> list[dict[str, Any]]:

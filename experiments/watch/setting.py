@@ -47,7 +47,7 @@ class Setting:
     family: str = "ring"
     seed: int = 1
     left: str = "feedback"
-    right: str = "constant"
+    right: str = "tuned-decay"
     updates: int = 12288
     decisions: int = 16
     trouble: str = "generator-high"

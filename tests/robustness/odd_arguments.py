@@ -34,6 +34,7 @@ BASES = {
     "tune": ("--suite", "dirac", "--trials", "1", "--tasks", "1", "--finalists", "1", "--workers", "0"),
     "meta-init": ("--method", "reptile", "--suite", "dirac", "--out", "w.safetensors", "--updates", "1"),
     "report": (),
+    "watch": ("--no-browser",),
     "list": (),
 }  # fmt: skip
 """Arguments with which each command does next to nothing."""
