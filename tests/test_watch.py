@@ -1,10 +1,16 @@
 """The live page without a browser: settings, drawings, matches, commands, who may ask, folders."""
 
+import base64
 import http.client
 import json
 import re
+import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,13 +23,11 @@ from metagan_rl.agents import make_scheduler
 from metagan_rl.cli import main
 from metagan_rl.errors import (
     DataError,
-    FileFormatError,
     InvalidValueError,
-    MetaGANError,
     SchedulerError,
     UnknownNameError,
 )
-from metagan_rl.experiments.watch.command import Page, watch
+from metagan_rl.experiments.watch.command import Page
 from metagan_rl.experiments.watch.drawing import FEWEST, Drawing, pack, unpack
 from metagan_rl.experiments.watch.match import FRAME, Match
 from metagan_rl.experiments.watch.picture import GRID, STEPS, Pictures
@@ -206,8 +210,6 @@ def test_data_that_drift_are_shown_anew():
 
 
 def test_a_picture_holds_points_and_what_d_says_of_the_plane():
-    import base64
-
     match = made()
     pictures = Pictures(match)
     for side in pictures.sides():
@@ -236,8 +238,6 @@ def test_a_picture_holds_points_and_what_d_says_of_the_plane():
 
 @pytest.mark.parametrize("loss", ["lsgan", "wgan", "rpgan"])
 def test_what_d_says_lies_around_undecided_for_every_loss(loss):
-    import base64
-
     match = made()
     match.take(0, {"loss": loss})
     for _ in range(4):
@@ -501,8 +501,6 @@ def test_what_is_on_offer_can_be_picked(page):
 
 
 def test_a_training_run_brings_its_policy_and_curves(tmp_path):
-    import shutil
-
     from metagan_rl.agents import TrainConfig
     from metagan_rl.agents.learners.run_folder import write_config, write_progress
     from metagan_rl.agents.learners.shipped import shipped_policy
@@ -559,15 +557,16 @@ def test_a_port_that_is_taken_or_is_none_is_one_line_and_status_2(page, capsys):
         assert f"port {port} cannot be opened" in error and error.count("\n") == 1
 
 
-def test_ctrl_c_ends_the_page_in_one_line(monkeypatch):
-    shown: list[str] = []
-
-    def interrupted(session: Session) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Session, "run", interrupted)
-    watch(None, browser=False, show=shown.append)
-    assert shown[0].startswith("watch at http://127.0.0.1:") and shown[-1].strip() == "stopped" and len(shown) == 2
+def test_the_command_tells_its_address_and_ctrl_c_ends_it_in_one_line():
+    command = [sys.executable, "-m", "metagan_rl", "watch", "--no-browser"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    address = running.stdout.readline().removeprefix("watch at ").removesuffix("  (Ctrl-C ends it)\n")
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        assert b"Two GANs" in answer.read()
+    running.send_signal(signal.SIGINT)
+    told, wrong = running.communicate(timeout=60)
+    assert running.returncode == 0 and wrong == "" and told == "\nstopped\n"
 
 
 def test_no_browser_is_no_fault(monkeypatch):
@@ -575,9 +574,17 @@ def test_no_browser_is_no_fault(monkeypatch):
 
     monkeypatch.setenv("DISPLAY", ":0")
 
+    asked = []
+
     def broken(address: str) -> bool:
+        asked.append(address)
         raise RuntimeError("no browser")
 
     monkeypatch.setattr("webbrowser.open", broken)
-    command._open("http://127.0.0.1:1/")
-    assert issubclass(FileFormatError, MetaGANError)
+    command.open_browser("http://127.0.0.1:1/")
+    assert asked == ["http://127.0.0.1:1/"]
+    if sys.platform == "linux":  # without windows, webbrowser would open one inside the terminal
+        monkeypatch.delenv("DISPLAY")
+        monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+        command.open_browser("http://127.0.0.1:1/")
+        assert len(asked) == 1

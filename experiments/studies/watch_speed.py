@@ -73,7 +73,7 @@ def measure(engine: str, setting: Setting) -> Speed:
     thread.start()
     page.session.do({"do": "new", "setting": asdict(setting)})
     page.session.do({"do": "speed", "value": 0})
-    connection = http.client.HTTPConnection(*page.server.server_address[:2])
+    connection = http.client.HTTPConnection("127.0.0.1", page.server.server_port)
     connection.request("GET", f"/{page.server.token}/stream")
     stream = connection.getresponse()
     frames = size = 0

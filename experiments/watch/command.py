@@ -104,9 +104,9 @@ def watch(
         InvalidValueError: the port cannot be opened.
     """
     page = Page(directory, port, engine)
-    show(f"watch at {page.server.address}\nCtrl-C ends it")
+    show(f"watch at {page.server.address}  (Ctrl-C ends it)")
     if browser:
-        threading.Thread(target=_open, args=(page.server.address,), daemon=True).start()
+        threading.Thread(target=open_browser, args=(page.server.address,), daemon=True).start()
     try:
         page.session.run()
     except KeyboardInterrupt:
@@ -115,8 +115,8 @@ def watch(
         page.close()
 
 
-def _open(address: str) -> None:
-    """Opens a browser with windows. One inside the terminal would take the terminal away."""
+def open_browser(address: str) -> None:
+    """Opens a browser that has windows, if there is one. One inside the terminal would take the terminal away."""
     windows = sys.platform in ("win32", "darwin") or any(
         os.environ.get(each) for each in ("DISPLAY", "WAYLAND_DISPLAY")
     )

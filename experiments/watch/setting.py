@@ -57,7 +57,8 @@ class Setting:
         for field in fields(self):
             value = getattr(self, field.name)
             if type(value) is not type(field.default):
-                raise InvalidValueError(f"{field.name} is {value!r}; it must be a {type(field.default).__name__}")
+                kind = "a whole number" if isinstance(field.default, int) else "text"
+                raise InvalidValueError(f"{field.name} is {value!r}; it must be {kind}")
         if self.family not in (*family_names(), DRAWING):
             raise UnknownNameError("family", self.family, (*family_names(), DRAWING))
         if self.trouble not in TROUBLES:

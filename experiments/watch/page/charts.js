@@ -46,7 +46,7 @@ export function chart(canvas, { lines, low, high, end, marks = [], labels = null
   for (const mark of marks) {
     stroke(context, [[left, y(mark.y)], [width - right, y(mark.y)]], { colour: dim, dashes: [4, 3] });
     context.fillStyle = dim;
-    context.fillText(mark.label, width - right, y(mark.y) - 4);
+    context.fillText(mark.label, width - right, y(mark.y) + 11);
   }
   for (const line of lines) {
     const placed = [];

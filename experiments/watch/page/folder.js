@@ -2,7 +2,7 @@
 import { chart } from "./charts.js";
 import { colour } from "./stage.js";
 
-const inks = ["ink", "dim", "rule", "right"];
+const inks = ["ink", "dim", "left", "right"];
 
 function element(parent, tag, text = "", kind = "") {
   const made = document.createElement(tag);
@@ -47,7 +47,7 @@ export function showFolder(box, folder) {
       element(row, "th", each.scheduler).scope = "row";
       for (const words of [each.distance.toPrecision(3), each.diverged || "–", each.runs]) element(row, "td", String(words));
     }
-    element(block, "p", "Geometric mean over the runs that all have finished.", "note");
   }
+  if (folder.standings.length) element(box, "p", "Distances are geometric means over the runs that all schedulers have finished.", "note");
   if (!drawn.length && !folder.standings.length) element(box, "p", "Nothing to draw yet. This page looks again every few seconds.", "note");
 }

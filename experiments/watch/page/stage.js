@@ -20,13 +20,17 @@ function channels(hex) {
   return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }
 
-// 256 colours from "says generated" over undecided to "says real".
+// 256 colours from "says generated" over undecided to "says real", four bytes each.
 function ramp() {
   const ends = ["says-generated", "flat", "says-real"].map((name) => channels(colour(name)));
-  return Array.from({ length: 256 }, (_, value) => {
-    const at = (value / 255) * 2, from = at < 1 ? 0 : 1, share = at - from;
-    return ends[from].map((channel, place) => channel + (ends[from + 1][place] - channel) * share);
-  });
+  const colours = new Uint8ClampedArray(4 * 256).fill(255);
+  for (let value = 0; value < 256; value += 1) {
+    const at = (value / 255) * 2, from = at < 1 ? 0 : 1;
+    ends[from].forEach((channel, place) => {
+      colours[4 * value + place] = channel + (ends[from + 1][place] - channel) * (at - from);
+    });
+  }
+  return colours;
 }
 
 export class Stage {
@@ -66,7 +70,9 @@ export class Stage {
 
   paint() {
     const context = this.surface.getContext("2d"), image = context.createImageData(this.grid, this.grid);
-    this.values.forEach((value, place) => image.data.set([...this.ramp[value], 255], 4 * place));
+    this.values.forEach((value, place) => {
+      for (let channel = 0; channel < 4; channel += 1) image.data[4 * place + channel] = this.ramp[4 * value + channel];
+    });
     context.putImageData(image, 0, 0);
   }
 

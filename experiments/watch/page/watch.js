@@ -9,7 +9,7 @@ import { Stage, colour } from "./stage.js";
 const names = ["left", "right"];
 const find = (id) => document.getElementById(id);
 const picks = ["family", "seed", "trouble", "updates", "decisions"];
-const page = { about: null, match: null, state: null, history: [], sides: [], folder: null };
+const page = { about: null, match: null, state: null, history: [], sides: [], folder: null, wanted: null, loading: 0 };
 
 async function ask(name) {
   const answer = await (await fetch(name)).json();
@@ -55,23 +55,31 @@ function options(select, entries) {
 }
 
 function picked() {
-  const setting = { ...page.match.setting };
+  const setting = { ...page.wanted };
   for (const name of picks) setting[name] = typeof setting[name] === "number" ? Number(find(name).value) : find(name).value;
   page.sides.forEach((side, place) => { setting[names[place]] = side.scheduler.value; });
   return setting;
 }
 
 async function load(setting) {
-  const running = page.state.running;
+  const { running } = page.state;
+  page.wanted = setting;
+  page.loading += 1;
+  showSetting(setting);
   const wrong = await send({ do: "new", setting });
+  page.loading -= 1;
   say(wrong);
-  if (wrong) showSetting(page.match.setting);
-  else if (running) await act({ do: "start" });
+  if (wrong) {
+    page.wanted = page.match.setting;
+    showSetting(page.wanted);
+  } else if (running) await act({ do: "start" });
   return wrong;
 }
 
+// What somebody is typing stays.
 function showSetting(setting) {
-  for (const name of picks) find(name).value = setting[name];
+  const typing = document.activeElement.type === "number" ? document.activeElement : null;
+  for (const name of picks) if (find(name) !== typing) find(name).value = setting[name];
   page.sides.forEach((side, place) => { side.scheduler.value = setting[names[place]]; });
 }
 
@@ -163,7 +171,7 @@ function verdict() {
   name.textContent = same ? `${names[better]} ${who(better)}` : who(better);
   const you = who(better) === "you";
   const closer = ratio < 1.995 ? `${Math.round(100 * (1 - 1 / ratio))} % closer` : `${ratio.toFixed(1)} times closer`;
-  box.append(name, state.finished ? ` ${you ? "win" : "wins"}: ${closer} to the data.` : ` ${you ? "are" : "is"} ${closer}.`);
+  box.append(name, state.finished ? ` ${you ? "win" : "wins"}: ${closer}.` : ` ${you ? "are" : "is"} ${closer}.`);
   return box;
 }
 
@@ -171,7 +179,7 @@ function showCharts() {
   const { history, match } = page;
   const series = (at) => names.map((name, place) => ({ points: history.map((entry) => [entry[0], entry[1 + place][at]]), colour: colour(name), width: place ? 1.8 : 2.2 }));
   const seen = history.flatMap((entry) => [entry[1][0], entry[2][0]]);
-  const low = Math.min(match.floor, ...seen) / 1.3, high = Math.max(match.start, ...seen.slice(0, 2)) * 1.3;
+  const low = Math.min(match.floor, ...seen) / 1.5, high = Math.max(match.start, ...seen.slice(0, 2)) * 1.3;
   const marks = [{ y: match.floor, label: "real against real" }];
   chart(find("quality"), { lines: series(0), low, high, end: match.updates, marks });
   const labels = [[1 / 30, "1/30"], [1, "1"], [30, "30"]];
@@ -217,10 +225,12 @@ function moving() {
 }
 
 function showMatch(match) {
-  const fresh = !page.match || JSON.stringify(page.match.setting) !== JSON.stringify(match.setting);
   page.match = match;
   page.history = [];
-  if (fresh) showSetting(match.setting);
+  if (!page.loading && JSON.stringify(page.wanted) !== JSON.stringify(match.setting)) {
+    page.wanted = match.setting; // from another tab, or the first
+    showSetting(match.setting);
+  }
   page.sides.forEach((side) => side.stage.begin(match.real, match.grid));
 }
 
