@@ -376,14 +376,14 @@ def test_a_foreign_page_can_send_no_command(page):
     assert told(page, start, Origin=f"http://127.0.0.1:{page.server.server_port}")[0] == 200
 
 
-def test_sizes_are_limited(page):
-    assert told(page, b" " * (LARGEST + 1))[0] == 413
+@pytest.mark.parametrize(("length", "status"), [(str(LARGEST + 1), 413), ("9" * 5000, 413), ("-5", 411), ("x", 411)])
+def test_sizes_are_limited(page, length, status):
     connection = http.client.HTTPConnection("127.0.0.1", page.server.server_port, timeout=60)
     connection.putrequest("POST", f"/{page.server.token}/command")
     connection.putheader("Content-Type", "application/json")
-    connection.putheader("Content-Length", "-5")
+    connection.putheader("Content-Length", length)
     connection.endheaders()
-    assert connection.getresponse().status == 411
+    assert connection.getresponse().status == status
     connection.close()
 
 
@@ -432,6 +432,10 @@ def test_the_page_loads_nothing_from_elsewhere_and_no_inline_code(page):
         ({"do": "take", "side": 0, "values": {"beta1": 0.9}}, "a hand turns"),
         ({"do": "take", "side": 0, "values": {"generator_lr_factor": float("nan")}}, "must lie between"),
         ({"do": "take", "side": 0, "values": {"loss": {}}}, "loss"),
+        ({"do": "take", "side": 0, "values": {"loss": "this:x"}}, "unknown loss"),
+        ({"do": "take", "side": 0, "values": {"ratio": "this:x"}}, "unknown ratio"),
+        ({"do": "new", "setting": {"left": "this:x"}}, "unknown scheduler"),
+        ({"do": "new", "setting": {"family": "this:x"}}, "unknown family"),
         ({"do": "new"}, "needs a setting"),
         ({"do": "new", "setting": {"left": "fedback"}}, "did you mean feedback"),
         ({"do": "new", "setting": {"family": "drawing", "drawing": ""}}, "0 points"),
@@ -442,6 +446,7 @@ def test_a_command_that_cannot_be_done_is_told_in_words(page, command, words):
     status, answer = told(page, command)
     assert status == 400 and words in json.loads(answer)["error"]
     assert page.session.match is before
+    assert "this" not in sys.modules, "a name from a link imports nothing"
 
 
 def frames(page: Page, until: Any) -> list[dict[str, Any]]:

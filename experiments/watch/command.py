@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metagan_rl.agents.catalogue import kind_of, make_scheduler, scheduler_names
+from metagan_rl.errors import UnknownNameError
 from metagan_rl.experiments.watch.folder import Folder
 from metagan_rl.experiments.watch.match import TURNED
 from metagan_rl.experiments.watch.recipe import recipe
@@ -45,11 +46,16 @@ class Page:
     def find(self, name: str) -> Scheduler:
         """Makes a scheduler of that name: one of the folder's, or a registered one.
 
+        A name may come with a link from anywhere. So it cannot be ``module:attribute``, which would import a module.
+
         Raises:
             UnknownNameError: there is none.
         """
-        if self.folder is not None and name in self.folder.schedulers():
+        own = self.folder.schedulers() if self.folder is not None else {}
+        if name in own and self.folder is not None:
             return self.folder.make(name)
+        if name not in scheduler_names():
+            raise UnknownNameError("scheduler", name, [*own, *scheduler_names()])
         return make_scheduler(name)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ pointed here is answered, and commands must be JSON, which a foreign page may no
 import hmac
 import json
 import secrets
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -72,7 +73,9 @@ class Server(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/{self.token}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the midst of an answer is nothing to tell."""
+        """Tells what went wrong, unless it is that a browser went away in the midst of an answer."""
+        if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -137,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(415, "commands are application/json")
         elif not length.isdecimal():
             self._refuse(411, "the length is missing")
-        elif int(length) > LARGEST:
+        elif len(length) > len(str(LARGEST)) or int(length) > LARGEST:
             self._refuse(413, f"commands have at most {LARGEST} bytes")
         else:
             return self.rfile.read(int(length))

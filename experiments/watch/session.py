@@ -11,7 +11,8 @@ from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.watch.match import SIDES, TURNED, Match
 from metagan_rl.experiments.watch.picture import GRID, Pictures
 from metagan_rl.experiments.watch.setting import Setting
-from metagan_rl.loop import Scheduler
+from metagan_rl.loop import KNOBS, Scheduler
+from metagan_rl.loop.knobs import ChoiceKnob
 
 SPEEDS = (6, 12, 24, 48, 0)
 """Frames a second; 0 for as many as this machine can train."""
@@ -161,6 +162,10 @@ class Session:
         values = command.get("values", {})
         if not isinstance(values, Mapping) or set(values) - set(TURNED):
             raise InvalidValueError(f"a hand turns {', '.join(TURNED)}")
+        for name, value in values.items():
+            knob = KNOBS[name]
+            if isinstance(knob, ChoiceKnob) and value not in list(knob.registry):  # module:attribute would be imported
+                raise UnknownNameError(name, value, knob.registry)
         self._match.take(_side(command), values)
 
     def _do_give(self, command: Mapping[str, Any]) -> None:
@@ -177,7 +182,7 @@ class Session:
                 "setting": asdict(match.setting), "real": self._pictures.real(), "grid": GRID,
                 "floor": float(runs.ledger.floor[0]), "start": float(runs.ledger.start[0]),
                 "updates": int(runs.ledger.budget[0]), "interval": int(runs.interval_updates[0]),
-                "engine": runs.population.engines[0], "rates": runs.base_rates()[0].tolist(),
+                "engine": runs.population.engines[0],
             }  # fmt: skip
             head = json.dumps(told)
         else:

@@ -11,6 +11,7 @@ const weight = {
   from: (place) => (place < 2 ? 0 : 10 ** (decades[0] + ((decades[1] - decades[0]) * place) / 100)),
   words: (value) => (value > 0 ? String(Number(value.toPrecision(2))) : "off"),
 };
+const words = { generator_lr_factor: "G's rate", discriminator_lr_factor: "D's rate", penalty_weight: "Penalty", ratio: "Updates of D and G", loss: "Loss" };
 const scales = { generator_lr_factor: rate, discriminator_lr_factor: rate, penalty_weight: weight };
 
 export class Knobs {
@@ -21,7 +22,7 @@ export class Knobs {
     for (const input of this.inputs) {
       const name = input.dataset.knob, knob = about[name];
       input.title = knob.meaning;
-      input.setAttribute("aria-label", `${input.closest("label").querySelector("span")?.textContent || input.closest("label").textContent.trim().split(" ")[0]} of the ${side} GAN`);
+      input.setAttribute("aria-label", `${words[name]} of the ${side} GAN`);
       for (const choice of knob.choices || []) input.add(new Option(choice, choice));
       input.addEventListener("input", () => {
         this.moving = input;
