@@ -155,13 +155,34 @@ def test_a_branch_is_the_same_gan_under_the_other_scheduler():
     assert match.rewritten == 1 and distances(match, 0) == distances(match, 1)
     assert match.sides[1].name == "cosine"
     match.take(1, match.sides[0].controls.describe(0) | {})
-    for _ in range(4):
+    for _ in range(5):  # to the end of the interval that was branched in its midst
         match.step()
+    assert match.runs.done_intervals.tolist() == [2, 2]
     assert distances(match, 0) == distances(match, 1), "with the same controls both go on alike"
+    assert all(values[0] == values[1] for values in match.runs.signals().values())
     match.give(1)
     for _ in range(30):
         match.step()
     assert distances(match, 0) != distances(match, 1)
+
+
+class Counting(Scheduler):
+    """Remembers how often it was asked since it began."""
+
+    def begin(self, seeds: Any) -> None:
+        self.asked = 0
+
+    def propose(self, situation: Any) -> Controls:
+        self.asked += 1
+        return situation.base
+
+
+def test_a_scheduler_begins_anew_on_a_gan_that_it_has_never_seen():
+    match = Match(PLAIN, lambda name: Counting())
+    for _ in range(20):  # two whole intervals, and half of the third
+        match.step()
+    match.branch(1)
+    assert [side.scheduler.asked for side in match.sides] == [1, 3]
 
 
 class Broken(Scheduler):
@@ -210,7 +231,8 @@ def test_data_that_drift_are_shown_anew():
 
 
 def test_a_picture_holds_points_and_what_d_says_of_the_plane():
-    match = made()
+    upper = pack([[np.cos(angle), np.sin(angle)] for angle in np.linspace(0.2, 2, 60)])
+    match = made(family="drawing", drawing=upper)  # unlike itself upside down
     pictures = Pictures(match)
     for side in pictures.sides():
         points = np.frombuffer(base64.b64decode(side["points"]), "<u2").reshape(-1, 2)
@@ -234,6 +256,8 @@ def test_a_picture_holds_points_and_what_d_says_of_the_plane():
         return float(surface[row, column].mean())
 
     assert said(real) > said(fake) + 30
+    assert said(real) > said(1 - real) + 30 and said(real) > said(real * [1, -1] + [0, 1]) + 30
+    assert real[real[:, 0] > 0.7, 1].mean() > real[abs(real[:, 0] - 0.5) < 0.1, 1].mean(), "the right end is lower"
 
 
 @pytest.mark.parametrize("loss", ["lsgan", "wgan", "rpgan"])
