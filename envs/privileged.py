@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from metagan_rl.loop.runs import Runs
+from metagan_rl.loop.signals import Signal, choose_signals
 from metagan_rl.tasks import Task
 from metagan_rl.tasks.hidden import NETWORKS
 
@@ -20,17 +21,20 @@ class Privileged:
 
     They are logarithms of the hidden factors now; the next event: the share of the budget until it, its factors and
     what it resets; how far the data will turn and shift; logarithms of the distance before training and of the floor;
-    and a 1 at the place of the task's family.
+    a 1 at the place of the task's family; and all signals that the agent is not shown, such as quality.
 
     Args:
         tasks: of the split; their families get a place each.
+        shown: signals that the agent is shown.
     """
 
-    def __init__(self, tasks: Sequence[Task]) -> None:
+    def __init__(self, tasks: Sequence[Task], shown: Sequence[Signal]) -> None:
         self.families = sorted({task.family for task in tasks})
+        known = {signal.name for signal in shown}
+        self._signals = tuple(signal for signal in choose_signals("all+setup") if signal.name not in known)
 
     def __len__(self) -> int:
-        return 2 + len(TIMES) + 2 + 2 + len(self.families)
+        return 2 + len(TIMES) + 2 + 2 + len(self.families) + len(self._signals)
 
     @property
     def low(self) -> np.ndarray:
@@ -51,6 +55,7 @@ class Privileged:
                 [_to_come(task, now) for task, now in zip(runs.tasks, runs.progress.tolist(), strict=True)],
                 np.log(np.stack([ledger.start, ledger.floor], axis=1)) / 2,
                 [[float(task.family == family) for family in self.families] for task in runs.tasks],
+                runs.observe(self._signals),
             ],
             axis=1,
         )

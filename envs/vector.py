@@ -132,7 +132,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._max_steps = max_episode_steps
         trial_runs = self.options.trial_runs
         self.memory = None if not trial_runs else TrialMemory(num_envs, self.codec, trial_runs)
-        self.privileged = Privileged(self.split) if self.options.privileged else None
+        self.privileged = Privileged(self.split, self.which) if self.options.privileged else None
 
         low = np.array([signal.low for signal in self.which], dtype=np.float32)
         high = np.array([signal.high for signal in self.which], dtype=np.float32)

@@ -13,7 +13,7 @@ from metagan_rl.loop import Runs
 from metagan_rl.tasks import Suite, Task, get_suite, sample_task
 from metagan_rl.tasks.hidden import Event, Hidden
 
-SUITES = ("unknown", "faults", "drift", "wide")
+SUITES = ("unknown", "faults", "drift", "shift", "wide")
 SHORT = {"horizon": 8, "interval_updates": 12}
 
 
@@ -102,9 +102,11 @@ def test_data_drift_in_steps_and_the_gan_goes_on_from_where_it_was():
     assert runs.tasks[1] == moving and runs.population.tasks[1].family == "moved"
 
 
-def test_data_that_change_at_once_do_so_at_half_time():
-    once = Hidden(shift=1.0, changes=1)
+def test_data_that_change_at_once_do_so_at_half_time_or_when_one_says():
+    once, late = Hidden(shift=1.0, changes=1), Hidden(shift=1.0, changes=1, change_at=0.8)
     assert [once.stage(p) for p in (0.0, 0.49, 0.5, 0.99)] == [0, 0, 1, 1]
+    assert [late.stage(p) for p in (0.0, 0.5, 0.79, 0.8, 0.99)] == [0, 0, 0, 1, 1]
+    assert Hidden.from_dict(late.to_dict()) == late and "change_at" not in once.to_dict()
 
 
 def test_a_run_with_drift_and_faults_can_be_saved_and_branched_at_any_time():
@@ -161,6 +163,7 @@ def test_trials_ids_give_four_runs_on_a_task():
         (lambda: Hidden(generator_lr=0.0), InvalidValueError, "hidden generator_lr is 0.0"),
         (lambda: Hidden(discriminator_lr=float("nan")), InvalidValueError, "hidden discriminator_lr is nan"),
         (lambda: Hidden(changes=0), InvalidValueError, "changes is 0"),
+        (lambda: Hidden(change_at=1.0), InvalidValueError, "change_at is 1.0"),
         (lambda: Hidden(turn=float("inf")), InvalidValueError, "turn is inf"),
         (lambda: Event(1.0), InvalidValueError, "at of an event is 1.0"),
         (lambda: Event(0.5, reset="generater"), UnknownNameError, "did you mean generator"),

@@ -533,7 +533,12 @@ def test_a_state_of_another_scheduler_or_run_is_refused_and_changes_nothing():
             scheduler.load_state_dict({name: value for name, value in good.items() if name != key})
         with pytest.raises(InvalidValueError):
             scheduler.load_state_dict({**good, key: "damaged"})
-    for *way, last in (["controls", 1], ["scheduler", "_average"], ["ledger", "monitor"], ["ledger", "best"]):
+    for *way, last in (
+        ["decisions", "controls", 1],
+        ["scheduler", "_average"],
+        ["ledger", "monitor"],
+        ["ledger", "best"],
+    ):
         damaged = place = copy.deepcopy(good)
         for key in way:
             place = place[key]

@@ -8,6 +8,7 @@ import torch
 from metagan_rl.agents import TrainConfig, load_policy, train
 from metagan_rl.envs.privileged import Privileged
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.signals import choose_signals
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.hidden import Event, Hidden
 
@@ -18,13 +19,17 @@ RUN = {
 }  # fmt: skip
 
 
+def facts_of(suite, split, shown):
+    return Privileged(get_suite(suite).split(split), shown)
+
+
 def made(**options):
     return gym.make_vec("MetaGAN/Faults-Box-v0", num_envs=2, split="val", **SHORT, **options)
 
 
 def test_hidden_facts_stand_at_the_end_of_the_observation():
     plain, told = made(), made(privileged=True)
-    facts = len(Privileged(get_suite("faults").split("val")))
+    facts = len(facts_of("faults", "val", plain.unwrapped.which))
     shape = plain.single_observation_space.shape[0]
     assert told.single_observation_space.shape == (shape + facts,)
     one, other = plain.reset(seed=3)[0], told.reset(seed=3)[0]
@@ -39,7 +44,7 @@ def test_the_critic_is_told_what_is_in_force_and_what_comes():
     usual = get_suite("planar").split("val")[0]
     jump = replace(usual, hidden=Hidden(discriminator_lr=0.5, events=(Event(0.5, generator_lr=4.0),)))
     env = gym.make_vec("MetaGAN/Planar-Box-v2", num_envs=2, split="val", privileged=True, **SHORT)
-    place = env.single_observation_space.shape[0] - len(Privileged(get_suite("planar").split("val")))
+    place = env.single_observation_space.shape[0] - len(facts_of("planar", "val", env.unwrapped.which))
     seen = env.reset(seed=0, options={"tasks": [jump, replace(usual, name="usual")]})[0][:, place:]
     assert seen[0, :2] == pytest.approx([0.0, np.log(0.5)]) and seen[1, :2] == pytest.approx([0, 0])
     assert seen[0, 2:5] == pytest.approx([0.5, np.log(4), 0.0]) and seen[1, 2:5] == pytest.approx([1, 0, 0])
@@ -47,6 +52,16 @@ def test_the_critic_is_told_what_is_in_force_and_what_comes():
         seen = env.step(np.zeros(env.action_space.shape))[0][:, place:]
     assert seen[0, :2] == pytest.approx([np.log(4), np.log(0.5)])
     assert seen[0, 2] == 1.0  # nothing more to come
+
+
+def test_the_critic_is_told_every_signal_that_the_agent_is_not_shown():
+    blind, seeing = (made(privileged=True, signals=which).unwrapped for which in ("outputs", "all+setup"))
+    names = {signal.name for signal in seeing.which} - {signal.name for signal in blind.which}
+    assert len(facts_of("faults", "val", blind.which)) == len(facts_of("faults", "val", seeing.which)) + len(names)
+    unseen = [signal for signal in choose_signals("all+setup") if signal.name in names]
+    told = blind.reset(seed=0)[0][:, -len(unseen) :]
+    np.testing.assert_allclose(told, blind.runs.observe(unseen), rtol=1e-6)
+    assert "distance_to_floor" in names and np.ptp(told) > 0
 
 
 def test_the_policy_is_the_actor_and_never_sees_what_is_hidden(tmp_path):
@@ -58,7 +73,7 @@ def test_the_policy_is_the_actor_and_never_sees_what_is_hidden(tmp_path):
     assert told.config.signals == plain.config.signals and not told.config.trial_memory
     checkpoint = torch.load(tmp_path / "told" / "checkpoint.pt", weights_only=True)
     inputs = checkpoint["policy"]["lstm_actor.weight_ih_l0"]
-    facts = len(Privileged(get_suite("faults").split("train")))
+    facts = len(facts_of("faults", "train", told.config.signals))
     assert inputs.shape[1] == shapes["lstm.weight_ih_l0"][1] + facts
     np.testing.assert_array_equal(inputs[:, :-facts], told.network.state_dict()["lstm.weight_ih_l0"])
 

@@ -13,18 +13,20 @@ import torch
 from torch import nn
 
 from metagan_rl.agents.plugin.choosing import check_usable, chosen_scheduler, turned_knobs
+from metagan_rl.agents.plugin.deciding import Decisions
 from metagan_rl.agents.plugin.facts import facts_of_loop
 from metagan_rl.agents.plugin.fingerprint import fingerprint
-from metagan_rl.agents.plugin.health import STATUSES, Advice, Health
+from metagan_rl.agents.plugin.health import Advice, Health
 from metagan_rl.agents.plugin.inputs import lacking_inputs
 from metagan_rl.agents.plugin.intake import Intake, halves
 from metagan_rl.agents.plugin.limits import BOUNDS, CHANGE, CLOCK_BOUNDS, Limits, follows_the_clock
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
 from metagan_rl.agents.plugin.moves import Move
+from metagan_rl.agents.plugin.optimizer_rates import checked_rates
 from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
 from metagan_rl.agents.plugin.quality import evaluation_of
 from metagan_rl.agents.plugin.ranks import Ranks
-from metagan_rl.agents.plugin.rates import Rates, checked_rates, unshare
+from metagan_rl.agents.plugin.rates import Rates, unshare
 from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
 from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
@@ -37,7 +39,7 @@ from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import Base
 
 MOVES = ("generator_move", "discriminator_move")
-VERSION = 2
+VERSION = 3
 OTHER_RUN = ("scheduler", "fingerprint", "loss", "ratio", "penalty_weight")
 """Options that a resumed run must share. Its length, interval, bounds, knobs and mode may be others."""
 
@@ -159,11 +161,9 @@ class GANScheduler:
             raise InvalidValueError("both networks have the same optimizer; give each its own")
         if unshare(self._rates):
             self._complain("both optimizers share one tensor of learning rates; D's now has a copy of it")
-        self._limits = Limits(
-            self.options.bounds,
-            math.inf if by_clock else change,
-            decays=isinstance(self.scheduler, SteadyPolicy) and not on_top,
-        )
+        decays = isinstance(self.scheduler, SteadyPolicy) and not on_top
+        limits = Limits(self.options.bounds, math.inf if by_clock else change, decays=decays)
+        self._decisions = Decisions(self.options, self._base, limits, by_clock=by_clock)
         self._by_clock = by_clock
         self._ranks = Ranks(process_group, wait)
         self._ranks.agree([total_steps, self.options.interval], "total_steps and interval")
@@ -180,9 +180,6 @@ class GANScheduler:
             "penalty_weight": float(penalty_weight),
         }  # fmt: skip
         self.last_step = self._recorded = 0
-        self.proposed: Controls = self._base
-        """What the scheduler proposed, before knobs, bounds and the limit of change."""
-        self._acting, self._fallen_back = self._base, False
         self._watch: Watch | None = None
         self.scheduler.begin([seed])
         self._decide(Advice(), acts=by_clock or not self.scheduler.needs)
@@ -194,6 +191,11 @@ class GANScheduler:
     def controls(self) -> LoopControls:
         """The controls that hold now."""
         return self._controls
+
+    @property
+    def proposed(self) -> Controls:
+        """What the scheduler proposed, before knobs, bounds and the limit of change."""
+        return self._decisions.proposed
 
     def step(
         self,
@@ -321,7 +323,7 @@ class GANScheduler:
 
     def rearm(self) -> None:
         """Lets the scheduler decide again after the safeguard fell back, for instance once you have rolled back."""
-        self._fallen_back = False
+        self._decisions.fallen_back = False
         self._health = Health(self._health.critic, self._health.margin)
         self._intake.clear()
         for move in self._moves:
@@ -341,9 +343,8 @@ class GANScheduler:
             "recorded": self._recorded,
             "rates": [rates.state_dict() for rates in self._rates],
             "advice": dict(vars(self._controls.advice)),
-            "fallen_back": self._fallen_back,
             "misfit": self._misfit,
-            "controls": [each.describe(0) for each in (self._acting, self.proposed)],
+            "decisions": self._decisions.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "ledger": self.ledger.state_dict(),
             "reward": self._reward.tolist(),
@@ -377,7 +378,8 @@ class GANScheduler:
             ledger.load_state_dict(state["ledger"])
             ledger.budget = self.ledger.budget.copy()
             reward = np.array(state["reward"], dtype=np.float64).reshape(1)
-            acting, proposed = (Controls.described(each) for each in state["controls"])
+            decisions = copy.copy(self._decisions)
+            decisions.load_state_dict(state["decisions"])
             advice = Advice(**state["advice"])
             health, intake = Health(self._health.critic, self._health.margin), Intake(self._intake.loss)
             health.load_state_dict(state["health"])
@@ -387,22 +389,21 @@ class GANScheduler:
             weights = [list(each) for each in state["moves"]]
             if len(rates) != 2 or len(weights) not in (0, 2):
                 raise ValueError("there are not two networks in it")
-            flags = {name: state[name] for name in ("fallen_back", "misfit")}
-            if not all(isinstance(flag, bool) for flag in flags.values()):
-                raise ValueError(f"{flags} are neither true nor false")
+            misfit = state["misfit"]
+            if not isinstance(misfit, bool):
+                raise ValueError(f"misfit is {misfit!r}, neither true nor false")
         except InvalidValueError:
             raise
         except Exception as error:  # a damaged state may raise anything
             raise InvalidValueError(f"the state is not a complete state of a GANScheduler ({error!r})") from None
         self.scheduler, self.ledger, self._health, self._intake = scheduler, ledger, health, intake
-        self._reward, self.proposed = reward, proposed
+        self._reward, self._decisions, self._misfit = reward, decisions, misfit
         self.last_step, self._recorded = last_step, recorded
-        self._fallen_back, self._misfit = flags["fallen_back"], flags["misfit"]
         for move, before in zip(self._moves, weights, strict=False):
             move.load_state_dict(before)
         for each, saved in zip(self._rates, rates, strict=True):
             each.resume(saved)
-        self._put_in_force(acting, advice)
+        self._put_in_force(decisions.acting, advice)
 
     def _judged(self) -> tuple[Advice, bool]:
         """What :meth:`_take_in` returns; where that fails, nothing is known and nothing changes."""
@@ -446,7 +447,7 @@ class GANScheduler:
         told |= {"steps": float(steps), "run": float(self.options.total_steps)}
         updates = steps * self._cycle
         self._recorded = self.last_step
-        self._reward = self.ledger.record(measured, self._acting, updates, quality, floor).reward
+        self._reward = self.ledger.record(measured, self._decisions.acting, updates, quality, floor).reward
         self._intake.quality = {}
         signals = {name: float(value[0]) for name, value in self.ledger.seen().items()}
         acts = self._by_clock or not self._misfit
@@ -454,8 +455,8 @@ class GANScheduler:
         if missing and not told["bad"]:
             self._complain(f"nothing to act on: step was not given {missing[0]}; the rates stay as they are")
         advice, worse = self._health.judge(self.last_step, signals, told)
-        if worse and self.safeguard and self.options.mode != "log" and not self._fallen_back:
-            self._fallen_back = True
+        if worse and self.safeguard and self.options.mode != "log" and not self._decisions.fallen_back:
+            self._decisions.fallen_back = True
             since = advice.roll_back_to
             lost = "" if since is None else f" What was trained since step {since} is not undone."
             warnings.warn(
@@ -467,35 +468,20 @@ class GANScheduler:
     def _decide(self, advice: Advice, acts: bool) -> None:
         """Asks the scheduler for the next interval's controls, and applies those that may be changed."""
         failed: MetaGANError | None = None
-        if (
-            self._ranks.decides
-            and self.last_step < self.options.total_steps
-            and (self._by_clock or not self._fallen_back)
-        ):
+        decisions, over = self._decisions, self.last_step >= self.options.total_steps
+        if self._ranks.decides and not over and (self._by_clock or not decisions.fallen_back):
             try:
-                self.proposed = self._asked()
+                decisions.ask(self.scheduler, self._situation())
             except Exception as error:  # a user's scheduler may raise anything, and this is a user's run
                 failed = SchedulerError(f"scheduler {self.name} failed at step {self.last_step}: {error}")
-                self._fallen_back = True
+                decisions.fallen_back = True
                 advice = replace(advice, message=f"{failed}; your own settings hold")
-        if self._fallen_back and failed is None:
+        if decisions.fallen_back and failed is None:
             advice = replace(advice, message=f"{advice.message}; no rate is above your own")
-        wanted = self._fallen() if self._fallen_back else self._allowed(self.proposed) if acts else self._acting
-        roll_back = -1.0 if advice.roll_back_to is None else float(advice.roll_back_to)
-        numbers = [float(getattr(wanted, knob)[0]) for knob in LOOP_KNOBS]
-        agreed = self._ranks.follow([*numbers, STATUSES.index(advice.status), roll_back, self._fallen_back])
-        if agreed is None:
-            wanted = self._acting
+        wanted = decisions.wanted(self.last_step / self.options.total_steps, acts=acts)
+        wanted, advice = decisions.agree(self._ranks, wanted, advice)
+        if self._ranks.lost:
             self._complain(f"the other processes are not heard any more; the last controls stay: {self._ranks.lost}")
-        elif self._ranks.several:
-            sent = zip(LOOP_KNOBS, agreed, strict=False)
-            wanted = Controls(
-                **{name: np.array([value], dtype=getattr(self._base, name).dtype) for name, value in sent}
-            )
-            status, roll_back, fallen = agreed[len(LOOP_KNOBS) :]
-            back = None if roll_back < 0 else int(roll_back)
-            advice = replace(advice, status=STATUSES[int(status)], roll_back_to=back)
-            self._fallen_back = bool(fallen)
         self._put_in_force(wanted, advice)
         self._write()
         if failed is not None and self.last_step == 0:
@@ -503,40 +489,13 @@ class GANScheduler:
         if failed is not None:
             self._complain(str(failed), failed)
 
-    def _asked(self) -> Controls:
-        """What the scheduler proposes now."""
+    def _situation(self) -> Situation:
+        """What the scheduler may see now."""
         rates = np.array([[each.own()[0] or each.first for each in self._rates]])
-        with torch.autocast("cpu", enabled=False), np.errstate(all="ignore"):
-            situation = Situation(self.ledger.signals(), self._base, self._acting, self._reward, rates)
-            proposed = self.scheduler.step(situation)
-        if not isinstance(proposed, Controls) or len(proposed) != 1:
-            raise InvalidValueError(f"it gave {proposed!r}, which is not the Controls of one run")
-        return proposed
-
-    def _allowed(self, proposed: Controls) -> Controls:
-        """The base with only those knobs changed that may be, and with rates kept within their limits."""
-        changes = {knob: getattr(proposed, knob) for knob in LOOP_KNOBS if self.options.may_change(knob)}
-        if self.options.mode == "discriminator" and self.options.may_change("adversarial_weight"):
-            changes[RATES[0]] = proposed.generator_lr_factor  # stands for the weight: both say how strongly D moves G
-        progress = self.last_step / self.options.total_steps
-        for knob in RATES:
-            if knob in changes:
-                before = float(getattr(self._acting, knob)[0])
-                changes[knob] = np.array([self._limits.limited(float(changes[knob][0]), before, progress)])
-        return self._base.replace(**changes)
-
-    def _fallen(self) -> Controls:
-        """The base, with rates no higher than that and no higher than they were. A decay by the clock goes on."""
-        factors = {}
-        for knob in RATES:
-            factor = np.minimum(getattr(self._acting, knob), 1.0)
-            factors[knob] = (
-                np.minimum(factor, getattr(self._allowed(self.proposed), knob)) if self._by_clock else factor
-            )
-        return self._base.replace(**factors)
+        return Situation(self.ledger.signals(), self._base, self._decisions.acting, self._reward, rates)
 
     def _put_in_force(self, controls: Controls, advice: Advice) -> None:
-        self._acting = controls
+        self._decisions.acting = controls
         loss = list(LOSSES)[int(controls.loss[0])]
         watching = self.options.mode == "log"
         if not watching:
@@ -546,7 +505,7 @@ class GANScheduler:
             self._base if watching else controls,
             controls,
             advice,
-            fallen_back=self._fallen_back,
+            fallen_back=self._decisions.fallen_back,
             penalty_unit=self._penalty_unit,
             one_sided=self.options.mode == "discriminator",
         )

@@ -84,6 +84,15 @@ def _drift(rng: np.random.Generator) -> dict[str, Any]:
     return {"turn": turn, "shift": shift, "changes": int(rng.choice([1, 8, 8]))}
 
 
+def _shift(rng: np.random.Generator) -> dict[str, Any]:
+    """Data that turn and shift at once, at a time that nobody knows; in two of five runs they stay."""
+    if rng.uniform() < 0.4:
+        return {}
+    turn, shift, at = (float(f"{rng.uniform(low, high):.3g}") for low, high in ((-0.5, 0.5), (1.0, 4.0), (0.3, 0.9)))
+    sign = float(rng.choice([-1.0, 1.0]))
+    return {"turn": turn, "shift": sign * shift, "changes": 1, "change_at": at}
+
+
 def _unknown(rng: np.random.Generator) -> dict[str, Any]:
     return {**_conditions(rng), "hidden": Hidden(**_hidden_rates(rng))}
 
@@ -95,6 +104,10 @@ def _faults(rng: np.random.Generator) -> dict[str, Any]:
 
 def _drifts(rng: np.random.Generator) -> dict[str, Any]:
     return {**_conditions(rng), "hidden": Hidden(**_drift(rng))}
+
+
+def _shifts(rng: np.random.Generator) -> dict[str, Any]:
+    return {**_conditions(rng), "hidden": Hidden(**_shift(rng))}
 
 
 def with_hidden(name: str, description: str, draw: Callable[[np.random.Generator], dict[str, Any]]) -> Suite:
@@ -123,6 +136,7 @@ HIDDEN: dict[str, tuple[str, Callable[[np.random.Generator], dict[str, Any]]]] =
     "unknown": ("2-D shapes whose rates are up to 8 times too high or too low, and nobody tells", _unknown),
     "faults": ("2-D shapes; in mid-run a rate jumps, or a network begins anew", _faults),
     "drift": ("2-D shapes that turn and shift while the GAN trains", _drifts),
+    "shift": ("2-D shapes that turn and shift at once, at a time that nobody knows, or never", _shifts),
 }
 """Suites with hidden conditions."""
 

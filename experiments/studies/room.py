@@ -10,7 +10,7 @@ Three schedules are compared on the same tasks, each as departures from ``tuned-
   departure that is best on the surface. Its own run sees noise that no branch saw, and is what it is judged by.
 
 An environment is worth learning on where the oracle is well below the best fixed schedule. Rows are kept as they are
-made, so a study that was stopped goes on.
+made. ``--condition "beta1 .9"`` takes the tasks of a condition of :mod:`.transfer` instead of a suite's.
 """
 
 import json
@@ -27,6 +27,7 @@ from metagan_rl.envs.actions import ActionCodec
 from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.studies.command import run_command, show_line
+from metagan_rl.experiments.studies.transfer.conditions import find_condition
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop import Controls, Runs, choose_knobs
 from metagan_rl.loop.drive import situation_of
@@ -56,20 +57,22 @@ class RoomStudy:
 
     suite: str = "unknown"
     """Suite whose tasks are used."""
+    condition: str | None = None
+    """Condition of the transfer study whose tasks are used instead."""
     split: str = "val"
     """Split of the suite."""
     tasks: int = 24
     """Tasks at most, spread over the split."""
     fixed: int = 64
-    """Fixed schedules that are tried."""
+    """Fixed schedules that are tried; 1 for the tuned decay alone."""
     decisions: int = 8
     """Decisions of the oracle in a run."""
     rollouts: int = 4
     """Branches for each departure."""
     judged: int = 3
     """Seeds on which fixed schedules are judged."""
-    interval_updates: int = 48
-    """Updates in an interval."""
+    intervals: int = 16
+    """Intervals of a run, whatever its budget."""
     seed: int = 0
     """Of the schedules that are tried."""
     out: Path = Path("runs/room")
@@ -81,11 +84,11 @@ class Follower:
 
     Args:
         tasks, seeds: one for each run.
-        interval_updates: updates in an interval.
+        intervals: of every run.
     """
 
-    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], interval_updates: int) -> None:
-        self.runs = Runs(tasks, seeds, interval_updates=interval_updates)
+    def __init__(self, tasks: Sequence[Task], seeds: Sequence[int], intervals: int) -> None:
+        self.runs = Runs(tasks, seeds, decisions=intervals)
         self._reference = Reference("tuned-decay", len(tasks))
         self._codec = ActionCodec(choose_knobs(KNOBS), "continuous", around=True)
         scales: Any = [knob for knob in self._codec.knobs]
@@ -115,14 +118,14 @@ def fixed_departures(numbers: np.ndarray, progress: float) -> np.ndarray:
     return np.concatenate([start + (end - start) * progress, numbers[:, 4:]], axis=1)
 
 
-def judge_fixed(tasks: Sequence[Task], numbers: np.ndarray, first_seed: int, seeds: int, interval: int) -> np.ndarray:
-    """Mean final logarithmic distances ``[C, n]`` of fixed schedules ``[C, 5]`` on n tasks of one budget."""
+def judge_fixed(tasks: Sequence[Task], numbers: np.ndarray, first_seed: int, seeds: int, intervals: int) -> np.ndarray:
+    """Mean final logarithmic distances ``[C, n]`` of fixed schedules ``[C, 5]`` on n tasks."""
     found = []
     for one in numbers:
         many = [task for task in tasks for _ in range(seeds)]
-        follower = Follower(many, [first_seed + place for place in range(len(many))], interval)
-        for _ in range(int(follower.runs.horizons[0])):
-            progress = float(follower.runs.updates[0] / follower.runs.ledger.budget[0])
+        follower = Follower(many, [first_seed + place for place in range(len(many))], intervals)
+        for interval in range(intervals):
+            progress = interval / intervals
             follower.advance(np.repeat(fixed_departures(one[None], progress), len(many), axis=0))
         found.append(follower.final().reshape(len(tasks), seeds).mean(axis=1))
     return np.array(found)
@@ -165,15 +168,15 @@ def branched(state: Mapping[str, Any], rows: Sequence[int], seeds: Sequence[int]
 
 
 def react(tasks: Sequence[Task], options: RoomStudy) -> np.ndarray:
-    """Final logarithmic distances ``[n]`` of the oracle's own runs on n tasks of one budget."""
+    """Final logarithmic distances ``[n]`` of the oracle's own runs on n tasks."""
     count, each = len(tasks), len(DESIGN) * options.rollouts
-    main = Follower(tasks, [JUDGING + place for place in range(count)], options.interval_updates)
-    horizon, departures = int(main.runs.horizons[0]), np.zeros((count, 3))
-    edges = np.linspace(0, horizon, options.decisions + 1).astype(int)
+    main = Follower(tasks, [JUDGING + place for place in range(count)], options.intervals)
+    departures = np.zeros((count, 3))
+    edges = np.linspace(0, options.intervals, options.decisions + 1).astype(int)
     rows = [row for row in range(count) for _ in range(each)]
     for decision, (start, stop) in enumerate(pairwise(edges.tolist())):
         seeds = [BRANCHING + 100_000 * decision + place for place in range(len(rows))]
-        branches = Follower([tasks[row] for row in rows], seeds, options.interval_updates)
+        branches = Follower([tasks[row] for row in rows], seeds, options.intervals)
         branches.runs.load_state_dict(branched(main.runs.state_dict(), rows, seeds))
         tried = np.tile(np.repeat(DESIGN, options.rollouts, axis=0), (count, 1))
         ends = branches.finish(departures[rows] + tried).reshape(count, len(DESIGN), options.rollouts)
@@ -183,24 +186,17 @@ def react(tasks: Sequence[Task], options: RoomStudy) -> np.ndarray:
     return main.final()
 
 
-def measure(tasks: Sequence[Task], options: RoomStudy) -> list[dict[str, Any]]:
-    """A row for each task. Tasks may have several budgets; one fixed schedule is chosen for all of them."""
+def measure(name: str, tasks: Sequence[Task], options: RoomStudy) -> list[dict[str, Any]]:
+    """A row for each task; one fixed schedule is chosen for all of them."""
     rng = np.random.default_rng(options.seed)
     numbers = np.concatenate([np.zeros((1, 5)), rng.normal(size=(options.fixed - 1, 5)) * SPREAD])
-    budgets = sorted({task.budget for task in tasks})
-    groups = [[task for task in tasks if task.budget == budget] for budget in budgets]
-    chosen = np.concatenate(
-        [judge_fixed(group, numbers, CHOOSING, 1, options.interval_updates) for group in groups], axis=1
-    )
+    chosen = judge_fixed(tasks, numbers, CHOOSING, 1, options.intervals)
     best = numbers[chosen.mean(axis=1).argmin()]
-    rows = []
-    for group in groups:
-        both = judge_fixed(group, np.stack([numbers[0], best]), JUDGING, options.judged, options.interval_updates)
-        for task, *values in zip(group, *both, react(group, options), strict=True):
-            rows.append(
-                {"suite": options.suite, "task": task.name, **dict(zip(NAMES, map(float, values), strict=True))}
-            )
-    return rows
+    both = judge_fixed(tasks, np.stack([numbers[0], best]), JUDGING, options.judged, options.intervals)
+    return [
+        {"suite": name, "task": task.name, **dict(zip(NAMES, map(float, values), strict=True))}
+        for task, *values in zip(tasks, *both, react(tasks, options), strict=True)
+    ]
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -224,18 +220,23 @@ def _ratio(logs: np.ndarray) -> str:
     return f"{np.exp(logs.mean()):.2f} [{low:.2f}, {high:.2f}]"
 
 
-def study(options: RoomStudy) -> None:
-    """Measures a suite, adds its rows to the directory's, and shows the table of all of them."""
-    out = make_directory(options.out)
-    path = out / "rows.jsonl"
+def tasks_of(options: RoomStudy) -> list[Task]:
+    """The tasks, spread over those of the suite or of the condition."""
+    if options.condition is not None:
+        return find_condition(options.condition).tasks(options.split, options.tasks)
     split = get_suite(options.suite).split(options.split)
-    step = max(1, len(split) // options.tasks)
-    tasks = list(split)[::step][: options.tasks]
-    kept = [row for row in (read_lines(path) if path.exists() else []) if row["suite"] != options.suite]
-    rows = [*kept, *measure(tasks, options)]
+    return list(split)[:: max(1, len(split) // options.tasks)][: options.tasks]
+
+
+def study(options: RoomStudy) -> None:
+    """Measures a suite or a condition, adds its rows to the directory's, and shows the table of all of them."""
+    path = make_directory(options.out) / "rows.jsonl"
+    name = options.condition or options.suite
+    settings = {key: value for key, value in asdict(options).items() if key not in ("out", "suite", "condition")}
+    measured = [{**row, "options": settings} for row in measure(name, tasks_of(options), options)]
+    kept = [row for row in (read_lines(path) if path.exists() else []) if row["suite"] != name]
+    rows = [*kept, *measured]
     write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
-    settings = {name: value for name, value in asdict(options).items() if name != "out"}
-    write_whole(out / f"{options.suite}.json", json.dumps(settings, indent=2) + "\n")
     show_line(table(rows))
 
 

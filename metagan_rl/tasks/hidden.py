@@ -46,7 +46,8 @@ class Hidden:
         events: what happens in the course of the run.
         turn: full turns that the data make around their mean by the end, in the plane of their first two columns.
         shift: how far the data have moved along their first column by the end, in deviations.
-        changes: steps in which they turn and shift, spread evenly; 1 is a single change at half of the budget.
+        changes: steps in which they turn and shift, spread evenly; 1 is a single change.
+        change_at: when a single change happens, as a share of the budget in (0, 1).
     """
 
     generator_lr: float = 1.0
@@ -55,12 +56,15 @@ class Hidden:
     turn: float = 0.0
     shift: float = 0.0
     changes: int = 8
+    change_at: float = 0.5
 
     def __post_init__(self) -> None:
         _check_factors(self)
         object.__setattr__(self, "events", tuple(self.events))
         if not isinstance(self.changes, int) or self.changes < 1:
             raise InvalidValueError(f"changes is {self.changes!r}; it must be a whole number of at least 1")
+        if not 0 < self.change_at < 1:
+            raise InvalidValueError(f"change_at is {self.change_at!r}; it must lie between 0 and 1")
         for name in ("turn", "shift"):
             if not abs(getattr(self, name)) < 100:
                 raise InvalidValueError(f"{name} is {getattr(self, name)!r}; it must be a number below 100")
@@ -84,7 +88,11 @@ class Hidden:
 
     def stage(self, progress: float) -> int:
         """How many changes of the data have happened at a share of the budget."""
-        return min(self.changes, int(progress * (self.changes + 1) + 1e-9)) if self.drifts else 0
+        if not self.drifts:
+            return 0
+        if self.changes == 1:
+            return int(progress >= self.change_at - 1e-9)
+        return min(self.changes, int(progress * (self.changes + 1) + 1e-9))
 
     def moved(self, stage: int) -> dict[str, float]:
         """How far the data have turned and shifted at a stage."""

@@ -23,8 +23,7 @@ MANIFESTS = Path(__file__).with_name("manifests")
 """Folder of the manifests of the built-in suites; ``make_manifests`` writes them."""
 BUILT_IN = (
     "planar", "planar-mixed", "planar-loops", "ring8", "grid25", "dirac", "tabular", "digits", "mnist", "fashion-mnist",
-    "unknown", "faults", "drift", "wide",
-    "wide-loops",
+    "unknown", "faults", "drift", "shift", "wide", "wide-loops",
 )  # fmt: skip
 FORMAT = "metagan-rl suite"
 FORMAT_VERSION = 1

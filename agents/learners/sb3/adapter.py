@@ -119,7 +119,7 @@ class SB3Learner(Learner):
         """Numbers at the end of the observation that the policy must not see."""
         if not self.config.privileged:
             return 0
-        return len(Privileged(get_suite(self.config.tasks_of()).split("train")))
+        return len(Privileged(get_suite(self.config.tasks_of()).split("train"), self.config.which()))
 
     def state(self) -> dict[str, Any]:
         """See :class:`Learner`."""

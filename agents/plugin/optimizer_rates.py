@@ -1,0 +1,293 @@
+"""Multiplies the learning rates of one of a user's optimizers, on top of whatever else sets them. Nothing is patched.
+
+As long as nobody else writes rates, each group's ``lr`` holds its own rate times the factor. Once somebody else does (a
+scheduler of torch, a wrapper, the loop itself), the product is there only while the optimizer steps: hooks of the
+optimizer put it in before and take it out after. The other scheduler then always finds its own rate, and what it
+computes from it stays right.
+"""
+
+import math
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metagan_rl.errors import InvalidValueError
+
+CLOSE = 1e-6
+"""Rates that differ by less, relatively, are the same: tensors hold them in single precision."""
+
+
+@dataclass
+class Held:
+    """What is known of one optimizer's rates.
+
+    Attributes:
+        first: each group's own rate when it was first seen.
+        own: each group's own rate now, as the user's loop sets it.
+        written: what was last put into each group's ``lr``; NaN if nothing was.
+        owner: who multiplies them.
+    """
+
+    first: list[float] = field(default_factory=list)
+    own: list[float] = field(default_factory=list)
+    written: list[float] = field(default_factory=list)
+    owner: "weakref.ref[OptimizerRates] | None" = None
+
+
+NUMBERS = ("first", "own", "written")
+_HELD: "weakref.WeakKeyDictionary[Any, Held]" = weakref.WeakKeyDictionary()
+
+
+class OptimizerRates:
+    """The learning rates of one optimizer.
+
+    Args:
+        optimizer: a torch optimizer, or anything else with ``param_groups``, such as another library's wrapper.
+        name: used in messages.
+        write: whether rates are ever written. If not, the optimizer is left untouched.
+        replace: whether rates are counted from ``initial_lr``, and whoever else writes them is overruled.
+
+    Raises:
+        InvalidValueError: it is not an optimizer, its rates are not numbers of at least 0, or what is written into it
+            would not arrive.
+    """
+
+    def __init__(self, optimizer: Any, name: str, *, write: bool, replace: bool) -> None:
+        groups = getattr(optimizer, "param_groups", None)
+        if not isinstance(groups, list) or not groups or not all("lr" in group for group in groups):
+            raise InvalidValueError(f"{name} is {type(optimizer).__name__}, which has no param_groups with lr")
+        self.optimizer, self.name, self.write, self.replace = optimizer, name, write, replace
+        self.factor = 1.0
+        self.lends = False
+        """Whether the product is in the groups only while the optimizer steps."""
+        self.disturbed = self.retired = False
+        """Whether somebody else changed a rate; whether another scheduler has taken the optimizer over."""
+        self._begun = False  # a scheduler of torch made after this one must find the loop's own rates
+        self._saved: tuple[list[float], list[float]] | None = None
+        self._hooks: list[Any] = []
+        if write:
+            self._check_that_writes_arrive()
+        self.held = self._take_over() if write else Held()
+        self.look()
+        for rate in self.held.own:
+            if not (math.isfinite(rate) and rate >= 0):
+                raise InvalidValueError(f"{name} has a learning rate of {rate}; it must be 0 or more, and finite")
+        if write:
+            self._hook()
+
+    def set(self, factor: float) -> None:
+        """Multiplies every group's own rate by the factor from now on."""
+        self.look()
+        self.factor = factor
+        if self.write and not self.retired and (self._begun or not self._hooks):
+            self._put(multiplied=not self.lends)
+
+    def refresh(self) -> None:
+        """Ends a round: multiplies for the first time, or what others have set since if no hook does."""
+        if self.write and not self.retired and not (self._begun and self._hooks):
+            self._begun = True
+            self.look(waits=False)
+            self._put(multiplied=not self.lends)
+
+    def look(self, *, waits: bool = True) -> None:
+        """Takes in which groups and rates others have set since; ``waits`` also reads rates on other devices."""
+        held = self.held
+        for place, group in enumerate(self.optimizer.param_groups):
+            rate = group["lr"]
+            if not waits and isinstance(rate, Tensor) and rate.device.type != "cpu":
+                continue
+            now = float(rate)
+            if place == len(held.own):
+                if self.write:
+                    group.setdefault("initial_lr", rate.clone() if isinstance(rate, Tensor) else rate)
+                own = float(group["initial_lr"]) if self.replace and self.write else now
+                for numbers, number in ((held.first, own), (held.own, own), (held.written, now)):
+                    numbers.append(number)
+            elif not math.isclose(now, held.written[place], rel_tol=CLOSE, abs_tol=0.0):
+                if not self.replace:
+                    held.own[place] = self._own(place, now)
+                known = self.lends or self._is_scheduled() or self._is_saved(place, now)
+                self.disturbed = self.disturbed or not known or self.replace
+                held.written[place] = now
+        if self.write and self._hooks and not (self.lends or self.replace) and (self.disturbed or self._is_scheduled()):
+            self.lends = True
+
+    @property
+    def can_be_hooked(self) -> bool:
+        """Whether somebody can be told when the optimizer steps."""
+        return _torch_optimizer(self.optimizer) is not None
+
+    def on_step(self, use: Callable[[], None]) -> Any:
+        """Calls a function after each step of the optimizer; returns a handle with ``remove``.
+
+        Raises:
+            InvalidValueError: the optimizer has no hooks.
+        """
+        inner = _torch_optimizer(self.optimizer)
+        if inner is None:
+            raise InvalidValueError(f"{self.name} has no hooks; call step() once a round instead")
+        return inner.register_step_post_hook(lambda *_: use())
+
+    @property
+    def hooked(self) -> bool:
+        """Whether the optimizer tells when it steps."""
+        return bool(self._hooks)
+
+    def now(self) -> list[float]:
+        """The rate that each group is trained with."""
+        return [rate * self.factor for rate in self.held.own] if self.write else list(self.held.own)
+
+    def release(self) -> None:
+        """Gives every group its own rate back, and lets the optimizer go."""
+        self._put(multiplied=False)
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks, self.retired = [], True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rates as plain numbers."""
+        self.look()
+        return {**{name: list(getattr(self.held, name)) for name in NUMBERS}, "lends": self.lends}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Continues with the rates of a saved run, except where the loop has begun this stage with other ones."""
+        self._saved = list(state["written"]), list(state["own"])
+        self.look()
+        self.lends = self.lends or (bool(state["lends"]) and bool(self._hooks))
+        known = zip(self.optimizer.param_groups, self.held.first, *(state[name] for name in NUMBERS), strict=False)
+        for place, (group, first, saved_first, own, written) in enumerate(known):
+            rate = float(group["lr"])
+            if math.isclose(rate, written, rel_tol=CLOSE) or math.isclose(first, saved_first, rel_tol=CLOSE):
+                self.held.own[place], self.held.first[place] = own, saved_first
+
+    def _own(self, place: int, now: float) -> float:
+        """The user's own rate, from a rate that somebody else wrote."""
+        if self._saved is not None and self._is_saved(place, now):
+            return self._saved[1][place]
+        before = self.held.own[place]
+        if self.lends or self.factor == 1 or now <= 0 or before <= 0:
+            return now
+        # Either a rate of their own, or ours times something of theirs. People change rates by round numbers, and
+        # schedules by a little
+        alone, together = (
+            (_digits(own / before), abs(math.log(own / before)), own) for own in (now, now / self.factor)
+        )
+        return min(alone, together)[-1]
+
+    def _is_saved(self, place: int, now: float) -> bool:
+        saved = self._saved
+        return saved is not None and place < len(saved[0]) and math.isclose(now, saved[0][place], rel_tol=CLOSE)
+
+    def _is_scheduled(self) -> bool:
+        """Whether a scheduler of torch counts this optimizer's steps."""
+        return bool(getattr(getattr(self.optimizer, "step", None), "_wrapped_by_lr_sched", False))
+
+    def _put(self, *, multiplied: bool) -> None:
+        held = self.held
+        for place, group in enumerate(self.optimizer.param_groups):
+            if place == len(held.own):
+                return
+            rate = held.own[place] * (self.factor if multiplied else 1.0)
+            if rate == held.written[place]:
+                continue
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)  # in place: compiled and captured steps read this tensor
+            else:
+                group["lr"] = rate
+            held.written[place] = rate
+
+    def _check_that_writes_arrive(self) -> None:
+        """Refuses a wrapper that shows copies of its groups."""
+        groups, inner = self.optimizer.param_groups, _torch_optimizer(self.optimizer)
+        copies = groups[0] is not self.optimizer.param_groups[0]
+        if copies or (inner is not None and inner.param_groups and inner.param_groups[0] is not groups[0]):
+            raise InvalidValueError(
+                f"{self.name} is {type(self.optimizer).__name__}, whose param_groups are copies: rates written there "
+                "would not arrive; give the optimizer inside it"
+            )
+
+    def _take_over(self) -> Held:
+        """What an earlier scheduler knew of the same optimizer's rates; that one lets go of it."""
+        try:
+            held = _HELD.setdefault(self.optimizer, Held())
+        except TypeError:  # an object that cannot be referred to weakly
+            return Held(owner=weakref.ref(self))
+        owner = held.owner() if held.owner is not None else None
+        if owner is not None and owner is not self:
+            owner.release()
+        for group, own, written in zip(self.optimizer.param_groups, held.own, held.written, strict=False):
+            if math.isclose(float(group["lr"]), written, rel_tol=CLOSE) and not math.isclose(own, written):
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(own)
+                else:
+                    group["lr"] = own
+        _HELD[self.optimizer] = fresh = Held(owner=weakref.ref(self))
+        return fresh
+
+    def _hook(self) -> None:
+        inner = _torch_optimizer(self.optimizer)
+        if inner is None:
+            return
+        mine = weakref.ref(self)  # an optimizer must not keep a scheduler alive
+
+        def before(*_: Any) -> None:
+            rates = mine()
+            if rates is not None:
+                rates._begun = True
+                rates.look(waits=False)
+                if rates.lends or not rates.replace:
+                    rates._put(multiplied=True)
+
+        def after(*_: Any) -> None:
+            rates = mine()
+            if rates is not None and rates.lends:
+                rates._put(multiplied=False)
+
+        self._hooks = [inner.register_step_pre_hook(before), inner.register_step_post_hook(after)]
+
+    def __getstate__(self) -> dict[str, Any]:
+        held = Held(list(self.held.first), list(self.held.own), list(self.held.written))
+        return {**vars(self), "_hooks": [], "held": held}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        if self.write and not self.retired:  # a copy of the loop: hooks of an optimizer are not copied with it
+            self.held.owner = weakref.ref(self)
+            _HELD[self.optimizer] = self.held
+            self._hook()
+
+
+def _digits(ratio: float) -> int:
+    """How many digits it takes to write down a ratio or its inverse, 1 to 3; 4 if more."""
+    return next(
+        (
+            digits
+            for digits in (1, 2, 3)
+            if any(math.isclose(float(f"{each:.{digits}g}"), each, rel_tol=CLOSE) for each in (ratio, 1 / ratio))
+        ),
+        4,
+    )
+
+
+def checked_rates(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The saved rates of one optimizer.
+
+    Raises:
+        ValueError: they are not as many finite numbers of each kind, or it is not said whether they are lent.
+    """
+    numbers = {name: [float(rate) for rate in state[name]] for name in NUMBERS}
+    if len({len(each) for each in numbers.values()}) != 1 or not isinstance(state["lends"], bool):
+        raise ValueError("the rates are not as many as the groups")
+    return {**numbers, "lends": state["lends"]}
+
+
+def _torch_optimizer(optimizer: Any) -> torch.optim.Optimizer | None:
+    """The torch optimizer that steps: itself, or the one inside a wrapper."""
+    for each in (optimizer, getattr(optimizer, "optimizer", None), getattr(optimizer, "_optimizer", None)):
+        if isinstance(each, torch.optim.Optimizer):
+            return each
+    return None
