@@ -617,3 +617,13 @@ def test_no_browser_is_no_fault(monkeypatch):
         monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
         command.open_browser("http://127.0.0.1:1/")
         assert len(asked) == 1
+
+
+def test_the_docs_have_the_figures_of_the_rows():
+    from metagan_rl.experiments.benchmark.records import ROWS, read_lines
+    from metagan_rl.experiments.studies.full_form import RESULTS
+    from metagan_rl.experiments.studies.watch_speed import as_markdown
+
+    text = (RESULTS.parent.parent / "docs" / "watch.md").read_text(encoding="utf-8")
+    assert as_markdown(read_lines(RESULTS / "watch" / ROWS)) in text
+    assert f"covers {FRAME} updates" in text

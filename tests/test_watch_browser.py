@@ -117,7 +117,7 @@ def test_a_person_starts_pauses_draws_takes_over_and_finishes(tab, live):
     for _ in range(8):
         slider.press("ArrowRight")
     tab.wait_for_selector("[data-side='1'].held")
-    until(tab, lambda: live.session.match.sides[1].hand is not None)
+    until(tab, lambda: live.session.match.sides[1].controls.generator_lr_factor[0] > 1.6)  # 8 steps of 1.07
     assert tab.inner_text("[data-side='1'] .take") == "Give back"
 
     taken = updates(tab)

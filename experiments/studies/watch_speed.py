@@ -8,11 +8,14 @@ import http.client
 import json
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from metagan_rl import __version__
 from metagan_rl.experiments.benchmark.records import ROWS, append_lines
+from metagan_rl.experiments.report.tables import markdown_table
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.watch.command import Page
 from metagan_rl.experiments.watch.match import FRAME
@@ -64,6 +67,20 @@ class Speed:
             f"{self.frame_updates} updates and {self.bytes:,} bytes; {self.frames / self.processor_seconds:.1f} frames "
             "for each second on a core"
         )
+
+
+def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The table of the docs."""
+    cells = [
+        [
+            str(row["engine"]),
+            f"{row['frames'] / row['seconds']:.0f}",
+            f"{row['frames'] / row['processor_seconds']:.0f}",
+            f"{row['bytes'] / 1000:.0f} kB",
+        ]
+        for row in rows
+    ]
+    return markdown_table(["engine", "frames a second", "for each second on a core", "a frame"], cells)
 
 
 def measure(engine: str, setting: Setting) -> Speed:

@@ -1,7 +1,7 @@
 // Small charts on canvases, in the page's colours: lines over the updates, on a log scale.
 import { colour } from "./stage.js";
 
-const left = 34, right = 8, top = 6, bottom = 16;
+const left = 34, right = 8, top = 6, bottom = 20;
 
 function ticks(low, high) {
   const found = [], span = Math.log10(high / low);
@@ -16,7 +16,8 @@ function ticks(low, high) {
 
 export const count = (number) => (number >= 1e6 ? `${+(number / 1e6).toPrecision(3)} M` : number.toLocaleString("en"));
 
-// lines: {points: [[x, y]], colour, width, dashes, steps, held: [[x, held]]}; marks: horizontal {y, label}
+// lines: {points: [[x, y]], colour, width, dashes, steps, held}; held says for each point whether a hand led there, which is
+// drawn as a strip along the ground. marks: horizontal {y, label}
 export function chart(canvas, { lines, low, high, end, marks = [], labels = null }) {
   const ratio = Math.min(devicePixelRatio, 2), width = canvas.clientWidth, height = canvas.clientHeight;
   if (!width || !end) return;
@@ -48,20 +49,26 @@ export function chart(canvas, { lines, low, high, end, marks = [], labels = null
     context.fillStyle = dim;
     context.fillText(mark.label, width - right, y(mark.y) + 11);
   }
-  for (const line of lines) {
+  lines.forEach((line, place) => {
     const placed = [];
-    line.points.forEach(([at, value], place) => {
-      if (line.steps && place) placed.push([x(line.points[place - 1][0]), y(value)]);
+    line.points.forEach(([at, value], step) => {
+      if (line.steps && step) placed.push([x(line.points[step - 1][0]), y(value)]);
       placed.push([x(at), y(value)]);
     });
     stroke(context, placed, line);
+    line.held?.forEach((held, at) => {
+      if (!held || !at) return;
+      context.fillStyle = line.colour;
+      const from = x(line.points[at - 1][0]);
+      context.fillRect(from, height - bottom + 2 + 3 * place, x(line.points[at][0]) - from + 0.5, 2);
+    });
     const last = placed.at(-1);
-    if (!last) continue;
+    if (!last) return;
     context.fillStyle = line.colour;
     context.beginPath();
     context.arc(last[0], last[1], 2.6, 0, 2 * Math.PI);
     context.fill();
-  }
+  });
 }
 
 function stroke(context, points, { colour: ink, width = 1, dashes = [] }) {

@@ -1,9 +1,10 @@
 // The knobs of one side: they show what the scheduler does, and a hand that moves one takes the side over.
 const limit = 30, decades = [-3, 2];
+const calm = 600; // milliseconds after which a knob that a hand has moved shows again what the server says
 
 const rate = {
   to: (value) => (100 * Math.log(value)) / Math.log(limit),
-  from: (place) => (Math.abs(place) < 3 ? 1 : limit ** (place / 100)),
+  from: (place) => limit ** (place / 100),
   words: (value) => `× ${value >= 10 ? value.toFixed(0) : value >= 1 ? value.toFixed(1) : value.toFixed(2)}`,
 };
 const weight = {
@@ -15,21 +16,23 @@ const words = { generator_lr_factor: "G's rate", discriminator_lr_factor: "D's r
 const scales = { generator_lr_factor: rate, discriminator_lr_factor: rate, penalty_weight: weight };
 
 export class Knobs {
-  // turned: called with the values of all knobs when a hand has moved one
+  // turned: called with a knob's name and value when a hand has moved it
   constructor(box, about, side, turned) {
     this.inputs = [...box.querySelectorAll("[data-knob]")];
-    this.moving = null;
+    this.touched = new Map();
+    this.pressed = null;
     for (const input of this.inputs) {
       const name = input.dataset.knob, knob = about[name];
       input.title = knob.meaning;
       input.setAttribute("aria-label", `${words[name]} of the ${side} GAN`);
       for (const choice of knob.choices || []) input.add(new Option(choice, choice));
       input.addEventListener("input", () => {
-        this.moving = input;
+        this.touched.set(input, performance.now());
         this.word(input, this.value(input));
-        turned(Object.fromEntries(this.inputs.map((each) => [each.dataset.knob, this.value(each)])));
+        turned(name, this.value(input));
       });
-      for (const end of ["change", "pointerup", "blur"]) input.addEventListener(end, () => { this.moving = null; });
+      input.addEventListener("pointerdown", () => { this.pressed = input; });
+      for (const end of ["pointerup", "pointercancel", "blur"]) input.addEventListener(end, () => { this.pressed = null; });
     }
   }
 
@@ -48,7 +51,7 @@ export class Knobs {
   show({ controls, proposed, hand }) {
     for (const input of this.inputs) {
       const name = input.dataset.knob, scale = scales[name];
-      if (input !== this.moving) {
+      if (input !== this.pressed && performance.now() - (this.touched.get(input) ?? -calm) >= calm) {
         if (!scale && ![...input.options].some((option) => option.value === controls[name])) input.add(new Option(controls[name]));
         input.value = scale ? Math.round(scale.to(controls[name])) : controls[name];
         this.word(input, controls[name]);

@@ -93,12 +93,13 @@ function makeSide(article, place) {
     article, scheduler: get(".scheduler"), distance: get(".distance"), badge: get(".badge"), outside: get(".outside"),
     take: get(".take"), branch: get(".branch"), canvas: get(".stage canvas"), stage: new Stage(get(".stage canvas"), names[place]),
   };
-  let waiting = null, wanted = null;
-  const turn = (values) => {
-    wanted = values;
+  let waiting = null, values = {};
+  const turn = (name, value) => {
+    values[name] = value;
     waiting ??= setTimeout(() => {
+      act({ do: "take", side: place, values });
       waiting = null;
-      act({ do: "take", side: place, values: wanted });
+      values = {};
     }, 40);
   };
   side.knobs = new Knobs(article, page.about.knobs, names[place], turn);
@@ -177,7 +178,7 @@ function verdict() {
 
 function showCharts() {
   const { history, match } = page;
-  const series = (at) => names.map((name, place) => ({ points: history.map((entry) => [entry[0], entry[1 + place][at]]), colour: colour(name), width: place ? 1.8 : 2.2 }));
+  const series = (at) => names.map((name, place) => ({ points: history.map((entry) => [entry[0], entry[1 + place][at]]), held: history.map((entry) => entry[1 + place].at(-1)), colour: colour(name), width: place ? 1.8 : 2.2 }));
   const seen = history.flatMap((entry) => [entry[1][0], entry[2][0]]);
   const low = Math.min(match.floor, ...seen) / 1.5, high = Math.max(match.start, ...seen.slice(0, 2)) * 1.3;
   const marks = [{ y: match.floor, label: "real against real" }];
