@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from metagan_rl.experiments.watch.setting import Setting, family_names
 from metagan_rl.loop import Controls, Scheduler
 from metagan_rl.testing import check_family
 
+ROOT = Path(__file__).resolve().parent.parent
 PLAIN = Setting(left="cosine", right="constant", updates=3072, trouble="none")
 CIRCLE = pack([[np.cos(angle), np.sin(angle)] for angle in np.linspace(0, 6, 60)])
 
@@ -621,9 +623,8 @@ def test_no_browser_is_no_fault(monkeypatch):
 
 def test_the_docs_have_the_figures_of_the_rows():
     from metagan_rl.experiments.benchmark.records import ROWS, read_lines
-    from metagan_rl.experiments.studies.full_form import RESULTS
     from metagan_rl.experiments.studies.watch_speed import as_markdown
 
-    text = (RESULTS.parent.parent / "docs" / "watch.md").read_text(encoding="utf-8")
-    assert as_markdown(read_lines(RESULTS / "watch" / ROWS)) in text
+    text = (ROOT / "docs" / "watch.md").read_text(encoding="utf-8")
+    assert as_markdown(read_lines(ROOT / "experiments" / "results" / "watch" / ROWS)) in text
     assert f"covers {FRAME} updates" in text
