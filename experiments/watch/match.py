@@ -138,8 +138,7 @@ class Match:
             raise InvalidValueError("the run is over, so there is nothing to branch; start it again")
         other = 1 - source
         self._parts.copy(np.array([source] * SIDES))
-        for entry in self.history:
-            entry[1 + other] = list(entry[1 + source])
+        self.history = [[entry[0], entry[1 + source], entry[1 + source]] for entry in self.history]
         self.sides[other].reward = self.sides[source].reward
         self._ask(other, begins=True)
         self.rewritten += 1
