@@ -2,6 +2,7 @@
 # make test   the tests, from a fresh checkout
 # make extras an environment beside, with Ray, Lightning and JAX: make test then runs their tests too
 # make check  format, lint, types, order of the rooms
+# make docs   the site, in build/docs; a link that leads nowhere is an error
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ export OMP_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test extras check format clean
+.PHONY: help run test extras check docs format clean
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -39,6 +40,11 @@ check: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.installed-dev
+	$(VENV)/bin/sphinx-build --quiet --fail-on-warning --keep-going -d build/doctrees -c docs . build/docs
+	$(VENV)/bin/python docs/check_links.py build/docs
+	@echo "The site is in build/docs/index.html"
 
 format: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format

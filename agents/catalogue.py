@@ -62,9 +62,19 @@ KINDS = {
 """What kind of scheduler each module of ``metagan_rl.agents`` holds."""
 
 
+SETTLED = ("rules.clock", "rules.own", "rules.recipes", "searches.tuned", "searches.rule")
+"""Modules of ``metagan_rl.agents`` whose schedulers have settled their course before a run begins."""
+
+
 def kind_of(name: str) -> str:
     """The kind of a scheduler: fixed, reactive, searching, learned, or (by someone else) own."""
     module = getattr(SCHEDULERS[name], "__module__", "")
     if module.startswith("metagan_rl.agents.learners"):
         return "learned"
     return next((kind for part, kind in KINDS.items() if module.startswith(f"metagan_rl.agents.{part}")), "own")
+
+
+def is_settled(name: str) -> bool:
+    """Whether a scheduler's whole course is settled before a run begins: a fixed schedule, tuned or not."""
+    module = getattr(SCHEDULERS[name], "__module__", "")
+    return any(module == f"metagan_rl.agents.{part}" for part in SETTLED)

@@ -26,13 +26,15 @@ AS_REFERENCE = 1 / 3
 class ActionCodec:
     """Translates between actions and controls of B members, for K knobs.
 
-    | kind | one member's action | without a reference | around a reference |
-    |---|---|---|---|
-    | ``"discrete"`` | ``MultiDiscrete``, ``[K]`` | a level of each knob | a departure of each knob |
-    | ``"continuous"`` | ``Box`` in [-1, 1], ``[K]`` | a number for each knob | a departure of each knob |
-    | ``"moves"`` | ``Discrete(1 + 2K)`` | moves one knob by a level | moves one knob's departure |
-    | ``"joint-moves"`` | ``MultiDiscrete``, ``[K]`` | not possible | moves each knob's departure |
-    | ``"continuous-moves"`` | ``Box`` in [-1, 1], ``[K]`` | not possible | moves each knob's departure |
+    ======================  ===========================  =========================  ===========================
+    kind                    one member's action          without a reference        around a reference
+    ======================  ===========================  =========================  ===========================
+    ``"discrete"``          ``MultiDiscrete``, ``[K]``   a level of each knob       a departure of each knob
+    ``"continuous"``        ``Box`` in [-1, 1], ``[K]``  a number for each knob     a departure of each knob
+    ``"moves"``             ``Discrete(1 + 2K)``         moves one knob by a level  moves one knob's departure
+    ``"joint-moves"``       ``MultiDiscrete``, ``[K]``   not possible               moves each knob's departure
+    ``"continuous-moves"``  ``Box`` in [-1, 1], ``[K]``  not possible               moves each knob's departure
+    ======================  ===========================  =========================  ===========================
 
     **Without a reference.** In ``"moves"``, 0 keeps all, 1 + 2k and 2 + 2k move knob k one level down and up. A move
     starts at the level nearest to the controls in force. It stops at the ends, but goes round for a knob whose levels

@@ -155,7 +155,7 @@ def test_benchmarks_without_references_or_baseline_work(data: Data) -> None:
     learned = of(ranking, "learned")
     unknown = (learned.score.value, learned.improvement.value, learned.vanished.value, learned.tuning_updates)
     assert np.isnan(unknown).all()
-    table = as_markdown(summarise_of(bare, list(SCHEDULERS)), ranking, []).split("## ")[1]
+    table = as_markdown(summarise_of(bare, list(SCHEDULERS)), ranking, "Use it.", []).split("## ")[1]
     cells = [cell.strip() for cell in next(line for line in table.splitlines() if "learned" in line).split("|")[1:-1]]
     assert cells[1] == DASH and "nan" not in table and cells[-1] == "12 x 2"
     assert not rank_of([]).standings and not rank_of([]).baseline
@@ -194,7 +194,7 @@ def test_the_summary_holds_the_ranking(data: Data, ranking: Ranking) -> None:
     assert float(learned["gap_other-network_high"]) == pytest.approx(standing.gaps["other-network"].high, rel=1e-5)
     assert (learned["tuning_updates"], learned["vanished"], learned["scored"]) == ("0", "0", "24")
     assert len(records) == len(SCHEDULERS) * (1 + len(TIERS))
-    markdown = as_markdown(groups, ranking, [])
+    markdown = as_markdown(groups, ranking, "Use it.", [])
     assert "| 3 M | 0 |" in markdown and "12 of 12 tasks have a score." in markdown
 
 
@@ -368,7 +368,7 @@ def test_a_scheduler_with_the_easy_tasks_alone_is_listed_apart() -> None:
     assert [standing.scheduler for standing in ranking.standings] == ["tuned-constant", "constant", "lucky"]
     lucky = of(ranking, "lucky")
     assert lucky.apart and lucky.score.value > of(ranking, "tuned-constant").score.value
-    told = as_markdown(summarise_of(records, ["constant"]), ranking, [])
+    told = as_markdown(summarise_of(records, ["constant"]), ranking, "Use it.", [])
     assert (
         "lucky *(apart)*" in told
         and "Listed apart, below, and not to be compared with the ranked: lucky (4 tasks)" in told
@@ -385,8 +385,10 @@ def test_without_one_that_has_all_tasks_the_common_ones_count() -> None:
     ranking = rank_of(some, references)
     assert ranking.common == len(names) - 2 and ranking.tasks == len(names)
     assert [standing.tasks for standing in ranking.standings] == [len(names) - 2] * 2
-    told = as_markdown([], ranking, [])
+    told = as_markdown([], ranking, "Use it.", [])
     assert told.count("compared on") == 0  # no rows, no ranking
-    assert f"compared on the {len(names) - 2} of {len(names)} tasks" in as_markdown(summarise_of(some, []), ranking, [])
+    assert f"compared on the {len(names) - 2} of {len(names)} tasks" in as_markdown(
+        summarise_of(some, []), ranking, "Use it.", []
+    )
     halves = [r for r in records if (r["task"] in names[: len(names) // 2]) == (r["scheduler"] == "constant")]
     assert all(standing.apart for standing in rank_of(halves, references).standings)

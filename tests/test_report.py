@@ -345,6 +345,17 @@ def test_everything_is_in_the_report_in_order(benchmark: Path) -> None:
     ]
 
 
+def test_the_report_begins_with_what_it_says(benchmark: Path) -> None:
+    html = (benchmark / "report.html").read_text(encoding="utf-8")
+    sentence = "Use learned: its final distance is 0.6"
+    assert html.index(sentence) < html.index('<figure class="verdicts">') < html.index("<h2")
+    assert f"**{sentence}" in (benchmark / "summary.md").read_text(encoding="utf-8").split("## Ranking")[0]
+    ranking = html[html.index("<h2") :]
+    assert ranking[: ranking.index("</thead>")].count("<th ") == 5
+    parts = html[html.index('<details class="part">') :]
+    assert parts.count("<details") == 9 and parts.count("<h2") == 10, "all but the ranking and the reading on demand"
+
+
 def test_the_report_made_again_is_the_same(fresh: Path) -> None:
     names = ("report.html", "summary.md", "summary.csv", "promises.csv")
     before = [(fresh / name).read_bytes() for name in names]

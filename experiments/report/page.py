@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.agents.catalogue import kind_of, scheduler_names
+from metagan_rl.agents.catalogue import is_settled, kind_of, scheduler_names
 from metagan_rl.errors import MissingDependencyError
 from metagan_rl.experiments.benchmark.records import TRAINING, read_config, read_curves, read_lines, read_rows
 from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, References, load_references
 from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES
 from metagan_rl.experiments.report import figures, promises
+from metagan_rl.experiments.report.conclusion import Conclusion, conclude
 from metagan_rl.experiments.report.curves import choices_in, quality_bands, schedule_of
 from metagan_rl.experiments.report.gallery import default_pair, script_data, task_pages
-from metagan_rl.experiments.report.ranking import rank
+from metagan_rl.experiments.report.ranking import Ranking, Standing, rank
 from metagan_rl.experiments.report.summary import Group, group_rows, known, metrics_in, summarise, yardstick_of
 from metagan_rl.experiments.report.tables import (
     amount,
@@ -39,6 +40,8 @@ from metagan_rl.metrics import METRICS, STABILITY_LABELS
 PROMISES = "promises.csv"
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("sections.js", "table.js", "charts.js", "moments.js")
+MOST_SHOWN = 12
+"""Most schedulers in the picture of the conclusion: those with the lowest distances."""
 HEADLINE = ("precision", "coverage")
 """Metrics that the results show beside the distance. The table of stability has all other known ones."""
 
@@ -67,6 +70,7 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     groups, yardstick = summarise(rows, schedulers), yardstick_of(schedulers)
     measured = _references(config, references)
     ranking = rank(rows, measured)
+    conclusion = conclude(rows, ranking, _settled(schedulers))
     leading = [*_policies(config), *(standing.scheduler for standing in ranking.standings)]
     all_lines = figures.lines_for(schedulers, leading)
     lines = figures.quieted(all_lines, leading)
@@ -86,6 +90,9 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
             commands=commands,
             groups=groups,
             ranking=ranking,
+            conclusion=conclusion,
+            shown=_shown(conclusion),
+            ranked=_as_concluded(ranking, conclusion),
             profile=profile,
             promises=promised,
             schedulers=schedulers,
@@ -114,11 +121,25 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     write_whole(directory / "summary.csv", as_csv(groups, ranking))
     if curves or not exists(directory / PROMISES):  # else it was made from curves that are no longer there
         write_whole(directory / PROMISES, promises.as_csv([*promised, profile]))
-    write_whole(
-        directory / "summary.md", as_markdown(groups, ranking, [str(line) for line in config.get("commands", [])])
-    )
+    told = [str(line) for line in config.get("commands", [])]
+    write_whole(directory / "summary.md", as_markdown(groups, ranking, conclusion.sentence, told))
     write_whole(directory / "report.html", page)
     return directory / "report.html"
+
+
+def _shown(conclusion: Conclusion) -> list[str]:
+    """The schedulers in the picture of the conclusion, lowest distance first."""
+    named = (conclusion.reference, *conclusion.pair)
+    return [name for place, name in enumerate(conclusion.ratios) if place < MOST_SHOWN or name in named]
+
+
+def _as_concluded(ranking: Ranking, conclusion: Conclusion) -> list[Standing]:
+    """The standings in the order of the conclusion, then all others."""
+    order = list(conclusion.ratios)
+    return sorted(
+        ranking.standings,
+        key=lambda each: order.index(each.scheduler) if each.scheduler in order else len(order),
+    )
 
 
 def _references(config: Mapping[str, Any], folder: str | Path) -> list[References]:
@@ -193,6 +214,12 @@ def _kinds(schedulers: Sequence[str], config: Mapping[str, Any]) -> dict[str, st
     for name in schedulers:
         kinds.setdefault(name, kind_of(name) if name in registered else "own")
     return kinds
+
+
+def _settled(schedulers: Sequence[str]) -> set[str]:
+    """Those whose course is settled before a run begins."""
+    registered = scheduler_names()
+    return {name for name in schedulers if name in registered and is_settled(name)}
 
 
 def _training_figures(

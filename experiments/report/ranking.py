@@ -107,6 +107,7 @@ class Ranking:
         narrow: of these, tasks left out of the score because tuning wins next to nothing there.
         unreferenced: of these, tasks left out because their room was not measured.
         baseline: whether ``BASELINE`` was run.
+        counts: number of tasks that the scores of each tier are over.
     """
 
     standings: tuple[Standing, ...]
@@ -116,6 +117,7 @@ class Ranking:
     narrow: int
     unreferenced: int
     baseline: bool
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scored(self) -> int:
@@ -151,7 +153,14 @@ def rank(rows: Iterable[Row], references: Iterable[References] = ()) -> Ranking:
         narrow=sum(task in rooms and not rooms[task].enough for task in tasks),
         unreferenced=len(tasks - rooms.keys()),
         baseline=bool(baseline),
+        counts=_counts(rows, {task for task in common if task in rooms and rooms[task].enough}),
     )
+
+
+def _counts(rows: Sequence[Row], tasks: set[str]) -> dict[str, int]:
+    """The number of these tasks by tag."""
+    tags = {row.key.whole_task: row.tag for row in rows if row.key.whole_task in tasks}
+    return {tag: list(tags.values()).count(tag) for tag in in_order(tags.values())}
 
 
 def _ranked(tasks: Mapping[str, set[str]], rooms: Mapping[str, Room]) -> tuple[set[str], set[str]]:

@@ -92,6 +92,11 @@ class Group:
         """A readable name, such as "planar, test split: held-out-family"."""
         return f"{self.suite}, {self.split} split: {self.tag}"
 
+    @property
+    def ratios(self) -> dict[str, Estimate]:
+        """The ratio to the yardstick by scheduler."""
+        return {entry.scheduler: entry.ratio for entry in self.entries}
+
 
 def yardstick_of(schedulers: Sequence[str]) -> str:
     """The scheduler that the others are compared with: ``constant``, or else the first."""

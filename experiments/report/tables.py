@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -71,14 +71,17 @@ def amount(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def whiskers(group: Group) -> dict[str, Any]:
-    """Ratios to the yardstick on one logarithmic scale, as positions from 0 to 100.
+def whiskers(ratios: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Ratios on one logarithmic scale, as positions from 0 to 100.
+
+    Args:
+        ratios: by scheduler; unknown ones are left out.
 
     Returns:
         ``ticks`` with labels and positions, and ``entries`` with the positions of low end, value and high end by
         scheduler.
     """
-    ratios = {entry.scheduler: entry.ratio for entry in group.entries if np.isfinite(entry.ratio.value)}
+    ratios = {name: ratio for name, ratio in ratios.items() if np.isfinite(ratio.value)}
     every = [end for ratio in ratios.values() for end in (ratio.low, ratio.value, ratio.high) if np.isfinite(end)]
     low = np.log(np.clip(min([1.0, *every]) / 1.08, 1 / WIDEST, 1 / NARROWEST))
     high = np.log(np.clip(max([1.0, *every]) * 1.08, NARROWEST, WIDEST))
@@ -176,8 +179,8 @@ def _plain(value: float) -> str:
     return f"{value:.6g}" if np.isfinite(value) else ""
 
 
-def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[str]) -> str:
-    """The ranking and the headline tables; ``commands`` say how the benchmark was called."""
+def as_markdown(groups: Sequence[Group], ranking: Ranking, conclusion: str, commands: Sequence[str]) -> str:
+    """The conclusion, the ranking and the headline tables; ``commands`` say how the benchmark was called."""
     parts = [
         "# Benchmark of GAN training schedules",
         *("`{}`".format(line.replace("`", "'")) for line in commands or ["run_benchmark"]),
@@ -185,7 +188,7 @@ def as_markdown(groups: Sequence[Group], ranking: Ranking, commands: Sequence[st
     if not groups:
         parts.append("No run has finished yet.")
     else:
-        parts += _ranking(ranking)
+        parts += [f"**{safe(conclusion)}**", *_ranking(ranking)]
     parts += [part for group in groups for part in (f"## {safe(group.name)}", _group_table(group))]
     parts.append(
         "Distance = sliced Wasserstein + 1 - F(precision, coverage), geometric mean over tasks, lower is better. "

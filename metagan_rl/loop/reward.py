@@ -20,7 +20,7 @@ STABILITY = 1.0
 class Reward:
     """Weights of the reward's terms; each is finite and 0 or more.
 
-    An interval that takes the quality distance from d to d' earns
+    An interval that takes the quality distance from d to d' earns::
 
         quality * log(d / d') - saturation * s - vanishing * v - oscillation * o - mode_loss * m - balance * |L_G - L_D|
 

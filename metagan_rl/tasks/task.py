@@ -234,11 +234,11 @@ class Family:
 
     dim: int = 2
     standardise: str = "columns"
-    """``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation for all (images).
-    ``"none"``: unchanged."""
+    """How data are scaled. ``"columns"``: mean 0 and deviation 1 per column. ``"whole"``: one mean and one deviation
+    for all (images). ``"none"``: unchanged."""
     features: str | None = None
     """Name of the features that precision, coverage and the Fréchet distance are measured on (see
-    ``metagan_rl.metrics.features``). ``None``: precision and coverage on the standardised columns."""
+    ``metagan_rl.metrics.features``). With ``None``, precision and coverage are on the standardised columns."""
 
     def parameters(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draws the JSON-able parameters of one distribution."""

@@ -227,6 +227,7 @@
   });
   for (const select of selects) select.addEventListener("change", choose);
   form.addEventListener("submit", (event) => event.preventDefault());
+  form.closest("details").addEventListener("toggle", choose); // charts are drawn for the room that there is
   night.addEventListener("change", repaint);
   let before = 0;
   addEventListener("beforeprint", () => {

@@ -19,3 +19,25 @@
   }, { passive: true });
   mark();
 })();
+
+// A link into a closed part opens it, and printing opens all.
+(() => {
+  const parts = [...document.querySelectorAll("details")];
+  const reveal = () => {
+    const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target) return;
+    for (let part = target.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+    target.scrollIntoView();
+  };
+  addEventListener("hashchange", reveal);
+  for (const link of document.querySelectorAll('a[href^="#"]')) link.addEventListener("click", () => setTimeout(reveal));
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = parts.filter((part) => !part.open);
+    for (const part of parts) part.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const part of closed) part.open = false;
+  });
+  reveal();
+})();

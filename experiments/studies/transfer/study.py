@@ -124,7 +124,7 @@ def study(options: TransferStudy) -> None:
         for seed in range(options.seeds)
         for name, path in given
     ]
-    there = {_key(row) for row in read_lines(file)}
+    there = {key_of(row) for row in read_lines(file)}
     missing = [job for job in jobs if job.key not in there]
     with Workers(run_job, workers=options.workers) as crew:
         for done, (job, rows) in enumerate(crew.run(missing), start=1):
@@ -134,11 +134,12 @@ def study(options: TransferStudy) -> None:
     show_line(table(_those(read_lines(file), jobs), [name for name, _ in given], options.reference))
 
 
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+def key_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What a row is known by: the key of its job."""
     names = ("condition", "split", "scheduler", "digest", "seed", "tasks", "decisions")
     return tuple(row[name] for name in names)
 
 
 def _those(rows: Sequence[dict[str, Any]], jobs: Sequence[Job]) -> list[dict[str, Any]]:
     wanted = {job.key for job in jobs}
-    return [row for row in rows if _key(row) in wanted]
+    return [row for row in rows if key_of(row) in wanted]

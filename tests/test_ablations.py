@@ -1,0 +1,40 @@
+"""The study that takes the recipe of feedback apart: every variant can be trained, and the table has what was run."""
+
+import pytest
+
+from metagan_rl.agents import TrainConfig
+from metagan_rl.errors import UnknownNameError
+from metagan_rl.experiments.studies import ablations
+from metagan_rl.experiments.studies.ablations import RECIPE, VARIANTS, Ablations, chosen, register_narrow, study, table
+
+
+def test_every_variant_is_a_configuration_that_differs_from_the_recipe():
+    register_narrow()
+    recipe = TrainConfig.named(**RECIPE)
+    for name, (_, changes) in VARIANTS.items():
+        config = TrainConfig.named(**{**RECIPE, **changes})
+        assert (config == recipe) == (name == "recipe"), name
+        assert config.settled().reference in ("rule", "tuned-decay")
+
+
+def test_a_variant_that_is_none_is_refused():
+    with pytest.raises(UnknownNameError, match="did you mean no memory"):
+        chosen(Ablations(only=("no memoory",)))
+
+
+def test_a_study_trains_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(RECIPE, "members", 2)
+    monkeypatch.setattr(ablations, "SHOWN", ("all of these, G's rate x8",))
+    options = Ablations(
+        updates=1, only=("no memory", "two families"), runs=1, tasks=1, work=tmp_path / "work", out=tmp_path
+    )
+    study(options)
+    first = (tmp_path / "rows.jsonl").read_text()
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in told[-2:]] == ["| no memory", "| two families"]
+    study(options)
+    assert (tmp_path / "rows.jsonl").read_text() == first
+
+
+def test_the_table_leaves_out_what_was_not_run():
+    assert len(table([]).splitlines()) == 2
