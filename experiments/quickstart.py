@@ -22,7 +22,7 @@ from metagan_rl.records import read_record, write_record
 from metagan_rl.reproducible import mark
 
 KIND, OPTIONS = "metagan-rl quickstart", "quickstart.json"
-SCHEDULERS = ("constant", "linear", "cosine", "ttur", "random", "default")
+SCHEDULERS = ("constant", "cosine", "ttur", "random", "tuned-decay", "rule", "default")
 
 
 def quickstart(

@@ -283,6 +283,26 @@ class Report:
 
 
 @dataclass
+class Watch:
+    """Watch two GANs learn side by side in a browser, take their controls in hand, and open a run folder there."""
+
+    directory: tyro.conf.Positional[Path | None] = None
+    """Folder of train, tune, quickstart or benchmark to open."""
+    port: int = 0
+    """Port of the page on this machine; 0: a free one."""
+    browser: bool = True
+    """Whether to open a browser."""
+    engine: str = "auto"
+    """What trains GANs: native, torch, or auto for the native engine wherever it has what they need."""
+
+    def run(self, command: str) -> None:
+        """Runs the command."""
+        from metagan_rl.experiments.watch import watch
+
+        watch(self.directory, port=self.port, browser=self.browser, engine=self.engine, show=_show)
+
+
+@dataclass
 class List:
     """List what is available."""
 
@@ -317,6 +337,7 @@ COMMANDS: dict[str, type] = {
     "evaluate": Evaluate,
     "meta-init": MetaInit,
     "report": Report,
+    "watch": Watch,
     "list": List,
 }
 

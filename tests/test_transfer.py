@@ -6,6 +6,7 @@ import math
 import pytest
 
 from metagan_rl.experiments.studies.transfer.conditions import CONDITIONS, find_condition, find_conditions
+from metagan_rl.experiments.studies.transfer.room_table import room_table
 from metagan_rl.experiments.studies.transfer.study import TransferStudy, study
 from metagan_rl.experiments.studies.transfer.table import ratios, table
 from metagan_rl.tasks import get_suite
@@ -45,6 +46,20 @@ def test_ratios_are_paired_by_task_and_seed():
     assert found.value == pytest.approx(math.sqrt(0.4)) and found.low == pytest.approx(found.high)
     lines = table(rows, ("tuned-decay", "rule", "none")).splitlines()
     assert lines[-1].startswith("| as trained | 9 x 2 |") and "| 0.63 [0.63, 0.63] |" in lines[-1]
+
+
+def test_the_share_of_the_room_is_in_logarithms_and_on_the_same_tasks():
+    oracle = [
+        {"suite": name, "task": task, "tuned-decay": 0.0, "oracle": math.log(room)}
+        for name, room in (("as trained", 0.95), ("batch 32", 0.25))
+        for task in range(9)
+    ]
+    rows = [row("tuned-decay", task, seed, 2.0, name) for name in ("as trained", "batch 32") for task in range(12)
+            for seed in (0, 1)]  # fmt: skip
+    rows += [{**each, "scheduler": "rule", "distance": 1.0 if each["task"] < 9 else 50.0} for each in rows]
+    lines = room_table(oracle, rows, ["rule"]).splitlines()[2:]
+    assert lines[0] == "| as trained | 9 | 0.95 [0.95, 0.95] | 0.50 [0.50, 0.50] |"
+    assert lines[1] == "| batch 32 | 9 | 0.25 [0.25, 0.25] | 0.50 [0.50, 0.50], 50% |"
 
 
 def test_a_study_goes_on_where_it_stopped(tmp_path, capsys):

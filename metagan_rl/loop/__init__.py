@@ -1,14 +1,15 @@
 """The main loop: a scheduler sets the controls of GAN runs, they train for an interval, and it sees the result.
 
 Read in this order: ``knobs`` (what can be set), ``controls`` (what is set now), ``runs`` (train and evaluate for an
-interval), ``ledger`` (what is known of a run: ``signals``, stability, ``reward``), ``scheduler`` (the interface of all
-schedulers), and ``drive`` (the loop itself, in forty lines).
+interval), ``parts`` (the same part by part, for those who look on), ``ledger`` (what is known of a run: ``signals``,
+stability, ``reward``), ``scheduler`` (the interface of all schedulers), and ``drive`` (the loop itself).
 """
 
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.drive import Trace, drive
 from metagan_rl.loop.knobs import KNOBS, Knob, choose_knobs, register_knob
 from metagan_rl.loop.ledger import Ledger, Outcome
+from metagan_rl.loop.parts import Parts
 from metagan_rl.loop.reward import REWARDS, Reward
 from metagan_rl.loop.runs import RunOptions, Runs
 from metagan_rl.loop.scheduler import SCHEDULERS, Scheduler, Situation, register_scheduler
@@ -24,6 +25,7 @@ __all__ = [
     "Knob",
     "Ledger",
     "Outcome",
+    "Parts",
     "Reward",
     "RunOptions",
     "Runs",

@@ -93,12 +93,7 @@ def drive(
                 trace.take(sources)
                 reward = reward[sources]
         situation = situation_of(runs, reward)
-        with _blaming(scheduler, interval):
-            if not interval:
-                scheduler.begin(seeds)
-            controls = scheduler.step(situation)
-            if not isinstance(controls, Controls) or len(controls) != len(runs):
-                raise InvalidValueError(f"it gave {controls!r}, which is no Controls of {len(runs)} runs")
+        controls = ask(scheduler, situation, interval, begins=None if interval else seeds)
         outcome = runs.advance(controls)
         reward = outcome.reward
         trace.distance.append(runs.quality.distance)
@@ -116,6 +111,27 @@ def drive(
 def situation_of(runs: Runs, reward: np.ndarray) -> Situation:
     """What a scheduler is told about runs. ``reward`` is what each earned in the last interval, ``[B]``."""
     return Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
+
+
+def ask(scheduler: Scheduler, situation: Situation, interval: int, *, begins: Sequence[int] | None = None) -> Controls:
+    """The controls that a scheduler wants for the next interval.
+
+    Args:
+        scheduler: is asked.
+        situation: of B runs.
+        interval: intervals done, for messages.
+        begins: the runs' seeds, if it is to begin anew with them; ``None`` if it goes on.
+
+    Raises:
+        SchedulerError: it raised, or did not give controls for all runs.
+    """
+    with _blaming(scheduler, interval):
+        if begins is not None:
+            scheduler.begin(begins)
+        controls = scheduler.step(situation)
+        if not isinstance(controls, Controls) or len(controls) != len(situation):
+            raise InvalidValueError(f"it gave {controls!r}, which is no Controls of {len(situation)} runs")
+    return controls
 
 
 @contextmanager

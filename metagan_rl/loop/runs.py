@@ -19,7 +19,7 @@ from metagan_rl.loop.reward import Reward, find_reward
 from metagan_rl.loop.saved_population import groups_of, population_from
 from metagan_rl.loop.setup import Setup
 from metagan_rl.loop.signals import Signal, as_matrix, choose_signals
-from metagan_rl.populations import CYCLE, MixedPopulation
+from metagan_rl.populations import CYCLE, Measurements, MixedPopulation
 from metagan_rl.populations.options import PopulationOptions
 from metagan_rl.runtime import usual_torch
 from metagan_rl.tasks.task import Task
@@ -225,16 +225,34 @@ class Runs:
         self.ledger.take(np.asarray(members))
         self._conditions.take(np.asarray(members))
 
-    @torch.inference_mode(False)
-    @usual_torch()
     def advance(self, controls: Controls) -> Outcome:
         """Trains every run for one interval under the given controls."""
-        wanted, updates = controls.settings([task.base for task in self.tasks]), self.interval_updates
-        shares = updates / self.ledger.budget
+        return self.record(self.train(controls), controls)
+
+    @torch.inference_mode(False)
+    @usual_torch()
+    def train(self, controls: Controls, updates: int | None = None, *, begins: bool = True) -> Measurements:
+        """Trains every run and records nothing; :class:`metagan_rl.loop.parts.Parts` makes an interval of it.
+
+        Args:
+            controls: the controls of each run.
+            updates: how many updates, a multiple of 12; by default an interval of each run.
+            begins: whether an interval begins with these updates. What is hidden in a run happens then.
+        """
+        wanted = controls.settings([task.base for task in self.tasks])
+        shares = self.interval_updates / self.ledger.budget * begins
         settings = self._conditions.happen(self.population, wanted, self.progress, shares)
-        measured = self.population.train(settings, updates)
-        quality = evaluate(self.population, range(len(self)))
-        return self.ledger.record(measured, controls, updates, quality)
+        return self.population.train(settings, self.interval_updates if updates is None else updates)
+
+    @torch.inference_mode(False)
+    @usual_torch()
+    def evaluate(self) -> Evaluation:
+        """The quality of every run as it is now. :attr:`quality` holds what was last recorded."""
+        return evaluate(self.population, range(len(self)))
+
+    def record(self, measured: Measurements, controls: Controls) -> Outcome:
+        """Evaluates and records an interval that :meth:`train` has trained."""
+        return self.ledger.record(measured, controls, self.interval_updates, self.evaluate())
 
     @property
     def progress(self) -> np.ndarray:

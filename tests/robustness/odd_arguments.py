@@ -34,6 +34,7 @@ BASES = {
     "tune": ("--suite", "dirac", "--trials", "1", "--tasks", "1", "--finalists", "1", "--workers", "0"),
     "meta-init": ("--method", "reptile", "--suite", "dirac", "--out", "w.safetensors", "--updates", "1"),
     "report": (),
+    "watch": ("--no-browser",),
     "list": (),
 }  # fmt: skip
 """Arguments with which each command does next to nothing."""
@@ -65,7 +66,8 @@ def cases(command: str, values: Sequence[str] = VALUES) -> Iterator[tuple[str, .
     """Every option with every odd value, and each odd value alone."""
     base = BASES[command]
     for option in [*options_of(command), "--import"]:
-        kept = [each for pair in zip(base[::2], base[1::2], strict=True) if pair[0] != option for each in pair]
+        at = base.index(option) if option in base else len(base)
+        kept = base[:at] + base[at + 2 :]
         for value in values:
             yield command, *kept, f"{option}={value}"
     for value in values:

@@ -1,9 +1,10 @@
-"""What ``docs/transfer.md`` shows, made from committed files: both tables, and the rule as lines to copy."""
+"""What ``docs/transfer.md`` shows, made from committed files: the tables, and the rule as lines to copy."""
 
 from metagan_rl.agents.searches.rule import FACTS, NUMBERS, USUAL, shipped_rule
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
+from metagan_rl.experiments.studies.transfer.room_table import room_table
 from metagan_rl.experiments.studies.transfer.table import REFERENCE, courses, table
 
 SHOWN = (REFERENCE, "rule", "feedback", "on-top")
@@ -28,7 +29,14 @@ def tables() -> list[str]:
     rows = [row for row in read_lines(RESULTS / "transfer" / "rows.jsonl") if row["split"] == "test"]
     own = [row for row in rows if row["condition"].startswith(OWN_LOOPS)]
     others = [row for row in rows if not row["condition"].startswith(OWN_LOOPS)]
-    return [table(others, SHOWN), table(own, OWN, OWN[0]), courses(others, "feedback", "rule", TOLD), rule_lines()]
+    oracle = read_lines(RESULTS / "transfer" / "oracle.jsonl")
+    return [
+        table(others, SHOWN),
+        table(own, OWN, OWN[0]),
+        room_table(oracle, others, SHOWN[1:]),
+        courses(others, "feedback", "rule", TOLD),
+        rule_lines(),
+    ]
 
 
 def rule_lines() -> str:
