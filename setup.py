@@ -8,7 +8,9 @@ from pathlib import Path
 from setuptools import Command, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build import build
+from setuptools.command.build_py import build_py
 
+TEACHING = ("metagan_rl.experiments", "minimal_metagan")
 FOLDER = Path("metagan_rl", "engine", "objects")
 
 # By its path: the package it belongs to cannot be imported before it is installed.
@@ -62,6 +64,14 @@ class Build(build):
     sub_commands = [("build_engine", None), *build.sub_commands]
 
 
+class Modules(build_py):
+    """All but the file for teaching, which stands alone."""
+
+    def find_package_modules(self, package, package_dir):
+        """What of a package is built: package, module and file."""
+        return [each for each in super().find_package_modules(package, package_dir) if each[:2] != TEACHING]
+
+
 class Wheel(bdist_wheel):
     """A wheel with objects is for one platform and any Python 3; one without is for all."""
 
@@ -79,4 +89,4 @@ class Wheel(bdist_wheel):
         return (python, abi, platform) if self.root_is_pure else ("py3", "none", platform)
 
 
-setup(cmdclass={"bdist_wheel": Wheel, "build": Build, "build_engine": BuildEngine})
+setup(cmdclass={"bdist_wheel": Wheel, "build": Build, "build_py": Modules, "build_engine": BuildEngine})

@@ -1,9 +1,10 @@
 """One vector environment spread over worker processes, to use more than one core."""
 
 import contextlib
+import itertools
 import multiprocessing
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from metagan_rl.envs.registration import make_vector
-from metagan_rl.envs.vector import member_seeds
+from metagan_rl.envs.registration import make_vector, spec_of
+from metagan_rl.envs.vector import MetaGANVectorEnv, member_seeds
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 from metagan_rl.populations.engines import say_what_trains
 
@@ -31,8 +32,11 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         shards: worker processes; one for each core is best.
         **options: keywords of the environment; ``autoreset_mode`` stays at same-step.
 
+    What the native environment refuses is refused in the same words, in this process, before any member is changed.
+
     Raises:
         InvalidValueError: there are fewer members than shards.
+        MetaGANError: the native environment refuses an argument.
         WorkerError: a worker could not be started; its own message follows.
     """
 
@@ -41,10 +45,14 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise InvalidValueError("shards reset in the same step; leave autoreset_mode out, or use one process")
         if getattr(multiprocessing.current_process(), "_inheriting", False):  # a worker imports an unguarded script
             raise SystemExit(UNGUARDED)
+        # Nothing is trained in it; it knows what to refuse. An id without a native environment checks by itself.
+        native = spec_of(env_id).vector_entry_point is not None
+        self._like = make_vector(env_id, num_envs, **options).unwrapped if native else None
         if not 1 <= shards <= num_envs:
             raise InvalidValueError(f"{shards} shards for {num_envs} members; take from 1 to {num_envs}")
         self.num_envs = num_envs
         self._env_id, self._options = env_id, options
+        self._begun = False
         self.render_mode = options.get("render_mode")
         self.metadata = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.SAME_STEP}
         self._edges = np.linspace(0, num_envs, shards + 1).astype(int)
@@ -74,19 +82,30 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """As in the native vector environment; ``options`` may hold ``tasks`` and ``gan_seeds`` for all members."""
+        """As in the native vector environment."""
         seeds = member_seeds(seed, self.num_envs)
-        for shard in range(len(self._pipes)):
-            part = slice(self._edges[shard], self._edges[shard + 1])
-            own = {name: value[part] for name, value in (options or {}).items()}
-            self._send(shard, "reset", {"seed": seeds[part], "options": own})
+        if not isinstance(self._like, MetaGANVectorEnv):
+            self._each("reset", lambda part: {"seed": seeds[part], "options": options})
+        else:
+            mask, *given = self._like.checked_reset(options, first=not self._begun)
+            before = np.append(0, mask.cumsum())  # members that are reset before each one
+            for shard, part in enumerate(self._parts()):
+                of_reset = slice(before[part.start], before[part.stop])
+                own = {n: v[of_reset] for n, v in zip(("tasks", "gan_seeds"), given, strict=True) if v is not None}
+                arguments = {"seed": seeds[part], "options": {"reset_mask": mask[part], **own}}
+                if mask[part].any():
+                    self._send(shard, "reset", arguments)
+                else:
+                    self._send(shard, "look", {"mask": mask[part]})
         observations, infos = zip(*self._gather(), strict=True)
+        self._begun = True
         return np.concatenate(observations), _joined(infos)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Trains every member for one interval, all shards at once."""
-        for shard in range(len(self._pipes)):
-            self._send(shard, "step", {"actions": actions[self._edges[shard] : self._edges[shard + 1]]})
+        if isinstance(self._like, MetaGANVectorEnv) and self._begun:
+            actions = self._like.codec.checked(actions, self.num_envs)  # no shard goes on without the others
+        self._each("step", lambda part: {"actions": actions[part]})
         parts = list(zip(*self._gather(), strict=True))
         observations, rewards, terminated, truncated = (np.concatenate(part) for part in parts[:4])
         return observations, rewards, terminated, truncated, _joined(_with_finals(parts[4], self._edges))
@@ -108,6 +127,7 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         for shard, own in enumerate(states):
             self._send(shard, "set_state", {"state": own})
         observations, infos = zip(*self._gather(), strict=True)
+        self._begun = True
         return np.concatenate(observations), _joined(infos)
 
     def clone(self, **changes: Any) -> "ShardedVectorEnv":
@@ -143,9 +163,16 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _call(self, command: str) -> list[Any]:
         """The answers of all shards to a method without arguments."""
-        for shard in range(len(self._pipes)):
-            self._send(shard, command, {})
+        self._each(command, lambda part: {})
         return self._gather()
+
+    def _parts(self) -> list[slice]:
+        """The members of each shard."""
+        return [slice(first, end) for first, end in itertools.pairwise(self._edges.tolist())]
+
+    def _each(self, command: str, arguments: Callable[[slice], dict[str, Any]]) -> None:
+        for shard, part in enumerate(self._parts()):
+            self._send(shard, command, arguments(part))
 
     def _send(self, shard: int, command: str, arguments: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # a dead worker is reported when its answer is awaited

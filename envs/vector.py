@@ -32,7 +32,7 @@ MAX_GAN_SEED = 2**63 - 1
 RESET_OPTIONS = ("reset_mask", "tasks", "gan_seeds")
 PER_MEMBER = ("action_masks", "render", "np_random", "np_random_seed")
 """Methods and attributes that have an entry for each member."""
-ACT_ON_ALL = ("reset", "step", "get_state", "set_state", "clone", "close")
+ACT_ON_ALL = ("reset", "checked_reset", "look", "step", "get_state", "set_state", "clone", "close")
 
 
 class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -105,8 +105,11 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "suite": suite, "num_envs": num_envs, "split": split, "autoreset_mode": autoreset_mode,
             "max_episode_steps": max_episode_steps, "render_mode": render_mode, "flat_info": flat_info, **options,
         }  # fmt: skip
-        if num_envs < 1:
-            raise InvalidValueError(f"num_envs is {num_envs}; it must be at least 1")
+        for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
+            if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1):
+                if name == "max_episode_steps" and value is None:
+                    continue
+                raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
         if render_mode not in (None, "rgb_array"):
             raise UnknownNameError("render mode", render_mode, ("rgb_array",))
         self.options = EnvOptions.named(**options)
@@ -203,6 +206,27 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 drawn at random.
         """
         seeds = member_seeds(seed, self.num_envs)
+        mask, tasks, gan_seeds = self.checked_reset(options, first=self.runs is None)
+        members = np.flatnonzero(mask)
+        for member in members:
+            if seeds[member] is not None:
+                self.rngs[member], self.seeds[member] = seeding.np_random(seeds[member])
+        self._begin(members, tasks, gan_seeds)
+        return self.look(mask)
+
+    def checked_reset(
+        self, options: Mapping[str, Any] | None, *, first: bool
+    ) -> tuple[np.ndarray, list[Task] | None, list[int] | None]:
+        """What the options of a reset say: the mask ``[B]``, and the tasks and GAN seeds of the members in it.
+
+        Args:
+            options: as in :meth:`reset`.
+            first: whether there was no reset before.
+
+        Raises:
+            UnknownNameError: there is no such option or task.
+            InvalidValueError: the mask, a task or a seed is none, or there is not one for each member.
+        """
         options = dict(options or {})
         for name in options:
             if name not in RESET_OPTIONS:
@@ -210,13 +234,27 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
         if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
             raise InvalidValueError(f"reset_mask must be {self.num_envs} booleans, at least one of them true")
-        members = np.flatnonzero(mask)
-        for member in members:
-            if seeds[member] is not None:
-                self.rngs[member], self.seeds[member] = seeding.np_random(seeds[member])
-        if self.runs is None and len(members) < self.num_envs:
+        if first and not mask.all():
             raise InvalidValueError("the first reset must be of all members; leave reset_mask out")
-        self._begin(members, options.get("tasks"), options.get("gan_seeds"))
+        tasks, gan_seeds = options.get("tasks"), options.get("gan_seeds")
+        for name, given in (("tasks", tasks), ("gan_seeds", gan_seeds)):
+            if given is not None and len(given) != mask.sum():
+                raise InvalidValueError(f"{len(given)} {name} for {mask.sum()} members; give one for each")
+        if tasks is not None:
+            tasks = [self._task(each) for each in tasks]
+            Controls.base([task.base for task in tasks])  # raises for a bad base before anything is changed
+        if gan_seeds is not None:
+            gan_seeds = [_whole(each, "gan_seed", MAX_GAN_SEED) for each in gan_seeds]
+        return mask, tasks, gan_seeds
+
+    def _task(self, given: Any) -> Task:
+        task = self.split[given] if isinstance(given, str) else given
+        if not isinstance(task, Task):
+            raise InvalidValueError(f"{task!r} is not a task; give a Task, or the name of a task of the split")
+        return task
+
+    def look(self, mask: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+        """What ``reset`` returns, with infos of the members in a mask ``[B]``; nothing is reset."""
         return self._observe(), self._infos(mask)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -291,7 +329,7 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             InvalidValueError: the state is damaged, or of another number of members.
         """
         restore(self, state)
-        return self._observe(), self._infos(np.ones(self.num_envs, dtype=bool))
+        return self.look(np.ones(self.num_envs, dtype=bool))
 
     def clone(self, **changes: Any) -> "MetaGANVectorEnv":
         """An independent environment in the same state, with some options changed: a branch of the same GANs."""
@@ -360,24 +398,16 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _begin(
         self,
         members: np.ndarray,
-        tasks: Sequence[Task | str] | None,
+        tasks: Sequence[Task] | None,
         gan_seeds: Sequence[int] | None,
         new_episode: bool = True,
     ) -> None:
-        for name, given in (("tasks", tasks), ("gan_seeds", gan_seeds)):
-            if given is not None and len(given) != len(members):
-                raise InvalidValueError(f"{len(given)} {name} for {len(members)} members; give one for each")
         chosen, seeds = [], []
         for place, member in enumerate(members):
             rng = self.rngs[member]
-            drawn = self.split.sample(rng) if tasks is None else tasks[place]
-            task = self.split[drawn] if isinstance(drawn, str) else drawn
-            if not isinstance(task, Task):
-                raise InvalidValueError(f"{task!r} is not a task; give a Task, or the name of a task of the split")
-            chosen.append(task)
+            chosen.append(self.split.sample(rng) if tasks is None else tasks[place])
             own = int(rng.integers(MAX_SEED))  # drawn even if not used, so that later draws stay the same
-            seeds.append(own if gan_seeds is None else _whole(gan_seeds[place], "gan_seed", MAX_GAN_SEED))
-        Controls.base([task.base for task in chosen])  # raises for a bad base before anything is changed
+            seeds.append(own if gan_seeds is None else gan_seeds[place])
         for member in members.tolist():
             self._history[member] = []
             self._frames.pop(member, None)

@@ -19,6 +19,7 @@ from metagan_rl.files import exists, write_whole
 from metagan_rl.folders import held, refuse_another
 from metagan_rl.loop.runs import PlainRunOptions
 from metagan_rl.records import read_record, write_record
+from metagan_rl.reproducible import mark
 
 KIND, OPTIONS = "metagan-rl quickstart", "quickstart.json"
 SCHEDULERS = ("constant", "cosine", "ttur", "random", "tuned-decay", "rule", "default")
@@ -68,7 +69,7 @@ def quickstart(
         BenchmarkConfig("digits", "test", SCHEDULERS, seeds=1, **place),
     ]
     with held(out):
-        _claim(out, {"minutes": minutes, "seed": seed, "seeds": seeds, **place})
+        _claim(out, {"minutes": minutes, "seed": seed, "seeds": seeds, **place, **mark()})
         check_files(out / "benchmark")  # now, not after the training
         show(f"training a scheduler: {minutes:g} minutes on suite planar")
         policy = train(config, out / "train", show=show)

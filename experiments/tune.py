@@ -28,6 +28,7 @@ from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.runs import PlainRunOptions, RunOptions
 from metagan_rl.populations.engines import say_what_trains
 from metagan_rl.records import line_of, read_record, write_record
+from metagan_rl.reproducible import mark
 from metagan_rl.tasks import Task, get_suite
 
 KIND, OPTIONS, TRIALS = "metagan-rl tune", "tune.json", "trials.jsonl"
@@ -204,7 +205,7 @@ def claim(out: Path, config: TuneConfig) -> None:
     Raises:
         InvalidValueError: it belongs to another; the message names the difference.
     """
-    options: dict[str, Any] = asdict(config)
+    options: dict[str, Any] = {**asdict(config), **mark()}
     if config.start is not None:  # its content, not its path
         options["start"] = f"sha256:{file_digest(config.start)}"
     if exists(out / OPTIONS):

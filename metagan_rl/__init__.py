@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from metagan_rl.lazy import lazy
+from metagan_rl.reproducible import set_libraries
 
 if TYPE_CHECKING:
     from metagan_rl.agents.plugin import GANScheduler, QualityMeter, tune_gan
@@ -31,6 +32,9 @@ __getattr__ = lazy(
         "load_extension": "metagan_rl.extensions",
     },
 )
+
+set_libraries()  # before Gymnasium loads NumPy
+del set_libraries
 
 try:
     from metagan_rl.envs.registration import register_environments

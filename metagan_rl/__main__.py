@@ -5,9 +5,13 @@ The command line takes seconds to import. Until it is there, Ctrl-C and other tr
 
 import sys
 
+from metagan_rl.reproducible import asked, reproducible, restart
+
 
 def main() -> int:
     """Runs the command line; returns the exit status."""
+    if asked(sys.argv[1:]) and not reproducible():
+        restart()
     try:
         from metagan_rl.cli import main as run
     except KeyboardInterrupt:

@@ -1,6 +1,7 @@
 """The ``metagan-rl`` command: one dataclass for each subcommand, each with a ``run`` method that returns nothing.
 
 ``--import FILE_OR_MODULE`` may stand anywhere and be repeated. It loads what users add (see ``metagan_rl.extensions``).
+``--reproducible`` may stand anywhere too (see ``metagan_rl.reproducible``).
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_entry_points, load_extension
 from metagan_rl.folders import refuse_another
 from metagan_rl.loop.runs import PlainRunOptions
+from metagan_rl.reproducible import FLAG, VARIABLE, asked, reproducible
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -371,10 +373,16 @@ def _first_of(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> None:
+    try:
+        os.getcwd()
+    except OSError:  # later, MKL would end the process
+        raise InvalidValueError("the working folder was deleted; change to another") from None
     for name in NAMING:
         if _argument(arguments, name) == "":
             raise InvalidValueError(f"{name} names nothing; give a file or folder")
-    rest, imports = _without_imports(arguments)
+    if asked(arguments) and not reproducible():  # this is no process of its own
+        raise InvalidValueError(f"{FLAG} comes too late, as torch is loaded; set {VARIABLE}=1 before Python starts")
+    rest, imports = _without_imports([each for each in arguments if each != FLAG])
     for each in imports:
         load_extension(each)
     command = _parse(rest)
@@ -387,7 +395,7 @@ def _run(arguments: list[str]) -> None:
 def _show_all_letters() -> None:
     """Makes standard output show ``?`` for letters that its code page lacks, as that of a Japanese console lacks ²."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None and sys.stdout.errors == "strict":
+    if reconfigure is not None and sys.stdout.errors in ("strict", "surrogateescape"):  # the latter in the locale C
         reconfigure(errors="replace")
 
 

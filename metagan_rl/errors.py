@@ -50,6 +50,11 @@ class UnknownOptionError(UnknownNameError, TypeError):
         return cls(f"unknown option: unexpected keyword argument {name!r}; {_hint(name, known)}")
 
 
+def brief(error: BaseException) -> str:
+    """What an error says, in one line of at most 200 characters; its kind if it says nothing."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def _hint(name: object, known: Iterable[str]) -> str:
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.5)

@@ -16,7 +16,7 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
         OutputError: no permission, no space, or there is a folder of that name.
     """
     path = Path(path)
-    temporary = path.parent / f".{path.name[:200]}.{os.getpid()}.tmp"
+    temporary = path.parent / f".{shortened(path.name)}.{os.getpid()}.tmp"
     data = content.encode() if isinstance(content, str) else content
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +31,25 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
         if not isinstance(error, (OSError, ValueError)):  # Ctrl-C
             raise
         raise OutputError(f"cannot write {path}: {reason(error)}; choose another place or free some space") from error
+
+
+def shortened(name: str) -> str:
+    """As much of a file's name as leaves room for an ending; file systems count bytes, mostly to 255."""
+    return os.fsencode(name)[:200].decode(errors="ignore")
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Checks, before any work, that a file can have such a name.
+
+    Raises:
+        OutputError: it is too long, or holds what no name can hold.
+    """
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {path}: {reason(error)}; choose another name") from None
 
 
 def make_directory(path: str | os.PathLike[str]) -> Path:

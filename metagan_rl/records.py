@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, brief
 from metagan_rl.files import write_whole
 
 DIGEST = "sha256"
@@ -52,7 +52,7 @@ def read_json(path: Path, what: str) -> Any:
     except OSError as error:
         raise FileFormatError(f"cannot read {path}: {error.strerror or error}") from None
     except UNREADABLE as error:
-        raise FileFormatError(f"{path} is not {what}, or it is damaged: {_short(error)}") from None
+        raise FileFormatError(f"{path} is not {what}, or it is damaged: {brief(error)}") from None
 
 
 def read_record(
@@ -99,7 +99,7 @@ def parse_line(line: bytes, *, strict: bool = False) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except UNREADABLE as error:
-        raise ValueError(_short(error)) from None
+        raise ValueError(brief(error)) from None
     if not isinstance(record, dict):
         raise ValueError("it is not a JSON object")
     check = record.pop(CHECK, None)
@@ -110,7 +110,3 @@ def parse_line(line: bytes, *, strict: bool = False) -> dict[str, Any]:
 
 def _checksum(text: str) -> str:
     return f"{zlib.crc32(text.encode()):08x}"
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

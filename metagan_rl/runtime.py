@@ -11,6 +11,7 @@ import torch
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.extensions import load_extensions_again
+from metagan_rl.reproducible import reproducible
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # constants from glibc's malloc.h
 
@@ -112,3 +113,27 @@ def available_memory(device: torch.device) -> int | None:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
         return None
+
+
+def _compute_as_elsewhere() -> None:
+    """What :mod:`metagan_rl.reproducible` cannot set from outside.
+
+    oneDNN and NNPACK cut their work by the size of the caches. MKL's square root begins with an instruction (rsqrtps)
+    whose last bits differ between makers of CPUs. Torch rounds reciprocals of numbers and of square roots itself, as
+    IEEE 754 says.
+    """
+    torch.backends.mkldnn.set_flags(False)
+    torch.backends.nnpack.set_flags(False)
+    roots = torch.library.Library("aten", "IMPL")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch tells of every operator that is replaced
+        roots.impl("sqrt", lambda x: x.rsqrt().reciprocal_(), "CPU")
+        roots.impl("sqrt_", lambda x: x.rsqrt_().reciprocal_(), "CPU")
+        roots.impl("sqrt.out", lambda x, *, out: torch.rsqrt(x, out=out).reciprocal_(), "CPU")
+    _kept.append(roots)
+
+
+_kept: list[torch.library.Library] = []
+"""Torch forgets an operator with the object that brought it."""
+if reproducible():
+    _compute_as_elsewhere()

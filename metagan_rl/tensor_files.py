@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, brief
 from metagan_rl.files import write_whole
 from metagan_rl.records import DIGEST, digest_of
 
@@ -62,8 +62,7 @@ def read_tensors(
             # Copies, as the reader's tensors lie in the file: they would change if it were written over.
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (not a mapping)
     except Exception as error:  # the reader raises whatever a damaged header leads to
-        detail = " ".join(str(error).split())[:200] or type(error).__name__
-        raise FileFormatError(f"{path} is not a complete {what} file ({detail}); {remedy}") from None
+        raise FileFormatError(f"{path} is not a complete {what} file ({brief(error)}); {remedy}") from None
     if not isinstance(found, dict) or found.get("format") != head["format"]:
         raise FileFormatError(f"{path} holds tensors, but is no {what} file; {remedy}")
     if found.get("version") != head["version"]:

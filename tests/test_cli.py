@@ -56,9 +56,18 @@ def test_output_that_nobody_can_take_is_no_traceback(arguments):
     assert broken.returncode in (0, 141) and broken.stderr == b""
 
 
-def test_a_console_without_our_letters_shows_the_rest():
-    shown = called("list", "schedulers", PYTHONIOENCODING="cp932")
+@pytest.mark.parametrize("console", [{"PYTHONIOENCODING": "cp932"}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}])
+def test_a_console_without_our_letters_shows_the_rest(console):
+    shown = called("list", "schedulers", **console)
     assert shown.returncode == 0 and b"(RL?)" in shown.stdout and shown.stderr == b""
+
+
+def test_a_working_folder_that_was_deleted_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["list", "suites"]) == 2
+    assert capsys.readouterr().err == "metagan-rl: the working folder was deleted; change to another\n"
 
 
 @pytest.mark.parametrize(

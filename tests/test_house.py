@@ -53,6 +53,13 @@ def test_nothing_in_the_wheel_imports_a_study() -> None:
     assert [path for path in packed if re.search(rf"(from|import) {STUDIES}", path.read_text(encoding="utf-8"))] == []
 
 
+def test_no_json_is_written_without_a_digest() -> None:
+    modules = [path for folder in ("metagan_rl", *ROOMS) for path in (ROOT / folder).rglob("*.py")]
+    bare = re.compile(r"(write_whole|write_text|write_bytes)\([^\n]*json\.dumps")
+    modules.remove(ROOT / "metagan_rl" / "records.py")
+    assert [path for path in modules if bare.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_every_folder_of_modules_is_a_package() -> None:
     modules = [path for folder in ("metagan_rl", *ROOMS) for path in (ROOT / folder).rglob("*.py")]
     assert [path for path in modules if not (path.parent / "__init__.py").exists()] == []

@@ -543,7 +543,7 @@ def test_a_run_goes_on_with_the_same_tasks_alone(tmp_path: Path) -> None:
     options = {"inner_steps": 1, "outer_steps": 1, "inner_lr": 0.01, "outer_lr": 0.1, "meta_batch": 2}
     whole = train_reptile_gan(*pair(split[0]), split, run=run, **options)
     assert (whole.metadata["suite"], whole.metadata["split"]) == ("planar", "train")
-    with pytest.raises(InvalidValueError, match="is of a run with"):
+    with pytest.raises(InvalidValueError, match="holds a run with split train, not none; suite planar, not none"):
         train_reptile_gan(*pair(split[0]), split[:3], run=replace(run, resume=True), **options)
     part = train_reptile_gan(*pair(split[0]), split[:3], **options)
     assert part.metadata["suite"] is None and len(part.metadata["tasks_sha256"]) == 64
@@ -809,6 +809,43 @@ def test_the_command_makes_a_file_the_benchmark_takes(
         assert main(wrong) == 2
         error = capsys.readouterr().err
         assert words in error and error.count("\n") == 1
+
+
+def test_a_command_that_is_stopped_while_it_validates_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from metagan_rl.meta_init import loop
+
+    monkeypatch.chdir(tmp_path)
+    command = ["meta-init", "--suite", "ring8", "--method", "reptile", "--inner-steps", "1", "--meta-batch", "2"]
+    command += ["--updates", "16", "--validate-every", "2", "--validation-tasks", "1", "--out"]
+    assert main([*command, "whole.safetensors"]) == 0
+    adaptation, left = loop.adaptation, iter([True, False, True, False])
+
+    def stopped(*arguments: Any) -> tuple[float, float]:
+        if next(left):
+            return adaptation(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "adaptation", stopped)
+    assert main([*command, "stopped.safetensors"]) == 130
+    assert main([*command, "stopped.safetensors", "--resume"]) == 130
+    monkeypatch.setattr(loop, "adaptation", adaptation)
+    capsys.readouterr()
+    for option, words in (
+        ("--validate-every=1", "validate_every 2, not 1"),
+        ("--validation-tasks=0", "validation_tasks 1, not 0"),
+        ("--seed=1", "seed 0, not 1"),
+        ("--meta-batch=3", "meta_batch 2, not 3"),
+        ("--updates=4", "ask for at least 16 updates"),
+    ):
+        assert main([*command, "stopped.safetensors", "--resume", option]) == 2
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1
+    assert main([*command, "stopped.safetensors", "--resume"]) == 0
+    whole, again = (load_meta_init(f"{name}.safetensors") for name in ("whole", "stopped"))
+    assert again.generator == whole.generator and again.discriminator == whole.discriminator
+    assert again.metadata["validations"] == whole.metadata["validations"]
 
 
 def test_errors_are_of_the_library() -> None:

@@ -99,6 +99,6 @@ def test_a_search_goes_on_where_it_was_stopped(
     assert all(set(line["finalists"][-2:]) == {"tuned-constant", "tuned-decay"} for line in finals)
     name = next(iter(first["tasks"]))
     assert second["tasks"][name] == first["tasks"][name]
-    assert second["sha256"] == get_suite(short_suite).sha256
+    assert second["suite_sha256"] == get_suite(short_suite).sha256
     make_references(replace(options, seed=1), show=lambda line: None)  # another search takes nothing up
     assert len(searched) == 3

@@ -1,6 +1,5 @@
 """References: what a score is, and plain words about files that are damaged or of other tasks."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,14 @@ import pytest
 
 from metagan_rl.agents.searches.tuned import tuned_constant
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.experiments.benchmark.references import FOLDER, LEAST_ROOM, Room, load_references, share_of_room
+from metagan_rl.experiments.benchmark.references import (
+    FOLDER,
+    LEAST_ROOM,
+    Room,
+    load_references,
+    save_references,
+    share_of_room,
+)
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.suites import BUILT_IN, SPLITS
 
@@ -20,12 +26,12 @@ def write(folder: Path, **changes: Any) -> Path:
     schedule = asdict(tuned_constant().schedule)
     entry = {"untuned": 1.0, "oracle": 0.25, "schedule": schedule, "curve": [[1, 1.0], [2, 0.7], [4, 0.5]]}
     record = {
-        "kind": "metagan-rl references", "suite": "ring8", "split": "test", "sha256": get_suite("ring8").sha256,
+        "suite": "ring8", "split": "test", "suite_sha256": get_suite("ring8").sha256,
         "interval_updates": 48, "runs": 8, "version": "0", "command": "made up",
         "tasks": {task.name: entry for task in tasks},
     }  # fmt: skip
     path = folder / "ring8-test.json"
-    path.write_text(json.dumps({**record, **changes}))
+    save_references(path, {**record, **changes})
     return path
 
 
@@ -63,7 +69,6 @@ def test_references_are_read_and_may_be_absent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"kind": "metagan-rl schedule"},
         {"split": "val"},
         {"tasks": None},
         {"tasks": {"ring/test/9999": {}}},
@@ -85,10 +90,16 @@ def test_damage_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
 
 def test_broken_json_and_other_tasks_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path)
-    path.write_text(path.read_text()[:-20])
-    with pytest.raises(FileFormatError, match="damaged"):
-        load_references("ring8", "test", tmp_path)
-    write(tmp_path, sha256="0f" * 32)
+    text = path.read_text()
+    for wrong, words in (
+        (text[:-20], "damaged"),
+        (text.replace("0.25", "0.35", 1), "was changed after it was written"),
+        (text.replace("references", "schedule"), "not of kind"),
+    ):
+        path.write_text(wrong)
+        with pytest.raises(FileFormatError, match=words):
+            load_references("ring8", "test", tmp_path)
+    write(tmp_path, suite_sha256="0f" * 32)
     with pytest.raises(FileFormatError, match="measure the references again"):
         load_references("ring8", "test", tmp_path)
 

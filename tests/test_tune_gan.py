@@ -1,10 +1,10 @@
-import json
 import math
 
 import pytest
 
 from metagan_rl import tune_gan
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.experiments.benchmark.records import read_lines
 
 pytest.importorskip("optuna")
 
@@ -48,7 +48,7 @@ def test_knobs_of_a_loops_own_and_rows_in_a_file(tmp_path):
         show=lines.append,
     )
     assert found.knobs["loss"] == "hinge" and found.distance < 1
-    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    rows = read_lines(tmp_path / "rows.jsonl")
     assert rows == found.rows and len(lines) == len(rows) == 30
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
-from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError, brief
 from metagan_rl.loop.knobs import KNOBS, Knob, NumberKnob
 from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.loop.signals import Signal, choose_signals
@@ -132,4 +132,4 @@ def load_policy(path: str | Path) -> PolicyScheduler:
             raise ValueError(f"its outputs may exceed {LARGEST_OUTPUT:g}")
         return policy
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, RecursionError) as error:
-        raise FileFormatError(f"{path} does not fit together ({error}); {REMEDY}") from None
+        raise FileFormatError(f"{path} does not fit together ({brief(error)}); {REMEDY}") from None

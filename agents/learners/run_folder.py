@@ -9,24 +9,29 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from metagan_rl import __version__
 from metagan_rl.agents.learners.catalogue import find_learner
 from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.agents.learners.policy import PolicyConfig
 from metagan_rl.agents.learners.policy_files import load_policy
+from metagan_rl.archives import check_seal
 from metagan_rl.envs.options import plain
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, brief
 from metagan_rl.files import exists, file_digest, write_whole
 from metagan_rl.folders import refuse_another
 from metagan_rl.loop.reference import recorded
 from metagan_rl.loop.signals import SIGNAL_SETS, Signal, choose_signals
 from metagan_rl.records import line_of, parse_line, read_record, write_record
+from metagan_rl.reproducible import mark
 
 CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
 KIND = "metagan-rl train"
 COPIES = {"initial_weights": "initial_weights.safetensors", "start": "start.safetensors"}
 """Options that name files, and the names of the run's own copies of these files."""
 LENGTH = ("minutes", "updates")
+BEGIN_AGAIN = "start a new run in another directory"
 SHAPING = ("control", "trial_runs", "interval_updates", "horizon", "decisions", "reward", "price", "privileged")
 """Options of a policy's training that its file keeps only in its metadata."""
 
@@ -43,10 +48,21 @@ def read_config(out: Path) -> TrainConfig:
     record = read_record(path, "a training run's configuration", kind=KIND)
     copies = {name: str(out / copy) for name, copy in COPIES.items() if record.get(name)}
     try:
-        config = {name: value for name, value in record.items() if name not in ("kind", "version")}
+        config = {name: value for name, value in record.items() if name not in ("kind", "version", "reproducible")}
         return TrainConfig.from_dict({**config, **copies})
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise FileFormatError(f"{path} is not a training run's configuration ({error})") from None
+
+
+def check_reproducible(out: Path) -> None:
+    """Checks that this process trains with ``--reproducible`` if the run in the folder began so, and only then.
+
+    Raises:
+        InvalidValueError: it does not.
+    """
+    record = read_record(out / CONFIG, "a training run's configuration", kind=KIND)
+    there = {"reproducible": record["reproducible"]} if "reproducible" in record else {}
+    refuse_another(out, there, mark(), "Add or leave out --reproducible, as when it began")
 
 
 def options_of_policy(path: Path, algorithm: str | None = None) -> dict[str, Any]:
@@ -116,7 +132,7 @@ def keep_copies(config: TrainConfig, out: Path) -> TrainConfig:
 def write_config(config: TrainConfig, out: Path) -> None:
     """Writes the configuration into the folder; from now on the folder belongs to it."""
     copies = {name: COPIES[name] for name in COPIES if getattr(config, name) is not None}
-    write_record(out / CONFIG, {"kind": KIND, "version": __version__, **config.to_dict(), **copies})
+    write_record(out / CONFIG, {"kind": KIND, "version": __version__, **mark(), **config.to_dict(), **copies})
 
 
 def with_digests(config: TrainConfig) -> dict[str, Any]:
@@ -150,6 +166,22 @@ def lengthened(there: TrainConfig, wanted: TrainConfig) -> TrainConfig:
     """The configuration of a folder, with the length that is wanted, if one is."""
     given = {name: getattr(wanted, name) for name in LENGTH if getattr(wanted, name) is not None}
     return replace(there, **{**dict.fromkeys(LENGTH), **given}) if given else there
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds; no code of its own is run.
+
+    Raises:
+        FileFormatError: it is damaged.
+    """
+    check_seal(path, BEGIN_AGAIN)
+    try:
+        checkpoint = torch.load(path, weights_only=True)
+    except Exception as error:  # an archive that was made to deceive can make torch.load raise anything
+        raise FileFormatError(f"{path} is damaged ({brief(error)}); {BEGIN_AGAIN}") from None
+    if not isinstance(checkpoint, dict):
+        raise FileFormatError(f"{path} is no checkpoint; {BEGIN_AGAIN}")
+    return checkpoint
 
 
 def read_progress(out: Path) -> list[dict[str, Any]]:

@@ -24,12 +24,15 @@ from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.learners.policy_files import load_policy, save_policy
 from metagan_rl.agents.learners.run_folder import (
+    BEGIN_AGAIN,
     CHECKPOINT,
     CONFIG,
     POLICY,
+    check_reproducible,
     check_same,
     keep_copies,
     lengthened,
+    read_checkpoint,
     read_config,
     read_progress,
     with_digests,
@@ -37,14 +40,12 @@ from metagan_rl.agents.learners.run_folder import (
     write_progress,
 )
 from metagan_rl.agents.learners.validation import Validation
-from metagan_rl.archives import check_seal, sealed
-from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.archives import sealed
+from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.files import exists, write_whole
 from metagan_rl.folders import Held, held
 from metagan_rl.populations.engines import engine_of
 from metagan_rl.tasks import get_suite
-
-BEGIN_AGAIN = "start a new run in another directory"
 
 
 def train(
@@ -207,14 +208,13 @@ class TrainingRun:
         """Restores the checkpoint."""
         path = self.out / CHECKPOINT
         if exists(path):
-            check_seal(path, BEGIN_AGAIN)
+            checkpoint = read_checkpoint(path)
             try:
-                checkpoint = torch.load(path, weights_only=True)
                 self.learner.load_state(checkpoint)
                 self.iteration = checkpoint["iteration"]
                 self.seconds, self.best = checkpoint["seconds"], checkpoint["best"]
-            except Exception as error:  # an archive that was made to deceive can make torch.load raise anything
-                raise FileFormatError(f"{path} is damaged ({error}); {BEGIN_AGAIN}") from None
+            except Exception as error:  # libraries raise anything for what does not fit
+                raise FileFormatError(f"{path} is damaged ({brief(error)}); {BEGIN_AGAIN}") from None
         # Without a checkpoint, the run was stopped in its first iteration.
         records = read_progress(self.out)
         kept = [record for record in records if record["iteration"] <= self.iteration]
@@ -258,6 +258,7 @@ def _fresh(config: TrainConfig, out: Path, lock: Held) -> TrainingRun:
 
 def _resumed(wanted: TrainConfig | None, out: Path, lock: Held, *, resume: bool) -> TrainingRun:
     there = config = read_config(out)
+    check_reproducible(out)
     if wanted is not None:
         check_same(out, there, wanted.settled() if resume else _whole(wanted), resume=resume)
         config = lengthened(there, wanted)

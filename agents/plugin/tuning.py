@@ -1,6 +1,5 @@
 """``tune_gan``: searches the knobs of a user's own loop with Optuna, and stops bad runs early."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 from metagan_rl.errors import InvalidValueError, MissingDependencyError
 from metagan_rl.files import write_whole
+from metagan_rl.records import line_of
 
 Range = tuple[float, float] | Sequence[Any]
 """A tuple of the lowest and the highest number, searched on a logarithmic scale; or a list of choices."""
@@ -112,7 +112,7 @@ def tune_gan(
             study.tell(trial, distances[-1] if distances and not row["error"] else FAILED)
         rows.append(row)
         if out is not None:
-            write_whole(out, "".join(json.dumps(each) + "\n" for each in rows))
+            write_whole(out, "".join(map(line_of, rows)))
         best = _best(rows)
         least = best["distances"][-1]
         show(f"run {len(rows)}, {spent / length:.1f} of {budget:g}: best {least:.4g} with {best['knobs']}")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.agents.searches.tuned import at_rates, share_of_fall
-from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
@@ -149,7 +149,7 @@ def load_rule(path: str | Path) -> Rule:
             raise ValueError(f"its facts are {record['facts']}")
         return Rule(Formula(**{name: tuple(row) for name, row in record["formula"].items()}), record["metadata"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not a rule ({error})") from None
+        raise FileFormatError(f"{path} is not a rule ({brief(error)})") from None
 
 
 @register_scheduler("rule")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR, MAX_PENALTY_WEIGHT
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
@@ -195,7 +195,7 @@ def load_schedule(path: str | Path) -> Tuned:
     try:
         return Tuned(schedule_from(record["schedule"]), record.get("metadata", {}))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not a schedule ({error})") from None
+        raise FileFormatError(f"{path} is not a schedule ({brief(error)})") from None
 
 
 def tuned_constant() -> Tuned:

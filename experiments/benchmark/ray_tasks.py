@@ -10,6 +10,7 @@ from metagan_rl import __version__
 from metagan_rl.errors import MissingDependencyError, WorkerError
 from metagan_rl.experiments.benchmark.backends import Outcome, attempt
 from metagan_rl.experiments.benchmark.processes import cores
+from metagan_rl.reproducible import VARIABLE, reproducible, variables
 
 
 class RayBackend:
@@ -86,7 +87,8 @@ class RayBackend:
                 ray.init("local", num_cpus=self.capacity or cores(), include_dashboard=False, logging_level="WARNING")
             self._connected = True
         # Workers decides whether to retry a lost task, for all backends alike, so Ray itself never retries.
-        task = ray.remote(num_cpus=1, max_retries=0)(_attempt)
+        elsewhere = {"runtime_env": {"env_vars": {VARIABLE: "1", **variables()}}} if reproducible() else {}
+        task = ray.remote(num_cpus=1, max_retries=0, **elsewhere)(_attempt)
         function = ray.put(self._function)
         return lambda job: task.remote(__version__, function, job)
 

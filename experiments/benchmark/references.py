@@ -18,7 +18,7 @@ import numpy as np
 
 from metagan_rl.agents.searches.tuned import Schedule, schedule_from
 from metagan_rl.errors import FileFormatError, InvalidValueError
-from metagan_rl.records import read_json
+from metagan_rl.records import read_record, write_record
 from metagan_rl.tasks.suites import SUITES, Suite, get_suite
 
 FOLDER = Path(__file__).with_name("references")
@@ -95,6 +95,20 @@ def references_file(suite: str, split: str, folder: str | Path | None = None) ->
     return Path(FOLDER if folder is None else folder) / f"{suite}-{split}.json"
 
 
+def save_references(path: Path, record: Mapping[str, Any]) -> None:
+    """Writes what was measured on a split, with a digest.
+
+    Args:
+        path: the file.
+        record: ``suite``, ``split``, ``suite_sha256``, ``runs``, and for each of the ``tasks`` its ``untuned`` and
+            ``oracle`` distance, ``schedule`` and ``curve``; whatever else tells how it was measured.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_record(path, {"kind": REFERENCES_KIND, **record})
+
+
 def load_references(suite: str, split: str, folder: str | Path | None = None) -> References:
     """Reads what was measured on a split.
 
@@ -113,10 +127,10 @@ def load_references(suite: str, split: str, folder: str | Path | None = None) ->
     if suite not in SUITES or not path.is_file():
         return References(suite, split)
     try:
-        record = read_json(path, "the references of a split")
-        if record["kind"] != REFERENCES_KIND or (record["suite"], record["split"]) != (suite, split):
-            raise ValueError(f"it holds {record['kind']!r} of {record['suite']}-{record['split']}")
-        sha256 = str(record["sha256"])
+        record = read_record(path, "the references of a split", kind=REFERENCES_KIND)
+        if (record["suite"], record["split"]) != (suite, split):
+            raise ValueError(f"it is of {record['suite']}-{record['split']}")
+        sha256 = str(record["suite_sha256"])
         runs, tasks = int(record["runs"]), dict(record["tasks"])
     except FileFormatError:
         raise

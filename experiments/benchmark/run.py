@@ -39,6 +39,7 @@ from metagan_rl.folders import held, refuse_another
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.populations.engines import say_what_trains
 from metagan_rl.records import write_record
+from metagan_rl.reproducible import mark
 from metagan_rl.tasks import get_suite
 
 
@@ -131,13 +132,13 @@ USUAL = {"only": "", **{each.name: each.default for each in fields(BenchmarkConf
 
 def _check_same(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
     """Checks that two entries are of one suite, one set of options and the same files, as far as both name them."""
-    fixed = ("sha256", "tasks", "version", "initial_weights", "only", *RUN_OPTIONS)
+    fixed = ("sha256", "tasks", "version", "initial_weights", "only", "reproducible", *RUN_OPTIONS)
     files = {f"file of {name}": digest for name, digest in there["policies"].items()}
     same = {f"file of {name}": here["policies"].get(name, digest) for name, digest in there["policies"].items()}
     refuse_another(
         where,
         {**{name: there.get(name, USUAL.get(name)) for name in fixed}, **files},
-        {**{name: here[name] for name in fixed}, **same},
+        {**{name: here.get(name) for name in fixed}, **same},
         "Results are never mixed: use another --out",
     )
 
@@ -152,6 +153,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
             "tasks": config.tasks,
             "only": config.only,
             "version": __version__,
+            **mark(),
             "policies": {name: file_digest(path) for name, path in _files_behind(config)},
             "initial_weights": file_digest(config.initial_weights) if config.initial_weights else None,
         }

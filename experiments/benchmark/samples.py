@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.archives import check_seal, sealed
-from metagan_rl.errors import FileFormatError
+from metagan_rl.errors import FileFormatError, brief
 from metagan_rl.evaluation import generated
 from metagan_rl.files import exists, write_whole
 from metagan_rl.loop.runs import Runs
@@ -172,7 +172,7 @@ class SampleFile:
         except FileFormatError:
             raise
         except Exception as error:  # an archive that was made to deceive can make readers raise anything
-            raise FileFormatError(f"{self._path} is damaged: {error}; {REMEDY}") from None
+            raise FileFormatError(f"{self._path} is damaged: {brief(error)}; {REMEDY}") from None
 
 
 def add_samples(path: Path, samples: Mapping[str, np.ndarray]) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.files import make_directory, write_whole
+from metagan_rl.records import line_of
 
 KINDS: tuple[dict[str, Any], ...] = (
     *({"actions": kind, "reference": None} for kind in ("discrete", "continuous", "moves")),
@@ -95,7 +96,7 @@ def study(options: Exploration) -> None:
             show_line(json.dumps(rows[-1]))
         rows.append(explore(*given, **kind))
         show_line(json.dumps(rows[-1]))
-    write_whole(make_directory(options.out) / "exploration.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(make_directory(options.out) / "exploration.jsonl", "".join(map(line_of, rows)))
     show_line(table(rows))
 
 

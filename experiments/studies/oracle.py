@@ -12,7 +12,6 @@ Between them runs the curve of random search: the distance of the best of n cons
 the other. Trials go into ``trials.jsonl`` task by task; a search that was stopped goes on where it was.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,11 +27,11 @@ from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
-from metagan_rl.experiments.benchmark.references import REFERENCES_KIND
+from metagan_rl.experiments.benchmark.references import save_references
 from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.tune import PENALTY_RANGE, RATE_RANGE
-from metagan_rl.files import make_directory, write_whole
+from metagan_rl.files import make_directory
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOWN_LOSSES
 from metagan_rl.populations.settings import RATIOS
@@ -275,10 +274,9 @@ def make_references(options: OracleSearch, show: Callable[[str], None] = print) 
     if options.tasks is not None:
         command += f" --tasks {options.tasks}"
     record = {
-        "kind": REFERENCES_KIND,
         "suite": options.suite,
         "split": options.split,
-        "sha256": suite.sha256,
+        "suite_sha256": suite.sha256,
         "interval_updates": 48,
         "trials": options.trials,
         "runs": runs,
@@ -287,7 +285,7 @@ def make_references(options: OracleSearch, show: Callable[[str], None] = print) 
         "command": command,
         "tasks": {task.name: reference(lines["search", task.name], lines["final", task.name]) for task in found},
     }
-    write_whole(target, json.dumps(record, indent=1) + "\n")
+    save_references(target, record)
     return target
 
 

@@ -13,7 +13,6 @@ An environment is worth learning on where the oracle is well below the best fixe
 made. ``--condition "beta1 .9"`` takes the tasks of a condition of :mod:`.transfer` instead of a suite's.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -32,6 +31,7 @@ from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop import Controls, Runs, choose_knobs
 from metagan_rl.loop.drive import situation_of
 from metagan_rl.loop.reference import Reference
+from metagan_rl.records import line_of
 from metagan_rl.tasks import Task, get_suite
 
 KNOBS = ("generator_lr_factor", "discriminator_lr_factor", "penalty_weight")
@@ -236,7 +236,7 @@ def study(options: RoomStudy) -> None:
     measured = [{**row, "options": settings} for row in measure(name, tasks_of(options), options)]
     kept = [row for row in (read_lines(path) if path.exists() else []) if row["suite"] != name]
     rows = [*kept, *measured]
-    write_whole(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(path, "".join(map(line_of, rows)))
     show_line(table(rows))
 
 

@@ -20,6 +20,7 @@ from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.files import write_whole
 from metagan_rl.losses import LOSSES
 from metagan_rl.populations import RATIOS, MixedPopulation, Settings
+from metagan_rl.records import line_of
 from metagan_rl.tasks import Task, get_suite
 
 GROWTH = 16.0
@@ -71,7 +72,7 @@ def soak(options: Soak) -> None:
             megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             rows.append({"updates": done, "restarts": restarts, "megabytes": round(megabytes, 1)})
             show_line(json.dumps(rows[-1]))
-            write_whole(options.out, "".join(json.dumps(row) + "\n" for row in rows))
+            write_whole(options.out, "".join(map(line_of, rows)))
     grown = rows[-1]["megabytes"] - rows[0]["megabytes"]
     if grown > GROWTH:
         raise MetaGANError(f"memory grew by {grown:.1f} MB")

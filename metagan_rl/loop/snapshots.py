@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.tensor_files import read_tensors, write_tensors
 
 FORMAT = "metagan-rl snapshot"
@@ -39,7 +39,7 @@ def load_snapshot(path: str | Path) -> dict[str, Any]:
     try:
         joined: dict[str, Any] = _join(head["state"], tensors)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileFormatError(f"{path} does not fit together ({error}); save it again") from None
+        raise FileFormatError(f"{path} does not fit together ({brief(error)}); save it again") from None
     return joined
 
 

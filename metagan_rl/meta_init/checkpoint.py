@@ -8,11 +8,14 @@ from typing import Any
 from torch import Tensor
 
 from metagan_rl.errors import FileFormatError, InvalidValueError
+from metagan_rl.folders import refuse_another
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit, read_tensors, write_tensors
 from metagan_rl.tasks.task import Networks
 
 FORMAT = "metagan-rl meta-training checkpoint"
+LENGTH = {"outer_steps": None}
+"""What a resumed run may change."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,15 @@ def read_checkpoint(
 
     Raises:
         FileFormatError: the file is missing, truncated, changed or of another kind.
-        InvalidValueError: its run had other settings (``outer_steps`` may differ), tasks or networks.
+        InvalidValueError: its run had other settings (``outer_steps`` may be more), tasks or networks; the message
+            names the differences.
     """
     record, tensors = read_tensors(path, FORMAT)
     try:
         networks, dim = Networks(**record["networks"]), int(record["dim"])
-        ours = {**asdict(settings), **source, "networks": meta.generator.networks, "dim": meta.generator.dim}
-        theirs = {**record["settings"], **record["source"], "networks": networks, "dim": dim}
+        shape = {"networks": asdict(meta.generator.networks), "dim": meta.generator.dim}
+        ours = {**asdict(settings), **source, **shape, **LENGTH}
+        theirs = {**record["settings"], **record["source"], "networks": record["networks"], "dim": dim, **LENGTH}
         restored = Checkpoint(
             MetaInit(
                 MetaGenerator(networks, dim, weights=tensors["generator"]),
@@ -101,12 +106,12 @@ def read_checkpoint(
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{path} does not fit together ({error}); start again") from None
-    for name, value in ours.items():
-        if name != "outer_steps" and theirs.get(name) != value:
-            raise InvalidValueError(
-                f"{path} is of a run with {name} {theirs.get(name)!r}, not {value!r}; resume with the same, or begin "
-                "anew with another file"
-            )
+    refuse_another(path, theirs, ours, "Resume with the same, or begin anew with another file")
+    if restored.steps > settings.outer_steps:
+        raise InvalidValueError(
+            f"{path} holds {restored.steps} meta-steps, more than the {settings.outer_steps} that are asked for; ask "
+            f"for at least {restored.steps * settings.updates_per_step} updates"
+        )
     return restored
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from metagan_rl.errors import InvalidValueError
-from metagan_rl.files import exists
+from metagan_rl.files import check_name, exists, shortened
 from metagan_rl.folders import held
 from metagan_rl.meta_init.fomaml import FirstOrderMAML
 from metagan_rl.meta_init.joint import Joint
@@ -101,6 +101,7 @@ def meta_init(
         raise InvalidValueError(f"{there} exists already; continue with --resume, or use another --out")
     if not out.name:
         raise InvalidValueError(f"out is {str(out)!r}; give a file for the weights")
+    check_name(checkpoint)
     run = RunOptions(
         on_step=lambda done: _tell(done, chosen, show),
         checkpoint=checkpoint,
@@ -108,8 +109,9 @@ def meta_init(
         validation=_spread(kept.splits.get("val", ()), validation_tasks),
         validate_every=validate_every,
         tensorboard=out.with_suffix(".events"),
+        record={"validation_tasks": validation_tasks, "validate_every": validate_every},
     )
-    with held(out.parent, f".{out.name[:200]}.lock") as lock:
+    with held(out.parent, f".{shortened(out.name)}.lock") as lock:
         result = meta_train(METHODS[method](chosen), start, tasks, run)
         result.metadata["command"] = command
         lock.check()

@@ -25,6 +25,7 @@ from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.validation import adaptation
 from metagan_rl.meta_init.weights import MetaInit
 from metagan_rl.populations.interval import WEIGHT_LIMIT
+from metagan_rl.reproducible import mark
 from metagan_rl.tasks import Split, Task, get_suite
 from metagan_rl.tasks.suites import SUITES
 
@@ -90,7 +91,7 @@ class MetaRun:
     def __init__(self, method: Method, meta: MetaInit, distribution: TaskDistribution, run: RunOptions) -> None:
         self.method, self.meta, self.distribution, self.run = method, meta, distribution, run
         self.settings = method.settings
-        self.source = _source(distribution)
+        self.source = {**_source(distribution), **mark(), **run.record}
         self.outer = OuterOptimizer(self.settings, meta)
         self.steps = self.skipped = 0
         self.validations: list[list[float]] = []

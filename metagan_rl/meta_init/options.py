@@ -1,8 +1,9 @@
 """Options that accompany meta-training, and the report of each meta-step."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.meta_init.weights import MetaInit
@@ -52,6 +53,7 @@ class RunOptions:
         adaptation_updates: updates of a validation GAN with its task's own settings, a multiple of 12.
         tensorboard: folder for TensorBoard events.
         progress: whether to show a progress bar; by default only on a terminal.
+        record: further facts for the checkpoint and the weights' metadata; a resumed run must have the same.
 
     Raises:
         InvalidValueError: a value is out of range.
@@ -66,6 +68,7 @@ class RunOptions:
     adaptation_updates: int = 96
     tensorboard: str | os.PathLike[str] | None = None
     progress: bool | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "validate_every"):

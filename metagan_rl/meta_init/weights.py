@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metagan_rl import tensor_files
-from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, brief
 from metagan_rl.networks.base import StackedNetwork, build_networks, size
 from metagan_rl.tasks.task import Networks, Task
 
@@ -181,7 +181,7 @@ def load_meta_init(path: str | os.PathLike[str]) -> MetaInit:
             dict(record["metadata"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, MetaGANError) as error:
-        raise FileFormatError(f"{path} does not fit together ({error}); make or fetch it again") from None
+        raise FileFormatError(f"{path} does not fit together ({brief(error)}); make or fetch it again") from None
 
 
 def find_initial_weights(initial_weights: "MetaInit | str | os.PathLike[str] | None") -> MetaInit | None:

@@ -166,5 +166,7 @@ def read_features(path: str | Path) -> Features:
     mean, scale = weights.pop("mean"), weights.pop("scale")
     if not (scale > 0).all():
         raise FileFormatError(f"{path} holds a scale of 0 or less; {remedy}")
+    if not isinstance(metadata := head.get("metadata") or {}, dict):
+        raise FileFormatError(f"{path} holds metadata that are no JSON object; {remedy}")
     classifier.load_state_dict(weights)
-    return Features(classifier.eval(), mean, scale, dict(head.get("metadata") or {}))
+    return Features(classifier.eval(), mean, scale, metadata)

@@ -11,7 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
+from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError, brief
 from metagan_rl.files import write_whole
 from metagan_rl.records import read_json
 from metagan_rl.registry import Registry
@@ -201,7 +201,7 @@ class Suite:
             suite = cls(content["name"], content["version"], content["description"], splits)
             found, stated = suite.sha256, content["sha256"]
         except (MetaGANError, KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
-            detail = f"there is no {error} in it" if type(error) is KeyError else str(error)
+            detail = f"there is no {error} in it" if type(error) is KeyError else brief(error)
             raise FileFormatError(f"{path} is not a valid suite manifest: {detail}") from error
         if found != stated:
             raise FileFormatError(

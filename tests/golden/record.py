@@ -202,10 +202,13 @@ def plug_in() -> dict[str, Any]:
     return found
 
 
+ALGORITHMS = ("recurrent-ppo", "ppo", "dqn", "autoloss")
+
+
 def learned() -> dict[str, Any]:
     """Two iterations of every algorithm, on levels of learning rates as they were before version 1."""
     found = {}
-    for algorithm in ("recurrent-ppo", "ppo", "dqn", "autoloss"):
+    for algorithm in ALGORITHMS:
         with tempfile.TemporaryDirectory() as folder:
             own = {"hidden": 8, "epochs": 2, **({} if algorithm == "dqn" else {"minibatches": 2})}
             config = TrainConfig.named(

@@ -15,7 +15,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,19 @@ import torch
 
 from metagan_rl.agents import PolicyScheduler, load_policy, save_policy
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyNetwork
-from metagan_rl.agents.learners.run_folder import read_config, read_progress, write_config, write_progress
+from metagan_rl.agents.learners.run_folder import (
+    read_checkpoint,
+    read_config,
+    read_progress,
+    write_config,
+    write_progress,
+)
 from metagan_rl.agents.searches.tuned import load_schedule, save_schedule, tuned_decay
-from metagan_rl.archives import check_seal, sealed
+from metagan_rl.archives import sealed
 from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.benchmark.records import append_lines, read_curves, read_rows
 from metagan_rl.experiments.benchmark.records import read_config as read_benchmark
+from metagan_rl.experiments.benchmark.references import load_references, save_references
 from metagan_rl.experiments.benchmark.samples import SampleFile, write_samples
 from metagan_rl.loop import choose_knobs, choose_signals
 from metagan_rl.loop.snapshots import load_snapshot, save_snapshot
@@ -92,8 +99,7 @@ def _checkpoint(path: Path) -> None:
 
 
 def _read_checkpoint(path: Path) -> Any:
-    check_seal(path, "restore it")
-    return str(torch.load(path, weights_only=True))
+    return str(read_checkpoint(path))
 
 
 def _samples(path: Path) -> None:
@@ -103,7 +109,10 @@ def _samples(path: Path) -> None:
 
 
 def _read_samples(path: Path) -> Any:
-    found = SampleFile(path).of("s", "test", "a", ["constant"])
+    file = SampleFile(path)
+    if not file.holds("s", "test", "a"):  # who asks for a task asks this first
+        return None
+    found = file.of("s", "test", "a", ["constant"])
     return found.real.tolist(), found.updates.tolist(), {n: p.tolist() for n, p in found.points.items()}
 
 
@@ -130,6 +139,13 @@ def _config(path: Path) -> None:
     write_config(TrainConfig(updates=100).settled(), path.parent)
 
 
+def _references(path: Path) -> None:
+    task = get_suite("ring8").split("test")[0].name
+    entry = {"untuned": 1.0, "oracle": 0.25, "schedule": asdict(tuned_decay().schedule), "curve": [[1, 1.0], [2, 0.7]]}
+    told = {"suite": "ring8", "split": "test", "suite_sha256": get_suite("ring8").sha256, "runs": 8}
+    save_references(path, {**told, "tasks": {task: entry}})
+
+
 KINDS = {
     "policy": Kind("policy.safetensors", _policy, _read_policy),
     "starting weights": Kind("weights.safetensors", _starting_weights, _read_starting_weights),
@@ -149,6 +165,11 @@ KINDS = {
         "schedule.json",
         lambda path: save_schedule(path, tuned_decay()),
         lambda path: load_schedule(path).schedule,
+    ),
+    "references": Kind(
+        "ring8-test.json",
+        _references,
+        lambda path: sorted(load_references("ring8", "test", path.parent).rooms.items()),
     ),
     "training": Kind("config.json", _config, lambda path: read_config(path.parent)),
     "benchmark": Kind(

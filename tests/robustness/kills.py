@@ -3,10 +3,13 @@
     python -m tests.robustness.kills [--kills 300] [--seed 0] [--only train,tune]
 
 Half of the kills are SIGKILL, which no process can answer, and half Ctrl-C, which must be one line and status 130.
+Trainings and comparisons are tiny. Those inside ``quickstart`` are made so in here, as it has no options for it.
 """
 
+import functools
 import json
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,6 +21,7 @@ from typing import Any
 
 from .forks import import_all, start, wait
 
+RESULTS = Path(__file__).parent.parent.parent / "experiments" / "results"
 IN_A_ROW = 3
 """Kills of one run before it may end."""
 LONG = 600.0
@@ -32,11 +36,18 @@ class Job:
         arguments: the command line.
         result: what must be the same however often it was killed, from the folder that it ran in.
         again: what is added to the arguments once some file is there.
+        given: a folder that is copied to ``out`` before the first call.
     """
 
     arguments: tuple[str, ...]
     result: Callable[[Path], Any]
     again: tuple[str, tuple[str, ...]] = ("", ())
+    given: Path | None = None
+
+    def prepare(self, folder: Path) -> None:
+        """Puts into a new folder what the command needs."""
+        if self.given is not None:
+            shutil.copytree(self.given, folder / "out")
 
     def call(self, folder: Path) -> tuple[str, ...]:
         """The command line for what the folder holds now."""
@@ -71,23 +82,60 @@ def _starting_weights(folder: Path) -> Any:
     return read.generator.weights.tolist(), read.discriminator.weights.tolist(), read.metadata["validations"]
 
 
+def _quickstart(folder: Path) -> Any:
+    out = folder / "out"
+    training = [(out / "train" / name).read_bytes() for name in ("policy.safetensors",)]
+    rows = _lines(out / "benchmark" / "rows.jsonl", ("check", "seconds"))
+    return training, rows, (out / "report.html").exists()
+
+
+def _reported(folder: Path) -> Any:
+    names = ("summary.md", "summary.csv")
+    return [(folder / "out" / name).read_bytes() for name in names], (folder / "out" / "report.html").exists()
+
+
+def make_quickstart_tiny() -> None:
+    """Lets ``quickstart`` train for a few updates, and compare on rings in its own process."""
+    from metagan_rl.agents import TrainConfig
+    from metagan_rl.experiments import quickstart
+    from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
+
+    def tiny(**given: Any) -> TrainConfig:
+        place = {name: given[name] for name in ("seed", "device", "engine")}
+        return TrainConfig.named(**place, **TINY)
+
+    def on_rings(suite: str, split: str, schedulers: tuple[str, ...], **given: Any) -> BenchmarkConfig:
+        place = {name: given[name] for name in ("device", "engine")}
+        own = {"planar": "train", "tabular": "val", "digits": "test"}[suite]
+        return BenchmarkConfig("ring8", own, ("constant", "cosine"), seeds=1, tasks=1, horizon=3, **place)
+
+    quickstart.TrainConfig = tiny  # type: ignore[assignment,misc]
+    quickstart.BenchmarkConfig = on_rings  # type: ignore[assignment,misc]
+    quickstart.run_benchmark = functools.partial(run_benchmark, workers=0)  # type: ignore[assignment]
+
+
+TINY = {
+    "updates": 432, "members": 2, "shards": 1, "horizon": 3, "interval_updates": 12, "validate_every": 2,
+    "validation_tasks": 1, "hidden": 8, "epochs": 1, "minibatches": 2,
+}  # fmt: skip
+"""Options of a training of a second."""
 JOBS = {
     "train": Job(
-        (
-            "train", "--out=out", "--updates=432", "--members=2", "--shards=1", "--horizon=3", "--interval-updates=12",
-            "--validate-every=2", "--validation-tasks=1", "--hidden=8", "--epochs=1", "--minibatches=2",
-        ),
+        ("train", "--out=out", *(f"--{name.replace('_', '-')}={value}" for name, value in TINY.items())),
         _trained,
     ),
     "benchmark": Job(
         (
-            "benchmark", "--out=out", "--suite=dirac", "--split=val", "--schedulers=constant,cosine,default",
-            "--seeds=4", "--tasks=2", "--workers=0",
+            "benchmark", "--out=out", "--suite=ring8", "--split=val", "--schedulers=constant,cosine,default",
+            "--seeds=4", "--tasks=2", "--horizon=3", "--workers=0",
         ),
         _benchmark,
     ),
     "tune": Job(
-        ("tune", "--out=out", "--suite=dirac", "--trials=6", "--tasks=2", "--finalists=2", "--batch=2", "--workers=0"),
+        (
+            "tune", "--out=out", "--suite=ring8", "--trials=6", "--tasks=2", "--finalists=2", "--batch=2",
+            "--horizon=3", "--workers=0",
+        ),
         _tuned,
     ),
     "meta-init": Job(
@@ -98,6 +146,8 @@ JOBS = {
         _starting_weights,
         ("out.checkpoint.safetensors", ("--resume",)),
     ),
+    "quickstart": Job(("quickstart", "--out=out"), _quickstart),
+    "report": Job(("report", "out"), _reported, given=RESULTS / "engines" / "native"),
 }  # fmt: skip
 
 
@@ -105,6 +155,7 @@ def unbroken(job: Job) -> tuple[Any, float]:
     """The result of a run that nobody kills, and how long it took."""
     with tempfile.TemporaryDirectory() as name:
         folder, told, started = Path(name), Path(name) / "told", time.monotonic()
+        job.prepare(folder)
         status = wait(start(job.call(folder), folder, told), LONG)
         if status != 0:
             raise RuntimeError(told.read_text(encoding="utf-8"))
@@ -115,6 +166,7 @@ def broken(job: Job, expected: Any, seconds: float, kills: int, rng: random.Rand
     """Kills a run that usually takes so many seconds, and lets it end; how often it was killed, and what went wrong."""
     with tempfile.TemporaryDirectory() as name:
         folder, told, killed = Path(name), Path(name) / "told", 0
+        job.prepare(folder)
         for _ in range(kills):
             how = rng.choice((signal.SIGKILL, signal.SIGINT))
             status = wait(start(job.call(folder), folder, told), rng.uniform(0, seconds), how)
@@ -135,6 +187,7 @@ def main(arguments: list[str]) -> int:
     """Kills all jobs in turn; prints what went wrong, and how many kills there were."""
     given = dict(zip(arguments[::2], arguments[1::2], strict=True))
     import_all()
+    make_quickstart_tiny()
     names = given.get("--only", ",".join(JOBS)).split(",")
     each = -(-int(given.get("--kills", 300)) // len(names))
     rng, faults = random.Random(int(given.get("--seed", 0))), 0

@@ -19,6 +19,7 @@ from metagan_rl.experiments.studies.throughput import environments, parts, train
 from metagan_rl.experiments.studies.throughput.engines import engines, missing
 from metagan_rl.experiments.studies.throughput.training import Measurement, reshaped
 from metagan_rl.files import write_whole
+from metagan_rl.records import line_of
 from metagan_rl.tasks import get_suite
 
 Kind = Literal[
@@ -125,7 +126,7 @@ def write_rows(options: Throughput) -> None:
         for row in measured[kind]():
             rows.append({**row, **told})
             show_line(json.dumps(row))
-            write_whole(options.out, "".join(json.dumps(each) + "\n" for each in rows))
+            write_whole(options.out, "".join(map(line_of, rows)))
 
 
 def machine() -> str:
