@@ -22,7 +22,7 @@ from metagan_rl.agents.learners.catalogue import find_learner
 from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.experiments.tune import TuneConfig
-from metagan_rl.extensions import load_entry_points, load_extension
+from metagan_rl.extensions import load_extension
 from metagan_rl.folders import refuse_another
 from metagan_rl.loop.runs import PlainRunOptions
 from metagan_rl.reproducible import FLAG, VARIABLE, asked, reproducible
@@ -325,7 +325,9 @@ class List:
 
     def run(self, command: str) -> None:
         """Runs the command."""
-        for line in _listing(self.what):
+        from metagan_rl.experiments.listing import listing
+
+        for line in listing(self.what):
             _show(line)
 
 
@@ -536,75 +538,6 @@ def _policy_names(paths: Sequence[Path]) -> list[str]:
         return ["learned"]
     usual = ("policy", "tuned-constant", "tuned-decay")
     return [path.absolute().parent.name if path.stem in usual else path.stem for path in paths]
-
-
-def _listing(what: str) -> list[str]:
-    load_entry_points()
-    if what == "environments":
-        from metagan_rl.envs.registration import ENVIRONMENTS
-
-        return [f"{name}  (suite {suite})" for name, suite in ENVIRONMENTS.items()]
-    if what == "suites":
-        from metagan_rl.tasks import SUITES, get_suite
-
-        suites = [get_suite(name) for name in SUITES]
-        sizes = [", ".join(f"{split} {len(tasks)}" for split, tasks in suite.splits.items()) for suite in suites]
-        return [f"{s.name}  v{s.version}  {size}: {s.description}" for s, size in zip(suites, sizes, strict=True)]
-    if what == "schedulers":
-        from metagan_rl.agents.catalogue import kind_of, scheduler_names
-        from metagan_rl.loop import SCHEDULERS
-
-        return [f"{name}  ({kind_of(name)}) {_first_line(SCHEDULERS[name])}" for name in scheduler_names()]
-    if what == "policies":
-        from metagan_rl.agents.learners.shipped import shipped_policies
-
-        return shipped_policies() or ["no policy is shipped yet; metagan-rl train makes one"]
-    if what == "algorithms":
-        from metagan_rl.agents.learners.catalogue import learner_names
-        from metagan_rl.agents.learners.learner import LEARNERS
-
-        return [f"{name}  {_first_line(LEARNERS[name])}" for name in learner_names()]
-    return _core_listing(what)
-
-
-def _core_listing(what: str) -> list[str]:
-    if what == "knobs":
-        from metagan_rl.loop import KNOBS
-
-        return [
-            f"{knob.name}  {knob.meaning}; {len(knob.levels)} levels{'' if knob.default else '; off by default'}"
-            for knob in KNOBS.values()
-        ]
-    if what == "signals":
-        from metagan_rl.loop import choose_signals
-
-        return [f"{signal.name}  ({signal.needs}) {signal.meaning}" for signal in choose_signals("all")]
-    if what == "losses":
-        from metagan_rl.losses import LOSSES
-
-        return [
-            f"{name}  penalty {loss.penalty}; {loss.source}" for name, loss in zip(LOSSES, LOSSES.values(), strict=True)
-        ]
-    if what == "metrics":
-        from metagan_rl.metrics import METRICS
-
-        return [
-            f"{metric.name}  {metric.label}; {metric.better or 'neither way'} is better; a diverged run gets "
-            f"{metric.worst:g}"
-            for metric in METRICS.values()
-        ]
-    if what == "networks":
-        from metagan_rl.networks.base import NETWORKS, find_networks
-
-        find_networks("mlp")
-        return list(NETWORKS)
-    from metagan_rl.tasks import FAMILIES
-
-    return [f"{name}  {_first_line(type(FAMILIES[name]))}" for name in FAMILIES]
-
-
-def _first_line(thing: Any) -> str:
-    return ((thing.__doc__ or "").strip().splitlines() or [""])[0]
 
 
 def _show(line: str) -> None:

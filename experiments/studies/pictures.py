@@ -13,6 +13,7 @@ from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.report.figures import KNOWN_COLOURS
 from metagan_rl.experiments.report.tables import markdown_table
+from metagan_rl.experiments.studies import ablations
 from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
@@ -107,7 +108,12 @@ def filled(page: str, tables: Sequence[str]) -> str:
 
 def tables_of_pages() -> dict[str, list[str]]:
     """The tables of each page in ``docs`` that has some, in order."""
-    return {"signals.md": signal_tables(), "throughput.md": throughput_tables(), "transfer.md": transfer.tables()}
+    return {
+        "signals.md": signal_tables(),
+        "throughput.md": throughput_tables(),
+        "transfer.md": transfer.tables(),
+        "ablations.md": [ablations.table(read_lines(RESULTS / "ablations" / "rows.jsonl"))],
+    }
 
 
 def main() -> None:

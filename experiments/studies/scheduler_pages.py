@@ -9,6 +9,7 @@ from pathlib import Path
 from metagan_rl.agents import SCHEDULERS, Scheduler, make_scheduler, scheduler_names
 from metagan_rl.agents.catalogue import kind_of
 from metagan_rl.experiments.report.tables import amount, fixed, number, percent
+from metagan_rl.experiments.studies.transfer.page import SHOWN
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.signals import SIGNAL_SETS, SIGNALS, choose_signals
 
@@ -102,7 +103,8 @@ def _figures(name: str) -> str:
     with FULL.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["scheduler"] == name and row["tag"] == "all"]
     if not rows:
-        return "## Figures\n\nIt is not in the full form of the benchmark: [results](../results.md)."
+        elsewhere = " Figures of it: [under other conditions](../transfer.md)." if name in SHOWN else ""
+        return f"## Figures\n\nIt is not in the full form of the benchmark: [results](../results.md).{elsewhere}"
     value = {key: float(text) if text else float("nan") for key, text in rows[0].items() if key not in NAMES}
     cells = [
         f"{fixed(value['score'])} [{fixed(value['score_over_tasks_low'])}, {fixed(value['score_over_tasks_high'])}]",
