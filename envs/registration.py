@@ -293,11 +293,11 @@ def find_environment(named: str) -> tuple[str, dict[str, Any]]:
         UnknownNameError: no environment or suite has that name; the message offers the nearest names.
     """
     from metagan_rl.errors import UnknownNameError
-    from metagan_rl.tasks.suites import SUITES, is_suite
+    from metagan_rl.tasks.suites import SUITES, is_suite, missing_file
 
     prefixed = ":" in named and "/" in named.rpartition(":")[2]
     if named in gym.registry or (prefixed and spec_of(named) is not None):
         return named, {}
     if is_suite(named):
         return environment_of(named)
-    raise UnknownNameError("environment or suite", named, [*ENVIRONMENTS, *SUITES])
+    raise UnknownNameError("environment or suite", named, [*ENVIRONMENTS, *SUITES], missing_file(named))

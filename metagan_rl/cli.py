@@ -33,7 +33,7 @@ EXIT_NO_READER = 141
 NAMING = ("--out", "--resume", "--from", "--policy", "--start", "--initial-weights", "--reference")
 """Options that name files or folders, and must not be empty: an empty path is the working folder."""
 TYRO_PHRASES = (
-    r"^(Parsing error|Unrecognized options|Value error) |Error parsing __tyro\S*: "
+    r"^(Parsing error|Unrecognized options|Value error|Invalid choice|Required options) |Error parsing __tyro\S*: "
     r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
 )
 """What tyro prints around the one line that matters."""
@@ -522,8 +522,9 @@ def _parse(arguments: list[str]) -> Any:
         if not stop.code:
             sys.stdout.flush()
             raise
-        words = re.sub(r"[─│╭╮╰╯┌┐└┘]", " ", captured.getvalue())
+        words = re.sub(r"[─│╭╮╰╯┌┐└┘]|-{8,}", " ", captured.getvalue())
         line = " ".join(words.split())
+        line = line.replace("Missing subcommand Expected one of", "a command is missing: one of")
         raise InvalidValueError(re.sub(TYRO_PHRASES, "", line).strip()) from None
 
 

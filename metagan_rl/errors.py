@@ -25,9 +25,12 @@ def _rebuilt(kind: type[MetaGANError], arguments: tuple[Any, ...]) -> MetaGANErr
 class UnknownNameError(MetaGANError, KeyError):
     """A name that no registry, suite or file list knows. The message offers the nearest known names."""
 
-    def __init__(self, kind: str, name: object, known: Iterable[str]) -> None:
-        """Args: kind: what was looked for ("family"). name: the name that was given. known: the existing names."""
-        super().__init__(f"unknown {kind} {name!r}; {_hint(name, known)}")
+    def __init__(self, kind: str, name: object, known: Iterable[str], hint: str = "") -> None:
+        """Args: kind: what was looked for ("family"). name: the name that was given. known: the existing names.
+
+        hint: what to do about it; by default the nearest names.
+        """
+        super().__init__(f"unknown {kind} {name!r}; {hint or _hint(name, known)}")
 
     def __str__(self) -> str:
         """The message without quotes, which KeyError would add."""

@@ -24,9 +24,11 @@ from metagan_rl.envs.registration import ENVIRONMENTS
         (["benchmark", "--policy", "nowhere.safetensors"], "nowhere.safetensors"),
         (["benchmark", "--backend", "proces", "--seeds", "1"], "did you mean process"),
         (["report", "nowhere"], "nowhere"),
-        (["list", "things"], "things"),
+        (["list", "things"], "metagan-rl: invalid choice 'things'"),
+        (["list"], "metagan-rl: Missing from metagan-rl list: {environments,"),
+        (["benchmark", "--suite", "missing.csv"], "there is no such file"),
         (["trane"], "trane"),
-        ([], ""),
+        ([], "a command is missing: one of {quickstart"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(arguments, words, capsys, tmp_path, monkeypatch):

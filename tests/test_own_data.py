@@ -333,13 +333,24 @@ def test_stable_baselines_trains_on_a_file(shards: int, tmp_path: Path, monkeypa
         env.close()
 
 
-@pytest.mark.parametrize("name", ["missing.csv", "missing.npy", "missing.json", "no-such-suite", "notes.txt"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("missing.csv", "there is no such file or folder"),
+        ("missing.npy", "there is no such file or folder"),
+        ("missing.json", "there is no such file or folder"),
+        ("missing/", "there is no such file or folder"),
+        ("notes.txt", "must end in .json, .csv, .npy"),
+        ("no-such-suite", "known: "),
+        ("planr", "did you mean planar"),
+    ],
+)
 def test_a_file_that_is_not_there_or_of_another_kind_is_an_unknown_suite(
-    name: str, tmp_path: Path, monkeypatch: Any
+    name: str, words: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notes.txt").write_text("notes")
-    with pytest.raises(UnknownNameError, match="unknown suite"):
+    with pytest.raises(UnknownNameError, match=f"unknown suite '{name}'; .*{words}"):
         get_suite(name)
     with pytest.raises(MetaGANError, match="unknown environment or suite"):
         make_sb3_vec_env(name, 2)

@@ -1,5 +1,6 @@
 """The live page without a browser: settings, drawings, matches, commands, who may ask, folders."""
 
+import ast
 import base64
 import http.client
 import json
@@ -311,6 +312,14 @@ def test_the_code_has_the_scheduler_and_what_it_needs(name):
     assert there["step"] == 39 and there["scheduler"].get_last_lr()
 
 
+def test_the_code_names_a_policy_by_its_whole_path_and_escapes_it(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code = recipe(made(left="cosine"), 0, {"cosine": Path('my "run"') / "policy.safetensors"})
+    calls = [each for each in ast.walk(ast.parse(code)) if isinstance(each, ast.Call)]
+    (called,) = [each for each in calls if isinstance(each.func, ast.Name) and each.func.id == "GANScheduler"]
+    assert Path(ast.literal_eval(called.args[0])) == tmp_path / 'my "run"' / "policy.safetensors"
+
+
 def test_a_loss_of_ones_own_has_no_code(monkeypatch):
     match = made()
     match.take(0, {"loss": "hinge"})
@@ -374,6 +383,11 @@ def test_nothing_is_told_without_the_token(page, name, wrong):
     status, headers, body = asked(page, "GET", f"/{wrong.replace('TOKEN', page.server.token)}/{name}")
     assert status == 403 and page.server.token.encode() not in body and b"Two GANs" not in body
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+def test_an_address_without_its_last_slash_leads_to_the_page(page):
+    status, headers, _ = asked(page, "GET", f"/{page.server.token}")
+    assert status == 308 and headers["Location"] == f"/{page.server.token}/"
 
 
 def test_a_token_of_odd_letters_is_only_wrong(page):
@@ -551,6 +565,7 @@ def test_a_training_run_brings_its_policy_and_curves(tmp_path):
     write_progress(run, [{"iteration": n, "gan_updates": 100 * n, "validation/distance": 1 / n} for n in (1, 2)])
     with served(directory=run) as page:
         told_of = json.loads(asked(page, "GET", f"/{page.server.token}/folder")[2])["told"]
+        assert [each["name"] for each in told_of["schedulers"]] == ["mine/policy"]
         assert told_of["name"] == "mine" and told_of["curves"][0]["points"] == [[100, 1.0], [200, 0.5]]
         assert told(page, {"do": "new", "setting": {**asdict(PLAIN), "left": "mine/policy"}})[0] == 200
         assert page.session.match.sides[0].name == "mine/policy"

@@ -169,6 +169,19 @@ def test_a_run_is_branched_given_back_and_copied_as_code(tab, live):
     tab.wait_for_selector("[data-side='0']:not(.held)")
 
 
+def test_an_emptied_seed_is_no_seed_and_an_address_with_a_speed_alone_begins_no_new_run(tab, live, browser):
+    match = live.session.match
+    tab.fill("#seed", "")
+    tab.press("#seed", "Enter")
+    assert tab.input_value("#seed") == str(match.setting.seed)
+    other = browser.new_page()
+    other.goto(f"{live.server.address}#speed=48")
+    other.wait_for_selector("body[data-state=paused]")
+    until(other, lambda: other.input_value("#speed") == "48")
+    assert live.session.match is match
+    other.close()
+
+
 def test_the_keyboard_is_enough(tab):
     tab.keyboard.press("Space")
     tab.wait_for_selector("body[data-state=running]")

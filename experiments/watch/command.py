@@ -65,12 +65,11 @@ class Page:
         self.server.server_close()
 
     def _about(self, query: dict[str, str]) -> dict[str, Any]:
-        own = list(self.folder.schedulers()) if self.folder else []
         return {
             "families": [{"name": name, "about": _first_line(type(FAMILIES[name]))} for name in family_names()],
             "drawing": DRAWING,
             "schedulers": [
-                *({"name": name, "kind": "this folder", "about": "from the folder that is open"} for name in own),
+                *self._own_schedulers(),
                 *(
                     {"name": name, "kind": kind_of(name), "about": _first_line(SCHEDULERS[name])}
                     for name in scheduler_names()
@@ -86,7 +85,11 @@ class Page:
         }
 
     def _folder(self, query: dict[str, str]) -> dict[str, Any] | None:
-        return None if self.folder is None else self.folder.told()
+        return None if self.folder is None else {**self.folder.told(), "schedulers": self._own_schedulers()}
+
+    def _own_schedulers(self) -> list[dict[str, str]]:
+        own = self.folder.schedulers() if self.folder is not None else {}
+        return [{"name": name, "kind": "this folder", "about": "from the folder that is open"} for name in own]
 
     def _code(self, query: dict[str, str]) -> str:
         files = self.folder.schedulers() if self.folder else {}

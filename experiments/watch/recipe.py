@@ -1,5 +1,6 @@
 """One side's settings as a PyTorch script that runs as it is: the loop, its rates, and the scheduler's lines."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def recipe(match: Match, place: int, files: Mapping[str, Path] | None = None) ->
     if not scheduled:
         generator_hidden *= float(controls["generator_lr_factor"])
         discriminator_hidden *= float(controls["discriminator_lr_factor"])
-    networks = task.networks
+    networks, own = task.networks, (files or {}).get(side.name)
     environment = Environment(
         loader=FileSystemLoader(PAGE), trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -66,7 +67,7 @@ def recipe(match: Match, place: int, files: Mapping[str, Path] | None = None) ->
         generator_lr=task.base.generator_lr * generator_hidden,
         discriminator_lr=task.base.discriminator_lr * discriminator_hidden,
         rounds=max(1, task.budget // (d_steps + g_steps)),
-        scheduler=(files or {}).get(side.name, side.name) if scheduled else "",
+        scheduler=json.dumps(str(own.resolve()) if own else side.name, ensure_ascii=False) if scheduled else "",
         quality=needs if scheduled else [],
         loss=loss,
         ratio=ratio,

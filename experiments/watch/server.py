@@ -128,6 +128,9 @@ class Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         ours = self.headers.get("Host", "") in self.server.hosts
         ours = ours and (origin is None or origin.removeprefix("http://") in self.server.hosts)
+        if known and ours and self.path == f"/{token}":
+            self._lead(f"/{token}/")
+            return None
         if known and ours:
             return rest
         self._refuse(403, "open the address that metagan-rl watch has printed, with its token")
@@ -185,6 +188,14 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(f"event: match\ndata: {news.match}\n\n".encode())
             self.wfile.write(f"event: frame\ndata: {news.told(entries)}\n\n".encode())
             number, version, entries = news.number, news.version, len(news.history)
+
+    def _lead(self, path: str) -> None:
+        """Leads to the address with the slash at its end, without which the page would not find its files."""
+        self.send_response(308)
+        self.send_header("Location", path)
+        self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        self.end_headers()
 
     def _refuse(self, status: int, words: str) -> None:
         self.close_connection = True

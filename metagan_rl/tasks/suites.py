@@ -231,6 +231,8 @@ def get_suite(name: str) -> Suite:
     """
     if name not in SUITES and is_suite(name):
         return _from_file(str(Path(name).resolve()))
+    if name not in SUITES:
+        raise UnknownNameError("suite", name, SUITES, missing_file(name))
     found = SUITES[name]
     return found if isinstance(found, Suite) else _make(found, name)
 
@@ -241,6 +243,14 @@ def is_suite(name: str) -> bool:
         return True
     path = Path(name)
     return path.is_dir() or (path.suffix in READERS and path.is_file())
+
+
+def missing_file(name: str) -> str:
+    """What is wrong with a suite's name that is meant to be a file or folder; ``""`` if it is not."""
+    kinds = [kind for kind in READERS if kind]
+    if Path(name).is_file():
+        return f"a file of data must end in {', '.join(kinds)}"
+    return "there is no such file or folder" if Path(name).suffix in kinds or name.endswith(("/", os.sep)) else ""
 
 
 @cache

@@ -80,10 +80,20 @@ async function load(setting) {
 function showSetting(setting) {
   const typing = document.activeElement.type === "number" ? document.activeElement : null;
   for (const name of picks) if (find(name) !== typing) find(name).value = setting[name];
-  page.sides.forEach((side, place) => { side.scheduler.value = setting[names[place]]; });
+  page.sides.forEach((side, place) => {
+    side.scheduler.value = setting[names[place]];
+    side.scheduler.title = side.scheduler.selectedOptions[0]?.title || "";
+  });
 }
 
 // ---- the two sides
+
+const order = ["this folder", "learned", "fixed", "reactive", "searching", "own"];
+
+function offer(select) {
+  const entries = page.about.schedulers.map((each) => [each.name, each.name, each.about, each.kind]);
+  options(select, entries.sort((a, b) => order.indexOf(a[3]) - order.indexOf(b[3])));
+}
 
 function makeSide(article, place) {
   article.append(find("side").content.cloneNode(true));
@@ -103,9 +113,7 @@ function makeSide(article, place) {
     }, 40);
   };
   side.knobs = new Knobs(article, page.about.knobs, names[place], turn);
-  const entry = (each) => [each.name, each.name, each.about, each.kind];
-  const order = ["this folder", "learned", "fixed", "reactive", "searching", "own"];
-  options(side.scheduler, page.about.schedulers.map(entry).sort((a, b) => order.indexOf(a[3]) - order.indexOf(b[3])));
+  offer(side.scheduler);
   side.scheduler.setAttribute("aria-label", `Scheduler of the ${names[place]} GAN`);
   side.scheduler.addEventListener("change", () => load(picked()));
   side.take.addEventListener("click", () => act(page.state.sides[place].hand ? { do: "give", side: place } : { do: "take", side: place }));
@@ -123,7 +131,7 @@ function showSide(side, place, picture) {
   side.article.classList.toggle("held", state.hand);
   side.distance.textContent = state.diverged ? "–" : distance.toPrecision(3);
   side.badge.hidden = !(state.hand || state.diverged);
-  side.badge.textContent = state.diverged ? "diverged" : `in your hand · ▴ ${state.scheduler} would`;
+  side.badge.textContent = state.diverged ? "diverged" : `your hand · ▴ what ${state.scheduler} would do`;
   side.outside.hidden = picture.outside < 0.02;
   side.outside.textContent = `${Math.round(100 * picture.outside)} % outside`;
   side.take.textContent = state.hand ? "Give back" : "Take over";
@@ -249,6 +257,15 @@ async function lookIntoFolder() {
   try {
     page.folder = await ask("folder");
     showFolder(find("folder"), page.folder);
+    const known = page.about.schedulers.map((each) => each.name);
+    const fresh = page.folder.schedulers.filter((each) => !known.includes(each.name)); // a run has written its policy
+    if (!fresh.length) return;
+    page.about.schedulers.push(...fresh);
+    for (const { scheduler } of page.sides) {
+      const { value } = scheduler;
+      offer(scheduler);
+      scheduler.value = value;
+    }
   } catch (error) {
     say(error.message);
   }
@@ -264,6 +281,7 @@ function wire() {
   const sketch = new Sketch((drawing) => load({ ...picked(), family: about.drawing, drawing }));
   for (const name of picks)
     find(name).addEventListener("change", () => {
+      if (!find(name).value) return (find(name).value = page.match.setting[name]); // an emptied seed is no seed
       if (find(name).value !== about.drawing || page.match.setting.drawing) return load(picked());
       find(name).value = page.match.setting.family;
       return sketch.open("");
@@ -293,7 +311,8 @@ async function begin() {
   wire();
   const given = address.read();
   if (given) {
-    const wrong = await send({ do: "new", setting: given.setting, keep: true });
+    const asked = Object.keys(given.setting).length > 0; // or the address has no more than a speed
+    const wrong = asked && (await send({ do: "new", setting: given.setting, keep: true }));
     if (wrong) say(`The address could not be followed: ${wrong}`);
     if (page.about.speeds.includes(given.speed)) await send({ do: "speed", value: given.speed });
   }
