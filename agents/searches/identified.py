@@ -84,7 +84,7 @@ class IdentifiedRule(Scheduler):
         self._rule = shipped_rule()
         self.cost = self._rule.cost + int(self.metadata.get("gan_updates", 0))
         self.factors: np.ndarray | None = None
-        """By what the rates that arrive seem to differ from those that are set, ``[B, 2]``; ``None`` before it is known."""
+        """By what the rates that arrive seem to differ from those that are set, ``[B, 2]``; ``None`` until known."""
 
     def begin(self, seeds: Sequence[int]) -> None:
         """Forgets what was identified."""

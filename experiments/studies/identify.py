@@ -76,7 +76,9 @@ def study(options: Identify) -> None:
     for place, name in enumerate(("generator", "discriminator")):
         tried = fitted(features[place][~held_out], logs[place][~held_out])
         error = np.nan_to_num(features[place][held_out]) @ tried - logs[place][held_out]
-        show_line(f"{name}: off by a factor {10 ** np.sqrt(np.mean(error**2)):.2f} (root mean square) on tasks held out")
+        show_line(
+            f"{name}: off by a factor {10 ** np.sqrt(np.mean(error**2)):.2f} (root mean square) on tasks held out"
+        )
         formulas[name] = tuple(np.round(fitted(features[place], logs[place]), 4).tolist())
         show_line("  " + " ".join(f"{value:+.3f} {what}" for value, what in zip(formulas[name], FEATURES, strict=True)))
     updates = sum(task.budget // length for task in tasks for length in options.lengths)
