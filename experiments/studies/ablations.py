@@ -41,9 +41,9 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "nothing of what a loop knows of itself",
         {"signals": "all+progress"},
     ),  # "all", in other words than the default
-    "G's rate only": ("", {"knobs": ("generator_lr_factor",)}),
-    "D's rate only": ("", {"knobs": ("discriminator_lr_factor",)}),
-    "penalty only": ("", {"knobs": ("penalty_weight",)}),
+    "G's rate only": ("sets nothing else", {"knobs": ("generator_lr_factor",)}),
+    "D's rate only": ("sets nothing else", {"knobs": ("discriminator_lr_factor",)}),
+    "penalty only": ("sets nothing else", {"knobs": ("penalty_weight",)}),
     "on the tuned decay": ("departs from `tuned-decay`, not from `rule`", {"reference": "tuned-decay"}),
     "no price": ("departing costs nothing", {"price": 0.0}),
     "tenfold price": ("departing costs ten times as much", {"price": 0.5}),
