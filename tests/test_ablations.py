@@ -38,3 +38,6 @@ def test_a_study_trains_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch,
 
 def test_the_table_leaves_out_what_was_not_run():
     assert len(table([]).splitlines()) == 2
+    row = {"condition": "as trained", "task": "a", "seed": 0, "distance": 0.5}
+    lines = table([{**row, "scheduler": name} for name in ("rule", "recipe")]).splitlines()
+    assert len(lines) == 3 and "| 1.00 [nan, nan] |  |" in lines[2]

@@ -152,6 +152,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             continue
         cells = []
         for condition in SHOWN:
+            if not any((row["scheduler"], row["condition"]) == (name, condition) for row in own):
+                cells.append("")
+                continue
             found = ratios(own, name, "rule", condition)
             cells.append(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
         lines.append(f"| {name} | {VARIANTS[name][0]} | {' | '.join(cells)} |")
