@@ -11,22 +11,19 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from metagan_rl.engine.build import VARIANTS, variants_here
-from metagan_rl.engine.library import VARIABLE as ENGINE_VARIANT
-from metagan_rl.engine.library import cpu_flags
 from metagan_rl.errors import InvalidValueError
 
 VARIABLE = "METAGAN_RL_REPRODUCIBLE"
 """The environment variable that asks for it; worker processes inherit it."""
 FLAG = "--reproducible"
-SHARED = next(each for each in VARIANTS if each.name == "x86-64-v3")
+SHARED = "x86-64-v3"
 """The kind of CPU that all machines are taken for."""
 LIBRARIES = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_CBWR": "COMPATIBLE",  # any other branch is another one on Intel's CPUs than on AMD's
     "OPENBLAS_CORETYPE": "Haswell",
-    ENGINE_VARIANT: SHARED.name,
+    "METAGAN_RL_ENGINE_VARIANT": SHARED,
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -47,7 +44,10 @@ def mark() -> dict[str, bool]:
 
 def variables() -> dict[str, str]:
     """The environment variables to set on this machine; none if its CPU is of another kind."""
-    if SHARED not in variants_here() or not SHARED.needs <= cpu_flags():
+    from metagan_rl.engine.build import variants_here  # importing the package loads no part of the engine
+    from metagan_rl.engine.library import cpu_flags
+
+    if not any(each.name == SHARED and each.needs <= cpu_flags() for each in variants_here()):
         return {}
     return {**LIBRARIES, "NPY_ENABLE_CPU_FEATURES": _numpy_features()}
 
@@ -64,7 +64,7 @@ def set_libraries() -> None:
     if not wanted:
         logging.getLogger("metagan_rl").warning(
             "reproducible: this is no Linux on a CPU of the kind %s; numbers differ from those of machines that are",
-            SHARED.name,
+            SHARED,
         )
     if all(os.environ.get(name) == value for name, value in wanted.items()):
         return

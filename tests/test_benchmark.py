@@ -346,7 +346,8 @@ def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, mon
         if curve["scheduler"] == "oracle":
             assert curve["loss"][0] == found.schedules[curve["task"]].loss
     path = tmp_path / "short-test.json"
-    path.write_text(path.read_text().replace('"trials": 4', '"trials": 5'))
+    record = json.loads(path.read_text())
+    references.save_references(path, {**{name: record[name] for name in record if name != "sha256"}, "trials": 5})
     with pytest.raises(InvalidValueError, match="never mixed"):  # another search may have found other schedules
         run_benchmark(BenchmarkConfig(short_suite, "test", ("oracle",), seeds=2), tmp_path / "out", workers=0)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from metagan_rl.agents.searches.tuned import tuned_constant
-from metagan_rl.experiments.benchmark.references import References, Room
+from metagan_rl.experiments.benchmark.references import References, Room, save_references
 from metagan_rl.experiments.benchmark.row import Curve, Row
 from metagan_rl.experiments.report import promises as pr
 from metagan_rl.experiments.report.figures import MOST_LINES, QUIET, Band, lines_for, quieted
@@ -310,18 +310,18 @@ def test_the_csv_holds_every_number(data: Data, ranking: Ranking) -> None:
 def test_the_report_shows_them_only_for_the_suite_they_were_measured_on(tmp_path: Path, data: Data) -> None:
     rows, curves, [references] = data
     config = {"kind": "metagan-rl benchmark", "schedulers": list(SCHEDULERS)}
-    suite = {"suite": "planar-mixed", "split": "test", "sha256": references.sha256}
+    suite = {"suite": "planar-mixed", "split": "test"}
     schedule = asdict(tuned_constant().schedule)
     tasks = {
         name: {**asdict(room), "schedule": schedule, "curve": references.curves[name].tolist()}
         for name, room in references.rooms.items()
     }
     (tmp_path / "refs").mkdir()
-    record = {"kind": "metagan-rl references", **suite, "runs": 8, "tasks": tasks}
-    (tmp_path / "refs" / "planar-mixed-test.json").write_text(json.dumps(record))
+    record = {**suite, "suite_sha256": references.sha256, "runs": 8, "tasks": tasks}
+    save_references(tmp_path / "refs" / "planar-mixed-test.json", record)
     for name, records in (("rows", rows), ("curves", curves)):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    write_record(tmp_path / "benchmark.json", {**config, "suites": [suite]})
+    write_record(tmp_path / "benchmark.json", {**config, "suites": [{**suite, "sha256": references.sha256}]})
     page = write_report(tmp_path, references=tmp_path / "refs").read_text(encoding="utf-8")
     assert all(title in page for title in ("Fewer hyper-parameter trials", "Generalisation", "Quick adaptation"))
     assert "Left out" not in page and "optimality" in page

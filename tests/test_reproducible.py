@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from metagan_rl import reproducible
 from metagan_rl.agents import TrainConfig, train
 from metagan_rl.cli import main
 from metagan_rl.errors import InvalidValueError
@@ -86,7 +85,7 @@ def test_it_is_refused_in_a_process_that_began_without(capsys):
 
 def test_other_cpus_are_told_that_their_numbers_differ(monkeypatch, caplog):
     monkeypatch.setenv(VARIABLE, "1")
-    monkeypatch.setattr(reproducible, "cpu_flags", frozenset)
+    monkeypatch.setattr("metagan_rl.engine.library.cpu_flags", frozenset)
     with caplog.at_level(logging.WARNING, "metagan_rl"):
         set_libraries()
     assert "numbers differ" in caplog.text

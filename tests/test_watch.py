@@ -613,7 +613,9 @@ def test_a_port_that_is_taken_or_is_none_is_one_line_and_status_2(page, capsys):
 
 def test_the_command_tells_its_address_and_ctrl_c_ends_it_in_one_line():
     command = [sys.executable, "-m", "metagan_rl", "watch", "--no-browser"]
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # who tests in the background ignores Ctrl-C
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, heard)
     assert running.stdout is not None
     address = running.stdout.readline().removeprefix("watch at ").removesuffix("  (Ctrl-C ends it)\n")
     with urllib.request.urlopen(address, timeout=60) as answer:
