@@ -105,10 +105,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             "suite": suite, "num_envs": num_envs, "split": split, "autoreset_mode": autoreset_mode,
             "max_episode_steps": max_episode_steps, "render_mode": render_mode, "flat_info": flat_info, **options,
         }  # fmt: skip
-        for name, value in (("num_envs", num_envs), ("max_episode_steps", max_episode_steps)):
+        steps = 1 if max_episode_steps is None else max_episode_steps
+        for name, value in (("num_envs", num_envs), ("max_episode_steps", steps)):
             if not (isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1):
-                if name == "max_episode_steps" and value is None:
-                    continue
                 raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
         if render_mode not in (None, "rgb_array"):
             raise UnknownNameError("render mode", render_mode, ("rgb_array",))

@@ -21,6 +21,7 @@ from metagan_rl import __version__
 from metagan_rl.agents.learners.catalogue import find_learner
 from metagan_rl.agents.learners.config import TrainConfig
 from metagan_rl.errors import InvalidValueError, MetaGANError, UnknownNameError
+from metagan_rl.experiments.listing import KINDS, listing
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.extensions import load_extension
 from metagan_rl.folders import refuse_another
@@ -307,26 +308,12 @@ class List:
     """List what is available."""
 
     what: tyro.conf.Positional[
-        Literal[
-            "environments",
-            "suites",
-            "schedulers",
-            "policies",
-            "knobs",
-            "losses",
-            "metrics",
-            "signals",
-            "algorithms",
-            "networks",
-            "families",
-        ]
+        Literal[tuple(KINDS)]  # type: ignore[valid-type]
     ]
     """What to list."""
 
     def run(self, command: str) -> None:
         """Runs the command."""
-        from metagan_rl.experiments.listing import listing
-
         for line in listing(self.what):
             _show(line)
 

@@ -83,7 +83,7 @@ def test_what_the_system_refuses_is_one_line(error, monkeypatch, capsys):
     def fail(*_):
         raise error
 
-    monkeypatch.setattr("metagan_rl.experiments.listing.listing", fail)
+    monkeypatch.setattr("metagan_rl.cli.listing", fail)
     assert main(["list", "schedulers"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("metagan-rl: ") and told.count("\n") == 1
@@ -93,7 +93,7 @@ def test_a_reader_that_went_away_ends_the_command_in_silence(monkeypatch, capfd)
     def fail(*_):
         raise BrokenPipeError
 
-    monkeypatch.setattr("metagan_rl.experiments.listing.listing", fail)
+    monkeypatch.setattr("metagan_rl.cli.listing", fail)
     monkeypatch.setattr("metagan_rl.cli._drop_output", lambda: None)
     assert main(["list", "schedulers"]) == 141
     assert capfd.readouterr().err == ""

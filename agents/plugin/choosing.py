@@ -8,7 +8,6 @@ from pathlib import Path
 from metagan_rl.agents.catalogue import load_scheduler, make_scheduler, scheduler_names
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.plugin.quality import QUALITY_PARTS
-from metagan_rl.agents.searches.identified import IdentifiedRule
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.scheduler import Scheduler
 
@@ -48,8 +47,7 @@ def check_usable(name: str, scheduler: Scheduler, quality: Iterable[str]) -> Non
 
     Raises:
         UnknownNameError: a part of quality does not exist.
-        InvalidValueError: the scheduler trains several GANs at once, needs a signal that is not measured, or aims at
-            absolute rates that suit other networks.
+        InvalidValueError: the scheduler trains several GANs at once, or needs a signal that is not measured.
     """
     parts = set(quality)
     for part in parts:
@@ -58,11 +56,6 @@ def check_usable(name: str, scheduler: Scheduler, quality: Iterable[str]) -> Non
     if scheduler.members > 1:
         raise InvalidValueError(
             f"scheduler {name!r} trains {scheduler.members} GANs side by side, but a loop has one; choose another"
-        )
-    if isinstance(scheduler, IdentifiedRule):
-        raise InvalidValueError(
-            f"scheduler {name!r} aims at absolute rates, which suit the small networks that its formula was fitted on; "
-            "choose 'rule', which takes the same course from your own rates"
         )
     missing = {
         part: [signal for signal in signals if signal in scheduler.needs]

@@ -13,6 +13,7 @@ from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.own import OWN
 from metagan_rl.agents.rules.scaling import scaled
+from metagan_rl.agents.searches.identified import IdentifiedRule
 from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
 from metagan_rl.errors import InvalidValueError
@@ -143,7 +144,15 @@ def steadied(scheduler: Scheduler, *, deterministic: bool) -> Scheduler:
     Args:
         scheduler: any scheduler; those that need no change are returned as they are.
         deterministic: whether policies take means instead of draws.
+
+    Raises:
+        InvalidValueError: it aims at absolute rates that it finds in the run, and cannot be made relative.
     """
+    if isinstance(scheduler, IdentifiedRule):
+        raise InvalidValueError(
+            "'identified-rule' aims at absolute rates, which suit the small networks that its formula was fitted on; "
+            "choose 'rule', which takes its course from your own rates"
+        )
     if isinstance(scheduler, PolicyScheduler):
         return SteadyPolicy(scheduler, means=deterministic)
     if isinstance(scheduler, Tuned) and not isinstance(scheduler, RelativeSchedule):

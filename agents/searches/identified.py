@@ -16,14 +16,17 @@ from metagan_rl.agents.searches.rule import FACTS, facts_of, shipped_rule
 from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
+from metagan_rl.loop.signals import USUAL_BUDGET
 from metagan_rl.records import read_record, write_record
 
 FILE = Path(__file__).with_name("schedules") / "identification.json"
 KIND = "metagan-rl identification"
 SEEN = ("generator_move", "discriminator_move")
-FEATURES = ("one", "move", "move squared", "updates", "rate", *FACTS)
+TAKEN = FACTS[:-1]
+"""The facts of the rule that the formula takes into account. Rows tell nothing of rates."""
+FEATURES = ("one", "move", "move squared", "updates", "rate", *TAKEN)
 """What a formula adds up: the signal of the move and its square, log10 of the updates of the interval / 192 and of the
-rate that was set / 0.001, and the facts of the rule."""
+rate that was set / 0.001, and facts of the rule."""
 MOST = 1.5
 """Decades by which rates may seem to be off."""
 
@@ -49,15 +52,15 @@ class Identification:
 
 
 def features_of(situation: Situation) -> np.ndarray:
-    """What the formulas add up for B runs after their first interval, ``[2, B, 11]`` for G and D.
+    """What the formulas add up for B runs after their first interval, ``[2, B, 10]`` for G and D.
 
     Raises:
         InvalidValueError: the situation does not have the base rates.
     """
     if situation.rates is None:
         raise InvalidValueError("rates cannot be identified where the situation does not tell the base rates")
-    facts = facts_of(situation)
-    updates = situation.progress * 3072 * 10 ** situation.signals["budget"]
+    facts = facts_of(situation)[:, : 1 + len(TAKEN)]
+    updates = situation.progress * USUAL_BUDGET * 10 ** situation.signals["budget"]
     factors = (situation.controls.generator_lr_factor, situation.controls.discriminator_lr_factor)
     found = []
     for place, (name, factor) in enumerate(zip(SEEN, factors, strict=True)):

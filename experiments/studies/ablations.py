@@ -20,7 +20,7 @@ from metagan_rl.experiments.benchmark.records import append_lines, read_lines
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.transfer.study import FIRST_SEED, Job, key_of, run_job
-from metagan_rl.experiments.studies.transfer.table import ratios
+from metagan_rl.experiments.studies.transfer.table import cell, ratios
 from metagan_rl.files import make_directory
 from metagan_rl.tasks import Suite, get_suite, register_suite
 
@@ -155,8 +155,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             if not any((row["scheduler"], row["condition"]) == (name, condition) for row in own):
                 cells.append("")
                 continue
-            found = ratios(own, name, "rule", condition)
-            cells.append(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+            cells.append(cell(ratios(own, name, "rule", condition)))
         lines.append(f"| {name} | {VARIANTS[name][0]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +11,7 @@ import tyro
 
 from metagan_rl.errors import MetaGANError
 from metagan_rl.experiments.report.figures import new_figure, style
+from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ def picture_file(path: Path, width: float, height: float) -> Iterator["Figure"]:
         figure = new_figure(width, height, dpi=150)
         yield figure
         figure.savefig(path)
+
+
+def write_pages(pages: Mapping[str, str], folder: str) -> None:
+    """Writes pages by the name of their file, into the folder that the command line names or the usual one."""
+    out = make_directory(Path(sys.argv[1] if len(sys.argv) > 1 else folder))
+    for name, text in pages.items():
+        write_whole(out / name, text)
+        show_line(out / name)
 
 
 def show_line(line: object) -> None:

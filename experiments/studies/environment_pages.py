@@ -1,13 +1,11 @@
 """A page for each environment, from the table: ``python -m metagan_rl.experiments.studies.environment_pages``."""
 
 import math
-import sys
-from pathlib import Path
 
 import gymnasium as gym
 
 from metagan_rl.envs.registration import TABLE, Environment
-from metagan_rl.files import make_directory, write_whole
+from metagan_rl.experiments.studies.command import write_pages
 from metagan_rl.loop.knobs import ChoiceKnob, Knob, NumberKnob
 from metagan_rl.loop.scales import FactorScale
 from metagan_rl.tasks import get_suite
@@ -179,13 +177,5 @@ def pages() -> dict[str, str]:
     return {"README.md": index(), **{f"{each.name}.md": page(each) for each in TABLE}}
 
 
-def main() -> None:
-    """Writes them."""
-    out = make_directory(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/environments"))
-    for name, text in pages().items():
-        write_whole(out / name, text)
-        print(out / name)
-
-
 if __name__ == "__main__":
-    main()
+    write_pages(pages(), "docs/environments")

@@ -27,6 +27,7 @@ from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.studies.transfer.conditions import find_condition
+from metagan_rl.experiments.studies.transfer.table import cell, ratio_of_logs
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop import Controls, Runs, choose_knobs
 from metagan_rl.loop.drive import situation_of
@@ -208,16 +209,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for suite in dict.fromkeys(row["suite"] for row in rows):
         own = [row for row in rows if row["suite"] == suite]
         tuned, fixed, oracle = (np.array([row[name] for row in own]) for name in NAMES)
-        ratios = [_ratio(one - other) for one, other in ((fixed, tuned), (oracle, tuned), (oracle, fixed))]
+        ratios = [cell(ratio_of_logs(one - other)) for one, other in ((fixed, tuned), (oracle, tuned), (oracle, fixed))]
         lines.append(f"| `{suite}` | {len(own)} | {np.exp(tuned.mean()):.3f} | {' | '.join(ratios)} |")
     return "\n".join(lines)
-
-
-def _ratio(logs: np.ndarray) -> str:
-    rng = np.random.default_rng(0)
-    means = np.exp(logs[rng.integers(len(logs), size=(2000, len(logs)))].mean(axis=1))
-    low, high = np.percentile(means, [2.5, 97.5])
-    return f"{np.exp(logs.mean()):.2f} [{low:.2f}, {high:.2f}]"
 
 
 def tasks_of(options: RoomStudy) -> list[Task]:

@@ -3,14 +3,13 @@
 import csv
 import inspect
 import re
-import sys
 from pathlib import Path
 
 from metagan_rl.agents import SCHEDULERS, Scheduler, make_scheduler, scheduler_names
 from metagan_rl.agents.catalogue import kind_of
 from metagan_rl.experiments.report.tables import amount, fixed, number, percent
+from metagan_rl.experiments.studies.command import write_pages
 from metagan_rl.experiments.studies.transfer.page import SHOWN
-from metagan_rl.files import make_directory, write_whole
 from metagan_rl.loop.signals import SIGNAL_SETS, SIGNALS, choose_signals
 
 KINDS = {
@@ -145,13 +144,5 @@ def pages() -> dict[str, str]:
     return {"README.md": index(names), **{f"{name}.md": page(name) for name in names}}
 
 
-def main() -> None:
-    """Writes them."""
-    out = make_directory(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schedulers"))
-    for name, text in pages().items():
-        write_whole(out / name, text)
-        print(out / name)
-
-
 if __name__ == "__main__":
-    main()
+    write_pages(pages(), "docs/schedulers")

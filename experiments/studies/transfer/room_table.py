@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.experiments.report.statistics import bootstrap
-from metagan_rl.experiments.studies.transfer.table import REFERENCE
+from metagan_rl.experiments.studies.transfer.table import REFERENCE, cell, ratio_of_logs
 
 LEAST = 0.9
 """A share is told where the oracle's ratio is below this; elsewhere there is hardly anything to share."""
@@ -27,11 +26,11 @@ def room_table(
     for condition in dict.fromkeys(row["suite"] for row in oracle):
         gains = {row["task"]: row["oracle"] - row["tuned-decay"] for row in oracle if row["suite"] == condition}
         most = float(np.mean(list(gains.values())))
-        cells = [str(len(gains)), _interval(np.array(list(gains.values())))]
+        cells = [str(len(gains)), cell(ratio_of_logs(np.array(list(gains.values()))))]
         for name in schedulers:
             own = _gains(rows, name, condition, gains)
             share = f", {own.mean() / most:.0%}" if np.exp(most) < LEAST else ""
-            cells.append(_interval(own) + share)
+            cells.append(cell(ratio_of_logs(own)) + share)
         lines.append(f"| {condition} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -43,8 +42,3 @@ def _gains(rows: Sequence[Mapping[str, Any]], name: str, condition: str, tasks: 
         if row["condition"] == condition and row["scheduler"] in (name, REFERENCE):
             logs.setdefault((row["scheduler"], row["task"]), []).append(float(np.log(row["distance"])))
     return np.array([np.mean(logs[name, task]) - np.mean(logs[REFERENCE, task]) for task in tasks])
-
-
-def _interval(logs: np.ndarray) -> str:
-    mean, low, high = (float(np.exp(each)) for each in bootstrap(logs))
-    return f"{mean:.2f} [{low:.2f}, {high:.2f}]"

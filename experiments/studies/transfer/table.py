@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.experiments.report.statistics import fixed_stream, geometric_mean, paired_ratio
+from metagan_rl.experiments.report.statistics import Estimate, bootstrap, fixed_stream, geometric_mean, paired_ratio
 
 REFERENCE = "tuned-decay"
 
@@ -13,6 +13,16 @@ REFERENCE = "tuned-decay"
 def ratios(rows: Sequence[Mapping[str, Any]], scheduler: str, reference: str, condition: str) -> Any:
     """The geometric mean of distances relative to the reference's on the same tasks and seeds (``paired_ratio``)."""
     return paired_ratio(_distances(rows, scheduler, condition), _distances(rows, reference, condition), fixed_stream())
+
+
+def cell(estimate: Estimate) -> str:
+    """A ratio with its interval, as tables show it."""
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def ratio_of_logs(logs: np.ndarray) -> Estimate:
+    """The geometric mean of ratios, from their logarithms ``[tasks]``, with its interval."""
+    return Estimate(*(float(np.exp(each)) for each in bootstrap(logs)))
 
 
 def table(rows: Sequence[Mapping[str, Any]], schedulers: Sequence[str], reference: str = REFERENCE) -> str:
@@ -30,8 +40,7 @@ def table(rows: Sequence[Mapping[str, Any]], schedulers: Sequence[str], referenc
             if not _distances(rows, name, condition):
                 cells.append("")
                 continue
-            found = ratios(rows, name, reference, condition)
-            cells.append(f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+            cells.append(cell(ratios(rows, name, reference, condition)))
         lines.append(f"| {condition} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
