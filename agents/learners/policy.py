@@ -170,6 +170,16 @@ class PolicyScheduler(Scheduler):
         if self.config.reference is not None:
             self._around = _Around(self.config.reference, self.codec, seeds)
 
+    def again(self, seeds: Sequence[int], reward: np.ndarray) -> None:
+        """Goes on to the next run of a trial. A policy that was trained on trials keeps its memory; others forget."""
+        if self._memory is None or self._actions is None:
+            self.begin(seeds)
+            return
+        self._memory.note(self._actions, reward, np.ones(len(seeds), dtype=bool))
+        self._actions = None
+        if self.config.reference is not None:
+            self._around = _Around(self.config.reference, self.codec, seeds)
+
     def around(self, reference: Named) -> "PolicyScheduler":
         """The same policy, departing from another schedule.
 

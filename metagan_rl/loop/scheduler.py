@@ -81,6 +81,17 @@ class Scheduler(Remembering, ABC):
                 its first member.
         """
 
+    def again(self, seeds: Sequence[int], reward: np.ndarray) -> None:
+        """Starts the next run on the same B tasks. A scheduler that learns from run to run keeps its memory here.
+
+        By default everything is forgotten, as in :meth:`begin`.
+
+        Args:
+            seeds: as in :meth:`begin`.
+            reward: reward of the last interval before, ``[B]``.
+        """
+        self.begin(seeds)
+
     def exploit(self, situation: Situation) -> np.ndarray | None:
         """Decides which GANs continue from others. Called before every interval but the first, if ``members`` > 1.
 
