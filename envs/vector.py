@@ -273,9 +273,9 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         controls = self._controls(actions)
         dummy = self._ended.copy()  # NEXT_STEP mode only: these members are reset instead of stepped
         shares = self.runs.interval_updates / self.runs.ledger.budget
-        before = self.runs.quality.distance
+        before, begins = self.runs.quality.distance, self.runs.updates == 0
         plain_outcome = self._advance(controls, dummy)
-        outcome = self._priced(self._improving(plain_outcome, before), shares)
+        outcome = self._priced(self._improving(plain_outcome, before, begins), shares)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
         reward = self._rewards = np.where(dummy, 0.0, outcome.reward)
@@ -389,12 +389,19 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 self._history[member].append(self._entry(member))
         return outcome
 
-    def _improving(self, outcome: Outcome, before: np.ndarray) -> Outcome:
-        """The outcome with the gain over the best run of the trial so far, if that alone counts."""
+    def _improving(self, outcome: Outcome, before: np.ndarray, begins: np.ndarray) -> Outcome:
+        """The outcome with the gain over the best run of the trial so far, if that alone counts.
+
+        Args:
+            outcome: of an interval.
+            before: quality distance before it, ``[B]``.
+            begins: whether a run began with it, bool ``[B]``. Fresh weights that are better than the best do not count.
+        """
         if self.memory is None or self.runs is None or self.options.trial_reward != "best":
             return outcome
         ledger = self.runs.ledger
         distance, best = ledger.quality.distance, self.memory.best
+        before = np.where(begins & np.isfinite(best), best, before)
         gain = ledger.reward.gain(before, distance, outcome.diverged, start=ledger.start, best=best)
         terms = {**outcome.terms, "quality": gain}
         return replace(outcome, reward=outcome.reward - outcome.terms["quality"] + gain, terms=terms)

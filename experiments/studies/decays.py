@@ -52,9 +52,9 @@ def around_rule(departures: np.ndarray) -> Rule:
     return Rule(shipped_rule().formula, departures=departures)
 
 
-def tuned_departures(tasks: Sequence[Task]) -> np.ndarray:
+def tuned_departures(tasks: Sequence[Task], decisions: int = DECISIONS) -> np.ndarray:
     """How ``tuned-decay`` departs from the rule's numbers on each task, ``[B, 6]``."""
-    facts = facts_of(situation_of(Runs(tasks, [0] * len(tasks)), np.zeros(len(tasks))))
+    facts = facts_of(situation_of(Runs(tasks, [0] * len(tasks), decisions=decisions), np.zeros(len(tasks))))
     difference: np.ndarray = facts @ (first_formula().matrix - shipped_rule().formula.matrix).T
     return difference
 

@@ -123,7 +123,7 @@ class Search:
         own = {"popsize": population, "verbose": -9, "seed": np.nan, "randn": lambda *shape: rng.normal(size=shape)}
         self._cma = cma.CMAEvolutionStrategy(np.zeros(len(NUMBERS)), 1.0, own)
         self._asked: Any = []
-        self._tried: list[tuple[float, np.ndarray]] = []
+        self._tried: list[list[tuple[float, np.ndarray]]] = []
         self.centres = [np.zeros(len(NUMBERS))]
         """Centre of each generation, ``[6]`` each."""
 
@@ -137,11 +137,12 @@ class Search:
         self._cma.tell(self._asked, heights.tolist())
         self.centres.append(np.array(self._cma.mean))
         relative = heights - np.median(heights)  # generations have other seeds
-        self._tried += zip(relative.tolist(), map(np.array, self._asked), strict=True)
+        self._tried.append(list(zip(relative.tolist(), map(np.array, self._asked), strict=True)))
 
     def best(self, count: int) -> list[np.ndarray]:
-        """The candidates that were farthest below the median of their generation."""
-        return [place for _, place in sorted(self._tried, key=lambda pair: pair[0])[:count]]
+        """The candidates of the later half that were farthest below the median of their generation."""
+        later = [pair for generation in self._tried[len(self._tried) // 2 :] for pair in generation]
+        return [place for _, place in sorted(later, key=lambda pair: pair[0])[:count]]
 
 
 def heights(tasks: Sequence[Task], places: np.ndarray, seeds: Sequence[int], decisions: int) -> np.ndarray:
@@ -169,7 +170,7 @@ def run_job(job: Job) -> list[dict[str, Any]]:
         found = heights(tasks, asked, [SEARCH_SEED + generation], options.decisions)
         for each, own in zip(searches, found, strict=True):
             each.tell(own[:, 0])
-    tuned = tuned_departures(tasks) / WIDTH
+    tuned = tuned_departures(tasks, options.decisions) / WIDTH
     finalists = np.array(
         [
             [np.zeros(len(NUMBERS)), own, each.centres[-1], each.centres[len(each.centres) * 3 // 4], *each.best(BEST)]

@@ -113,8 +113,8 @@ class Reward:
             after: as there.
             diverged: as there.
             start: as there.
-            best: distances above it count as it, ``[B]``. So over a run it sums to log(best / min(best, end)): only
-                what the run takes off the best earns.
+            best: distances above it count as it, ``[B]``. So over a run that begins above it, it sums to
+                log(best / min(best, end)): only what the run takes off the best earns.
         """
         lowest, worst = self.floor * start, np.where(diverged, WORST_DISTANCE, after)
         first, last = (np.maximum(np.minimum(each, best), lowest) for each in (before, worst))
