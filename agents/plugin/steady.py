@@ -48,8 +48,6 @@ class SteadyPolicy(PolicyScheduler):
         trained = policy.metadata.get("training") or {}
         self.on_top = trained.get("reference") == OWN and policy.config.reference is not None
         """Whether it was trained on top of users' schedules, and so knows how to end a run."""
-        self.decisions: int | None = trained.get("decisions")
-        """Decisions in a run that it was trained with, whatever the budget; ``None`` if the budget told."""
         policy = policy.around(CONSTANT) if self.on_top else policy
         super().__init__(policy.config, policy.network.state_dict(), policy.metadata)
         self.means = means
