@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from metagan_rl import __version__
-from metagan_rl.agents.searches.rule import NUMBERS
+from metagan_rl.agents.searches.rule import FILE, NUMBERS
 from metagan_rl.errors import FileFormatError
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.studies.decays import DECISIONS, around_rule, drawn, run
 from metagan_rl.experiments.tune import spread
+from metagan_rl.files import file_digest
 from metagan_rl.records import read_record, write_record
 from metagan_rl.tasks import get_suite
 
@@ -64,8 +65,9 @@ class Learning:
         return [{**self.key(), "task": name, "seen": own} for name, own in rows]
 
     def key(self) -> dict[str, Any]:
-        """What tells its rows from others."""
-        return {"suite": self.suite, "candidates": self.candidates, "decisions": self.decisions}
+        """What tells its rows from others; departures are from the rule as it is."""
+        own = {"suite": self.suite, "candidates": self.candidates, "decisions": self.decisions}
+        return {**own, "rule": file_digest(FILE)[:12]}
 
 
 def greedy(seen: np.ndarray, length: int) -> list[int]:

@@ -126,7 +126,7 @@ def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
         ]
         panels[0].set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         panels[0].set_yticks([], minor=True)
-        panels[0].set_ylabel("distance of the best run so far / one run of tuned-decay")
+        panels[0].set_ylabel("best run so far / one run of tuned-decay")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, [label.replace("`", "") for label in labels], loc="outside lower center", ncols=4,
                       frameon=False, fontsize=8)  # fmt: skip
