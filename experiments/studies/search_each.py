@@ -34,7 +34,7 @@ from metagan_rl.tasks import Task
 
 NAME = "cma-es"
 CONDITIONS = (
-    "as trained", "G's rate x8, hidden", "both rates /8, hidden", "beta1 .9", "768 updates", "wide: known-family",
+    "as trained", "G's rate x8, hidden", "wide: known-family", "both rates /8, hidden", "beta1 .9", "768 updates",
     "tables",
 )  # fmt: skip
 SEARCH_SEED, FINAL_SEED = 10_000, 20_000
