@@ -145,11 +145,6 @@ def anchored(formula: Formula) -> Formula:
     return Formula.of(np.concatenate([first_formula().matrix[:, :1], formula.matrix[:, 1:]], axis=1))
 
 
-def anchored(formula: Formula) -> Formula:
-    """The formula that is ``tuned-decay`` at usual facts, where many more runs chose it, and differs as this one."""
-    return Formula.of(np.concatenate([first_formula().matrix[:, :1], formula.matrix[:, 1:]], axis=1))
-
-
 class Trials:
     """Runs tasks under a formula and departures of its numbers, spread over workers.
 

@@ -9,13 +9,16 @@ import torch
 
 from metagan_rl import GANScheduler
 from metagan_rl.agents import make_scheduler
-from metagan_rl.agents.searches.identified import FEATURES, FILE, TERMS, Reading, load_identification
+from metagan_rl.agents.searches.identified import FEATURES, FILE, load_identification
+from metagan_rl.agents.searches.reading import Reading, terms_of
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.experiments.studies.identify import Identify, study
 from metagan_rl.loop import Runs
 from metagan_rl.loop.drive import situation_of
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.hidden import Hidden
+
+TERMS = terms_of(np.zeros((1, len(FEATURES)))).shape[1]
 
 
 def begun(hidden, decisions=16):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.agents.searches.reading import Reading
 from metagan_rl.agents.searches.rule import FACTS, facts_of, shipped_rule
 from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.loop.controls import Controls
@@ -33,50 +34,6 @@ TAKEN = FACTS[:-1]
 FEATURES = ("one", "move", "rate", "other move", "other rate", "updates", *TAKEN, *OUTPUTS)
 """What a formula is made of: signals of how far this network's weights moved and the other's; log10 of both rates that
 were set / 0.001 and of the updates of the interval / 192; facts of the rule; signals of D's answers."""
-PAIRS = tuple((i, j) for i in range(1, len(FEATURES)) for j in range(i, len(FEATURES)))
-TERMS = len(FEATURES) + len(PAIRS)
-"""Terms of the sum: every feature, then every product of two but for the one."""
-MOST = 1.5
-"""Decades by which rates may seem to be off."""
-DRAWN = 15.0
-"""The formula is fitted on rates that are right in half of the runs, and off by up to this factor in the others."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How one network's rate is read.
-
-    Attributes:
-        coefficients: one for each of the ``TERMS``.
-        low, high: ranges of the features in training, one for each of ``FEATURES``; features are clipped to them.
-        error: standard deviation of what is read where rates are right, in decades.
-
-    Raises:
-        InvalidValueError: there is not one finite number for each.
-    """
-
-    coefficients: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    error: float
-
-    def __post_init__(self) -> None:
-        for name, count in (("coefficients", TERMS), ("low", len(FEATURES)), ("high", len(FEATURES))):
-            given = getattr(self, name)
-            if len(given) != count or not np.isfinite(given).all():
-                raise InvalidValueError(f"{name} of a reading are {brief(given)}; they must be {count} finite numbers")
-        if not 0 < self.error < np.inf:
-            raise InvalidValueError(f"error of a reading is {self.error}; it must be more than 0")
-
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Log10 of the factors ``[B]`` by which rates seem to be off, from features ``[B, F]``.
-
-        It is the mean of what the factor may be, given what was read: either none at all, or one of those drawn.
-        """
-        found = np.clip(terms_of(np.clip(features, self.low, self.high)) @ self.coefficients, -MOST, MOST)
-        width = 2 * np.log10(DRAWN)
-        by_chance = np.exp(-((found / self.error) ** 2) / 2) * width / (self.error * np.sqrt(2 * np.pi))
-        return np.nan_to_num(found / (1 + by_chance), nan=0.0)
 
 
 @dataclass(frozen=True)
@@ -93,12 +50,6 @@ class Identification:
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Log10 of the factors ``[B, 2]``, from features ``[2, B, F]``."""
         return np.stack([self.generator(features[0]), self.discriminator(features[1])], axis=1)
-
-
-def terms_of(features: np.ndarray) -> np.ndarray:
-    """The terms ``[B, TERMS]`` of features ``[B, F]``."""
-    first, second = np.array(PAIRS).T
-    return np.concatenate([features, features[:, first] * features[:, second]], axis=1)
 
 
 def features_of(situation: Situation) -> np.ndarray:
@@ -183,22 +134,10 @@ def load_identification(path: Path) -> IdentifiedRule:
     try:
         if record["features"] != list(FEATURES):
             raise ValueError(f"its features are {record['features']}")
-        readings = {name: _reading(record[name]) for name in ("generator", "discriminator")}
+        readings = {name: Reading.of(record[name]) for name in ("generator", "discriminator")}
         return IdentifiedRule(Identification(**readings), record["metadata"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise FileFormatError(f"{path} is not an identification ({brief(error)})") from None
-
-
-def _reading(record: Mapping[str, Any]) -> Reading:
-    """One reading of a file."""
-    numbers = {name: tuple(map(float, record[name])) for name in ("coefficients", "low", "high")}
-    return Reading(**numbers, error=float(record["error"]))
-
-
-def _reading(record: Mapping[str, Any]) -> Reading:
-    """One reading of a file."""
-    numbers = {name: tuple(map(float, record[name])) for name in ("coefficients", "low", "high")}
-    return Reading(**numbers, error=float(record["error"]))
 
 
 @register_scheduler("identified-rule")

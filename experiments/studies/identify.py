@@ -13,15 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from metagan_rl.agents import make_scheduler
-from metagan_rl.agents.searches.identified import (
-    DRAWN,
-    FILE,
-    Identification,
-    Reading,
-    features_of,
-    save_identification,
-    terms_of,
-)
+from metagan_rl.agents.searches.identified import FILE, Identification, features_of, save_identification
+from metagan_rl.agents.searches.reading import DRAWN, fitted
 from metagan_rl.experiments.studies.command import run_command, show_line
 from metagan_rl.experiments.studies.transfer.conditions import TUNED
 from metagan_rl.loop import Runs
@@ -31,9 +24,6 @@ from metagan_rl.tasks.hidden import Hidden
 from metagan_rl.tasks.planar import log_uniform
 
 FIRST_SEED = 7_000_000
-RIDGE = 1e-5
-"""Of the least squares, for each run."""
-FOLDS = 5
 TOGETHER = 240
 """Runs that are trained side by side."""
 
@@ -68,39 +58,20 @@ def usual_tasks(count: int, rng: np.random.Generator) -> list[Task]:
     return drawn
 
 
-def seen(tasks: Sequence[Task], decisions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Features ``[2, B, F]`` after an interval, and log10 of the hidden factors ``[2, B]``."""
+def misled(tasks: Sequence[Task], rng: np.random.Generator) -> tuple[list[Task], np.ndarray]:
+    """The tasks with rates that are right or off by a hidden factor, and log10 of the factors ``[2, B]``."""
     factors = np.array(
         [[log_uniform(rng, 1 / DRAWN, DRAWN) if rng.uniform() < 0.5 else 1.0 for _ in tasks] for _ in range(2)]
     )
-    hidden = [replace(task, hidden=Hidden(*pair)) for task, pair in zip(tasks, factors.T, strict=True)]
+    return [replace(task, hidden=Hidden(*pair)) for task, pair in zip(tasks, factors.T, strict=True)], np.log10(factors)
+
+
+def seen(tasks: Sequence[Task], decisions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Features ``[2, B, F]`` after an interval, and log10 of the hidden factors ``[2, B]``."""
+    hidden, logs = misled(tasks, rng)
     runs = Runs(hidden, [FIRST_SEED + place for place in range(len(tasks))], decisions=decisions)
     runs.advance(make_scheduler("rule").step(situation_of(runs, np.zeros(len(tasks)))))
-    return features_of(situation_of(runs, np.zeros(len(tasks)))), np.log10(factors)
-
-
-def fitted(features: np.ndarray, logs: np.ndarray) -> tuple[Reading, float]:
-    """The reading by least squares, and its error on runs held out (root mean square, in decades).
-
-    Args:
-        features: ``[B, F]``; rows with NaN are left out.
-        logs: log10 of the factors, ``[B]``.
-    """
-    known = np.isfinite(features).all(axis=1)
-    features, logs = features[known], logs[known]
-    terms, fold, errors = terms_of(features), np.arange(len(logs)) % FOLDS, np.zeros(len(logs))
-
-    def solved(kept: np.ndarray) -> np.ndarray:
-        x, y = terms[kept], logs[kept]
-        return np.asarray(np.linalg.solve(x.T @ x + RIDGE * len(x) * np.eye(x.shape[1]), x.T @ y))
-
-    for number in range(FOLDS):
-        errors[fold == number] = terms[fold == number] @ solved(fold != number) - logs[fold == number]
-    right = logs == 0
-    numbers = (solved(fold >= 0), features.min(axis=0), features.max(axis=0))
-    coefficients, low, high = (tuple(np.round(each, 5).tolist()) for each in numbers)
-    error = round(float(np.sqrt(np.mean(errors[right] ** 2))), 4)
-    return Reading(coefficients, low, high, error), float(np.sqrt(np.mean(errors**2)))
+    return features_of(situation_of(runs, np.zeros(len(tasks)))), logs
 
 
 def study(options: Identify) -> None:
