@@ -1,0 +1,130 @@
+"""Runs what is missing in a pool of processes, and prints the table; a study that was stopped goes on."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from metagan_rl.agents import GANScheduler
+from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.experiments.benchmark.backends import BACKENDS, Here
+from metagan_rl.experiments.benchmark.records import append_lines, read_lines
+from metagan_rl.experiments.studies.command import show_line
+from metagan_rl.experiments.studies.practice.arms import ARMS, check_arms
+from metagan_rl.experiments.studies.practice.loop import LOOPS
+from metagan_rl.experiments.studies.practice.plan import jobs_of, named
+from metagan_rl.experiments.studies.practice.running import KEY, Job, run_job
+from metagan_rl.experiments.studies.practice.table import tables
+from metagan_rl.files import make_directory
+from metagan_rl.runtime import find_device
+
+
+@dataclass(frozen=True)
+class PracticeStudy:
+    """Schedulers plugged into eight loops of others, against what people do else."""
+
+    schedulers: tuple[str, ...] = ("on-top", "rule")
+    """Names of schedulers, or files of policies."""
+    arms: tuple[str, ...] = ("cosine", "late-decay")
+    """What else is tried: cosine, late-decay, prodigy, prodigy-decay, schedule-free, dadaptation, sweep."""
+    loops: tuple[str, ...] = field(default_factory=lambda: tuple(LOOPS))
+    """Loops."""
+    steps: int = 5000
+    """Updates of G in a run; 0 runs nothing and makes the table of the rows that are there."""
+    seeds: int = 3
+    """Seeds of each run."""
+    tuning_seeds: int = 1
+    """Seeds that the best rate is chosen on."""
+    minutes: float | None = None
+    """After this long no run begins any more; those that have begun are finished."""
+    workers: int | None = None
+    """Runs at once; by default one for each core; 0 runs all in this process."""
+    device: str = "cpu"
+    """cpu or cuda."""
+    data: Path | None = None
+    """Data packed by python -m metagan_rl.experiments.studies.practice.data; by default installed packages."""
+    out: Path = Path("runs/practice")
+    """Directory for the rows."""
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be run."""
+        for kind, names, known in (("loop", self.loops, tuple(LOOPS)), ("arm", self.arms, ARMS)):
+            for name in names:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+        for name in ("steps", "seeds", "tuning_seeds"):
+            if getattr(self, name) < (name == "seeds"):
+                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {int(name == 'seeds')} or more")
+
+
+def study(options: PracticeStudy) -> None:
+    """Runs what is missing, then prints the table.
+
+    Raises:
+        MissingDependencyError: a library of an arm is not installed.
+        UnknownNameError: there is no such scheduler.
+        InvalidValueError: a scheduler cannot work with what a loop measures, or the device is not there.
+        FileFormatError: a file is damaged.
+    """
+    file = make_directory(options.out) / "rows.jsonl"
+    if options.steps:
+        _check(options)
+        run(options, file)
+    show_line("\n\n".join(tables(read_lines(file, KEY))))
+
+
+def run(options: PracticeStudy, file: Path) -> None:
+    """Runs what is missing, in the order of the plan; rows are written as they come."""
+    started, rows = time.monotonic(), read_lines(file, KEY)
+    taken = {tuple(row[name] for name in KEY) for row in rows}
+    pool = Here(run_job) if options.workers == 0 else BACKENDS["process"](run_job, options.workers)
+    running: dict[Any, Job] = {}
+    failed: list[tuple[Job, Exception]] = []
+    try:
+        while True:
+            late = options.minutes is not None and time.monotonic() - started > 60 * options.minutes
+            while not late and (pool.capacity is None or len(running) < pool.capacity):
+                job = next((each for each in jobs_of(options, rows) if each.key not in taken), None)
+                if job is None:
+                    break
+                taken.add(job.key)
+                running[pool.submit(job)] = job
+            if not running:
+                break
+            ticket, outcome = pool.next_outcome()
+            job = running.pop(ticket)
+            if outcome.value is None:
+                error = outcome.error or InvalidValueError(f"{job} lost its worker ({outcome.lost})")
+                failed.append((job, error))
+                continue
+            rows.append(outcome.value)
+            append_lines(file, [outcome.value])
+            show_line(f"{len(rows)} in {time.monotonic() - started:.0f} s: {told(job, outcome.value)}")
+    finally:
+        pool.close()
+    if failed:
+        job, error = failed[0]
+        error.add_note(f"in {job}; {len(failed)} runs failed in all, and all others are kept")
+        raise error
+
+
+def told(job: Job, row: dict[str, Any]) -> str:
+    """A run in a line."""
+    return f"{job}: {row['average']['distance']:.3f} ({row['last']['distance']:.3f}), {row['seconds']:.0f} s"
+
+
+def _check(options: PracticeStudy) -> None:
+    """Tells what cannot be run before it would have run for hours."""
+    device = find_device(options.device)
+    check_arms(options.arms)
+    for name, path in map(named, options.schedulers):
+        loop = LOOPS["mlp"](0, 1, device, options.data)
+        optimizers = _adams(loop)
+        GANScheduler(path or name, *optimizers, total_steps=1, loss=loop.loss)
+
+
+def _adams(loop: Any) -> list[Any]:
+    from metagan_rl.experiments.studies.practice.arms import OFF, optimizers_of
+
+    made = optimizers_of(loop, OFF, 1.0)
+    return [made.generator, made.discriminator]
