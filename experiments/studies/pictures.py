@@ -18,6 +18,7 @@ from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
+from metagan_rl.experiments.studies.practice import page as practice
 from metagan_rl.experiments.studies.throughput import page
 from metagan_rl.experiments.studies.transfer import page as transfer
 from metagan_rl.files import make_directory, write_whole
@@ -112,6 +113,7 @@ def tables_of_pages() -> dict[str, list[str]]:
         "signals.md": signal_tables(),
         "throughput.md": throughput_tables(),
         "transfer.md": transfer.tables(),
+        "practice.md": practice.page_tables(),
         "ablations.md": [ablations.table(read_lines(RESULTS / "ablations" / "rows.jsonl"))],
     }
 

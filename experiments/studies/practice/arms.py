@@ -82,7 +82,7 @@ def optimizers_of(loop: Loop, arm: str, factor: float) -> Optimizers:
     Raises:
         MissingDependencyError: a rival's library is not installed.
     """
-    made = Optimizers(*(_optimizer(loop, arm, factor, network) for network in (loop.generator, loop.discriminator)))
+    made = Optimizers(_optimizer(loop, arm, factor, loop.generator), _optimizer(loop, arm, factor, loop.discriminator))
     if arm in DECAYS:
         course = DECAYS[arm]
         made.decays = [

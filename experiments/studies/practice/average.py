@@ -25,7 +25,8 @@ class Average:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False)
-        self._own, self._other = (list(each.parameters()) for each in (self.network, network))
+        self._own: list[Tensor] = list(self.network.parameters())
+        self._other: list[Tensor] = list(network.parameters())
 
     @torch.no_grad()
     def follow(self, rounds: int) -> None:

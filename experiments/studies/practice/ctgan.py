@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from torch.optim import Optimizer
 
 from metagan_rl.experiments.studies.practice.data import TABLE, halves_of
-from metagan_rl.experiments.studies.practice.loop import LOOPS, Loop
+from metagan_rl.experiments.studies.practice.loop import Loop
 from metagan_rl.experiments.studies.practice.modes import MOST, Modes
 
 PACK = 10
@@ -43,11 +43,11 @@ class Dropout(nn.Module):
 
     def __init__(self, random: torch.Generator) -> None:
         super().__init__()
-        self.draw = lambda x: torch.rand(x.shape, generator=random, device=x.device)
+        self.random = random
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``[N, D]`` to the same shape."""
-        return x * (self.draw(x) < 0.5) * 2
+        return x * (torch.rand(x.shape, generator=self.random, device=x.device) < 0.5) * 2
 
 
 class CTGAN(Loop):
@@ -98,7 +98,7 @@ class CTGAN(Loop):
         )  # fmt: skip
         return generator, discriminator
 
-    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Tensor]:
+    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Any]:
         """Trains D and G once round."""
         wanted = self.drawn_classes(self.batch_size, self.random, self.often)
         chance = torch.rand(self.batch_size, generator=self.random, device=self.device)
@@ -167,6 +167,3 @@ class CTGAN(Loop):
         model = linear.LogisticRegression(max_iter=2000)
         model.fit(((rows[:, :-1] - shift) / scale).numpy(), labels.numpy())
         return {"accuracy": float(model.score(((held_out[:, :-1] - shift) / scale).numpy(), truth.numpy()))}
-
-
-LOOPS.register("ctgan", CTGAN)

@@ -77,7 +77,7 @@ def pack(file: Path) -> None:
         except MissingDataError as error:
             show_line(f"left out: {error}")
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **found)
+    np.savez_compressed(buffer, **found)  # type: ignore[arg-type]
     write_whole(file, sealed(buffer.getvalue()))
 
 

@@ -4,6 +4,8 @@ What each is known for is as published: loss, normalisation, rates, betas, ratio
 networks small. A round's last generated batch serves D and G alike.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
@@ -11,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.optim import Optimizer
 
 from metagan_rl.experiments.studies.practice.data import FASHION, MNIST
-from metagan_rl.experiments.studies.practice.loop import LOOPS, Loop
+from metagan_rl.experiments.studies.practice.loop import Loop
 from metagan_rl.experiments.studies.practice.networks import (
     ResidualDiscriminator,
     ResidualGenerator,
@@ -36,7 +38,7 @@ class ImageLoop(Loop):
         rows = torch.randint(len(self.images), (self.batch_size,), generator=self.random, device=self.device)
         return self.images[rows]
 
-    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Tensor]:
+    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Any]:
         """Trains D and G once round."""
         for _ in range(self.critic_steps):
             real, fake = self.real(), self.generator(self.noise())
@@ -214,14 +216,3 @@ class R3GAN(ImageLoop):
     def generator_loss(self, real: Tensor, fake_logits: Tensor) -> Tensor:
         """-log s(fake - real)."""
         return softplus(self.discriminator(real).detach() - fake_logits).mean()
-
-
-for _name, _loop in (
-    ("mlp", MLP),
-    ("dcgan", DCGAN),
-    ("wgan-gp", WGANGP),
-    ("sngan", SNGAN),
-    ("lsgan", LSGAN),
-    ("r3gan", R3GAN),
-):
-    LOOPS.register(_name, _loop)

@@ -11,7 +11,6 @@ from torch.optim import Optimizer
 from metagan_rl.agents import GANScheduler
 from metagan_rl.agents.plugin import LoopControls
 from metagan_rl.experiments.studies.practice.data import Halves, halves_of
-from metagan_rl.registry import Registry
 
 
 class Loop(ABC):
@@ -60,7 +59,7 @@ class Loop(ABC):
         """G and D with fresh weights from torch's global randomness."""
 
     @abstractmethod
-    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Tensor]:
+    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Any]:
         """Trains D and G once round; returns what :meth:`GANScheduler.step` is told."""
 
     @abstractmethod
@@ -103,6 +102,3 @@ class Loop(ABC):
     def noise(self) -> Tensor:
         """Latent inputs ``[N, Z]`` for a batch."""
         return torch.randn(self.batch_size, self.latent, generator=self.random, device=self.device)
-
-
-LOOPS: Registry[type[Loop]] = Registry("loop")

@@ -1,5 +1,7 @@
 """A loop whose GAN is only one term of a loss: an autoencoder with a patch discriminator, as tokenizers have it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, relu
@@ -9,7 +11,6 @@ from metagan_rl.agents import GANScheduler
 from metagan_rl.agents.plugin import LoopControls
 from metagan_rl.experiments.studies.practice.data import FASHION
 from metagan_rl.experiments.studies.practice.image_loops import ImageLoop
-from metagan_rl.experiments.studies.practice.loop import LOOPS
 from metagan_rl.experiments.studies.practice.networks import Autoencoder, as_dcgan_begins, patches
 
 CODE = 16
@@ -46,16 +47,16 @@ class Patch(ImageLoop):
         """The round that D's training begins with."""
         return int(LATER * self.rounds)
 
-    def plug_in(self, scheduler: object, *optimizers: Optimizer, **options: object) -> GANScheduler:
+    def plug_in(self, scheduler: Any, g_optimizer: Optimizer, d_optimizer: Optimizer, **options: Any) -> GANScheduler:
         """The plug-in sets D's rate and the adversarial weight."""
         usual = {"mode": "discriminator", "knobs": ("discriminator_lr_factor", "adversarial_weight")}
-        return super().plug_in(scheduler, *optimizers, **{**usual, **options})
+        return super().plug_in(scheduler, g_optimizer, d_optimizer, **{**usual, **options})
 
     def follow(self, controls: LoopControls) -> None:
         """Takes the adversarial weight."""
         self.adversarial_weight = controls.adversarial_weight
 
-    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Tensor]:
+    def round(self, g_optimizer: Optimizer, d_optimizer: Optimizer) -> dict[str, Any]:
         """Trains G, and once its time has come D."""
         images, told = self.real(), {}
         made = self.generator(images)
@@ -80,6 +81,7 @@ class Patch(ImageLoop):
 
     def balance(self, reconstruction: Tensor, adversarial: Tensor) -> Tensor:
         """What the adversarial loss is multiplied by: the ratio of both losses' slopes at G's last layer."""
+        assert isinstance(self.generator, Autoencoder)
         last = self.generator.last.weight
         slopes = [
             torch.autograd.grad(each, last, retain_graph=True)[0].norm() for each in (reconstruction, adversarial)
@@ -96,6 +98,3 @@ class Patch(ImageLoop):
         """Reconstructions of training images drawn at random, each once."""
         order = torch.randperm(len(self.images), generator=random, device=self.device)
         return torch.cat([generator(self.images[part]) for part in order[:count].split(512)])
-
-
-LOOPS.register("patch", Patch)

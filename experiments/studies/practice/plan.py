@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from metagan_rl.experiments.studies.practice.arms import FINDS_RATES, OFF, SWEEP
+from metagan_rl.experiments.studies.practice.options import PracticeStudy
 from metagan_rl.experiments.studies.practice.running import Job
 
 FACTORS = (1.0, 0.1, 10.0)
@@ -23,25 +24,12 @@ SHARE = 3
 Rows = Sequence[Mapping[str, Any]]
 
 
-class Asked(Protocol):
-    """What a study is asked for."""
-
-    loops: tuple[str, ...]
-    schedulers: tuple[str, ...]
-    arms: tuple[str, ...]
-    steps: int
-    seeds: int
-    tuning_seeds: int
-    device: str
-    data: Path | None
-
-
 def times(one: float, other: float) -> float:
     """A product of factors, rounded, so that it is found again."""
     return float(f"{one * other:.3g}")
 
 
-def jobs_of(asked: Asked, rows: Rows) -> Iterator[Job]:
+def jobs_of(asked: PracticeStudy, rows: Rows) -> Iterator[Job]:
     """All runs that can be named by now, the most telling first.
 
     The order: every scheduler and *off* at each rate; what finds the best rates; the same arms there; decays; rivals;
@@ -106,7 +94,11 @@ def _tuned(rows: Rows, loop: str, steps: int) -> dict[float, float]:
 
 
 def _runs(
-    asked: Asked, factors: Iterable[float], arms: Sequence[tuple[str, Path | None]], seed: int, steps: int | None = None
+    asked: PracticeStudy,
+    factors: Iterable[float],
+    arms: Sequence[tuple[str, Path | None]],
+    seed: int,
+    steps: int | None = None,
 ) -> Iterator[Job]:
     for factor in factors:
         for loop in asked.loops:
@@ -114,14 +106,14 @@ def _runs(
                 yield Job(loop, factor, arm, seed, steps or asked.steps, asked.device, policy, asked.data)
 
 
-def _at_best(asked: Asked, rows: Rows, arms: Sequence[tuple[str, Path | None]], seed: int) -> Iterator[Job]:
+def _at_best(asked: PracticeStudy, rows: Rows, arms: Sequence[tuple[str, Path | None]], seed: int) -> Iterator[Job]:
     for loop, factor in best_factors(rows, asked.steps).items():
         if loop in asked.loops:
             for arm, policy in arms:
                 yield Job(loop, factor, arm, seed, asked.steps, asked.device, policy, asked.data)
 
 
-def _sweeps(asked: Asked, rows: Rows, seed: int) -> Iterator[Job]:
+def _sweeps(asked: PracticeStudy, rows: Rows, seed: int) -> Iterator[Job]:
     tried = dict.fromkeys(times(factor, each) for factor in FACTORS for each in AROUND)
     yield from _runs(asked, tried, [(OFF, None)], TUNING, asked.steps // SHARE)
     for factor in FACTORS:

@@ -1,6 +1,7 @@
 """One run: a loop, an arm, a factor of its rates and a seed, and the row that it gives."""
 
 import time
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 from metagan_rl import __version__
 from metagan_rl.agents.learners.shipped import shipped_policies, shipped_policy
 from metagan_rl.experiments.benchmark.row import six_digits
-from metagan_rl.experiments.studies.practice import ctgan, image_loops, patch  # noqa: F401  (registers the loops)
 from metagan_rl.experiments.studies.practice.arms import ARMS, OFF, Optimizers, optimizers_of
 from metagan_rl.experiments.studies.practice.average import Average, ready
 from metagan_rl.experiments.studies.practice.data import TABLE, halves_of
 from metagan_rl.experiments.studies.practice.judge import judge_of
-from metagan_rl.experiments.studies.practice.loop import LOOPS, Loop
+from metagan_rl.experiments.studies.practice.loop import Loop
+from metagan_rl.experiments.studies.practice.loops import LOOPS
 from metagan_rl.files import file_digest
 from metagan_rl.metrics.quality import WORST_DISTANCE
 from metagan_rl.runtime import find_device
@@ -128,20 +129,22 @@ def train(
     """
     average, plugged, course, statuses = Average(loop.generator), None, [], Counter[str]()
     points = set(np.linspace(0, steps - 1, POINTS).round().astype(int).tolist())
-    for step in range(steps):
-        if scheduler is not None and step == loop.adversarial_from:
-            plugged = loop.plug_in(scheduler, optimizers.generator, optimizers.discriminator, **options)
-            loop.follow(plugged.controls)
-        if step in points:
-            course.append([float(f"{rate:.3g}") for rate in optimizers.rates()])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the plug-in tells is in its advice
+        for step in range(steps):
+            if scheduler is not None and step == loop.adversarial_from:
+                plugged = loop.plug_in(scheduler, optimizers.generator, optimizers.discriminator, **options)
+                loop.follow(plugged.controls)
+            if step in points:
+                course.append([float(f"{rate:.3g}") for rate in optimizers.rates()])
+                if plugged is not None:
+                    statuses[plugged.controls.advice.status] += 1
+            told = loop.round(optimizers.generator, optimizers.discriminator)
             if plugged is not None:
-                statuses[plugged.controls.advice.status] += 1
-        told = loop.round(optimizers.generator, optimizers.discriminator)
-        if plugged is not None:
-            loop.follow(plugged.step(**told))
-        for decay in optimizers.decays:
-            decay.step()
-        average.follow(step + 1)
+                loop.follow(plugged.step(**told))
+            for decay in optimizers.decays:
+                decay.step()
+            average.follow(step + 1)
     return average, course, dict(statuses)
 
 

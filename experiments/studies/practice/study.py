@@ -1,60 +1,23 @@
 """Runs what is missing in a pool of processes, and prints the table; a study that was stopped goes on."""
 
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from metagan_rl.agents import GANScheduler
-from metagan_rl.errors import InvalidValueError, UnknownNameError
+import torch
+
+from metagan_rl.errors import WorkerError
 from metagan_rl.experiments.benchmark.backends import BACKENDS, Here
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
 from metagan_rl.experiments.studies.command import show_line
-from metagan_rl.experiments.studies.practice.arms import ARMS, check_arms
-from metagan_rl.experiments.studies.practice.loop import LOOPS
+from metagan_rl.experiments.studies.practice.arms import OFF, check_arms, optimizers_of
+from metagan_rl.experiments.studies.practice.loops import LOOPS
+from metagan_rl.experiments.studies.practice.options import PracticeStudy
 from metagan_rl.experiments.studies.practice.plan import jobs_of, named
 from metagan_rl.experiments.studies.practice.running import KEY, Job, run_job
 from metagan_rl.experiments.studies.practice.table import tables
 from metagan_rl.files import make_directory
 from metagan_rl.runtime import find_device
-
-
-@dataclass(frozen=True)
-class PracticeStudy:
-    """Schedulers plugged into eight loops of others, against what people do else."""
-
-    schedulers: tuple[str, ...] = ("on-top", "rule")
-    """Names of schedulers, or files of policies."""
-    arms: tuple[str, ...] = ("cosine", "late-decay")
-    """What else is tried: cosine, late-decay, prodigy, prodigy-decay, schedule-free, dadaptation, sweep."""
-    loops: tuple[str, ...] = field(default_factory=lambda: tuple(LOOPS))
-    """Loops."""
-    steps: int = 5000
-    """Updates of G in a run; 0 runs nothing and makes the table of the rows that are there."""
-    seeds: int = 3
-    """Seeds of each run."""
-    tuning_seeds: int = 1
-    """Seeds that the best rate is chosen on."""
-    minutes: float | None = None
-    """After this long no run begins any more; those that have begun are finished."""
-    workers: int | None = None
-    """Runs at once; by default one for each core; 0 runs all in this process."""
-    device: str = "cpu"
-    """cpu or cuda."""
-    data: Path | None = None
-    """Data packed by python -m metagan_rl.experiments.studies.practice.data; by default installed packages."""
-    out: Path = Path("runs/practice")
-    """Directory for the rows."""
-
-    def __post_init__(self) -> None:
-        """Refuses what cannot be run."""
-        for kind, names, known in (("loop", self.loops, tuple(LOOPS)), ("arm", self.arms, ARMS)):
-            for name in names:
-                if name not in known:
-                    raise UnknownNameError(kind, name, known)
-        for name in ("steps", "seeds", "tuning_seeds"):
-            if getattr(self, name) < (name == "seeds"):
-                raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {int(name == 'seeds')} or more")
 
 
 def study(options: PracticeStudy) -> None:
@@ -94,7 +57,7 @@ def run(options: PracticeStudy, file: Path) -> None:
             ticket, outcome = pool.next_outcome()
             job = running.pop(ticket)
             if outcome.value is None:
-                error = outcome.error or InvalidValueError(f"{job} lost its worker ({outcome.lost})")
+                error = outcome.error or WorkerError(f"{job} lost its worker ({outcome.lost})")
                 failed.append((job, error))
                 continue
             rows.append(outcome.value)
@@ -115,16 +78,9 @@ def told(job: Job, row: dict[str, Any]) -> str:
 
 def _check(options: PracticeStudy) -> None:
     """Tells what cannot be run before it would have run for hours."""
-    device = find_device(options.device)
+    find_device(options.device)
     check_arms(options.arms)
     for name, path in map(named, options.schedulers):
-        loop = LOOPS["mlp"](0, 1, device, options.data)
-        optimizers = _adams(loop)
-        GANScheduler(path or name, *optimizers, total_steps=1, loss=loop.loss)
-
-
-def _adams(loop: Any) -> list[Any]:
-    from metagan_rl.experiments.studies.practice.arms import OFF, optimizers_of
-
-    made = optimizers_of(loop, OFF, 1.0)
-    return [made.generator, made.discriminator]
+        loop = LOOPS["mlp"](0, 1, torch.device("cpu"), options.data)
+        made = optimizers_of(loop, OFF, 1.0)
+        loop.plug_in(path or name, made.generator, made.discriminator)

@@ -11,7 +11,7 @@ from metagan_rl.experiments.benchmark.row import Cell
 from metagan_rl.experiments.report.statistics import geometric, paired_ratio
 from metagan_rl.experiments.report.tables import markdown_table
 from metagan_rl.experiments.studies.practice.arms import ARMS, FINDS_RATES, OFF, SWEEP
-from metagan_rl.experiments.studies.practice.loop import LOOPS
+from metagan_rl.experiments.studies.practice.loops import LOOPS
 from metagan_rl.experiments.studies.practice.plan import BEST, FACTORS, TUNING, best_factors, swept
 from metagan_rl.experiments.studies.transfer.table import cell
 
@@ -141,7 +141,7 @@ def accuracies(found: Compared) -> str:
 def _ratio(found: Compared, arm: str, rate: float | str, reference: float | str, kind: str = "average") -> str:
     """The ratio of an arm at a rate to *off* at another, as tables show it."""
     try:
-        ratio = paired_ratio(*(found.values(name, at, distance(kind)) for name, at in ((arm, rate), (OFF, reference))))
+        ratio = paired_ratio(found.values(arm, rate, distance(kind)), found.values(OFF, reference, distance(kind)))
     except InvalidValueError:  # they have no run in common
         return ""
     return cell(ratio) if np.isfinite(ratio.low) else f"{ratio.value:.2f}"
