@@ -236,9 +236,7 @@ def test_the_tables_have_the_known_answer():
         rows += [row("mlp", 1.0, "prodigy", 0.5, seed)]
     rows += [row("mlp", each, "off", each, 100, 3) for each in (0.1, 1.0, 10.0)]
     by_rate, last, by_loop, reached, _ = (each.splitlines() for each in tables(rows))
-    assert (
-        by_rate[2].startswith("| `on-top` |  | 1.00 [0.00, ") and by_rate[2].endswith("| 1.73 [0.33, 9.05] |") is False
-    )
+    assert by_rate[2].startswith("| `on-top` |  | 1.00 [")
     assert by_rate[2].split(" | ")[4].startswith("1.73")  # 1.5 and 2, at each loop's best
     assert by_rate[3] == "| `prodigy` | 0.25 | 0.25 | 0.25 | 0.50 |"
     assert by_rate[4] == "| `sweep` |  | 1.00 |  |  |"
@@ -261,8 +259,8 @@ def test_the_tables_take_rows_as_files_hold_them(tmp_path):
     assert all(np.isfinite(len(each)) for each in tables([]))
 
 
-def test_unknown_names_are_told():
+def test_unknown_names_are_told(tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean mlp"):
-        PracticeStudy(loops=("mpl",))
+        study(PracticeStudy(loops=("mpl",), out=tmp_path))
     with pytest.raises(UnknownNameError, match="did you mean cosine"):
-        PracticeStudy(arms=("cosin",))
+        study(PracticeStudy(arms=("cosin",), out=tmp_path))

@@ -7,8 +7,9 @@ from metagan_rl.experiments.studies.practice.patch import Patch
 from metagan_rl.registry import Registry
 
 LOOPS: Registry[type[Loop]] = Registry("loop")
-for _name, _loop in {
+_ALL: dict[str, type[Loop]] = {
     "mlp": MLP, "dcgan": DCGAN, "wgan-gp": WGANGP, "sngan": SNGAN, "lsgan": LSGAN, "r3gan": R3GAN, "ctgan": CTGAN,
     "patch": Patch,
-}.items():  # fmt: skip
+}  # fmt: skip
+for _name, _loop in _ALL.items():
     LOOPS.register(_name, _loop)

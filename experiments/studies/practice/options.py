@@ -35,8 +35,13 @@ class PracticeStudy:
     out: Path = Path("runs/practice")
     """Directory for the rows."""
 
-    def __post_init__(self) -> None:
-        """Refuses what cannot be run."""
+    def check(self) -> None:
+        """Refuses what cannot be run.
+
+        Raises:
+            UnknownNameError: there is no such loop or arm.
+            InvalidValueError: a number is too small.
+        """
         for kind, names, known in (("loop", self.loops, tuple(LOOPS)), ("arm", self.arms, ARMS)):
             for name in names:
                 if name not in known:

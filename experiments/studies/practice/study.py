@@ -25,10 +25,11 @@ def study(options: PracticeStudy) -> None:
 
     Raises:
         MissingDependencyError: a library of an arm is not installed.
-        UnknownNameError: there is no such scheduler.
+        UnknownNameError: there is no such scheduler, loop or arm.
         InvalidValueError: a scheduler cannot work with what a loop measures, or the device is not there.
         FileFormatError: a file is damaged.
     """
+    options.check()
     file = make_directory(options.out) / "rows.jsonl"
     if options.steps:
         _check(options)
