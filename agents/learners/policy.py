@@ -143,6 +143,7 @@ class PolicyScheduler(Scheduler):
     def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self.config, self.metadata = config, dict(metadata)
         self.cost = int(self.metadata.get("gan_updates", 0))
+        self.decisions = (self.metadata.get("training") or {}).get("decisions")
         self.needs = tuple(signal.name for signal in config.signals)
         self.codec = config.codec()
         inputs = len(config.signals) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)

@@ -69,6 +69,8 @@ class Scheduler(Remembering, ABC):
     the scheduler sees."""
     cost: int = 0
     """GAN updates spent once, before any run, to tune or meta-train it."""
+    decisions: int | None = None
+    """Intervals that a run is to have, whatever its budget; ``None``: any. A benchmark gives each scheduler its own."""
     needs: tuple[str, ...] = ()
     """Signals it cannot work without. Not every loop has the signals of a quality metric (see GANScheduler)."""
 
