@@ -11,18 +11,19 @@ import torch
 from elsewhere import needs
 from torch import nn
 
-from metagan_rl.errors import FileFormatError, MissingDependencyError, UnknownNameError
+from metagan_rl.agents.learners.shipped import shipped_policy
+from metagan_rl.errors import FileFormatError, InvalidValueError, MissingDependencyError, UnknownNameError
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
 from metagan_rl.experiments.studies.practice import data, judge
 from metagan_rl.experiments.studies.practice.arms import DECAYS, LIBRARIES, check_arms, optimizers_of
 from metagan_rl.experiments.studies.practice.average import Average, ready
 from metagan_rl.experiments.studies.practice.loops import LOOPS
-from metagan_rl.experiments.studies.practice.modes import Modes
 from metagan_rl.experiments.studies.practice.options import PracticeStudy
 from metagan_rl.experiments.studies.practice.plan import SEARCHED, best_factors, jobs_of, swept
 from metagan_rl.experiments.studies.practice.running import KEY, POINTS, Job, judged, run_job, train
 from metagan_rl.experiments.studies.practice.study import study
 from metagan_rl.experiments.studies.practice.table import tables
+from metagan_rl.files import file_digest
 
 CPU = torch.device("cpu")
 STEPS = 5
@@ -101,7 +102,7 @@ def test_penalties_are_those_of_the_papers(name):
 
 def test_modes_give_rows_back():
     rows = data.halves_of(data.TABLE).train
-    modes = Modes.of(rows)
+    modes = LOOPS["ctgan"](0, 1, CPU).modes
     places, ones = modes.encoded(rows, torch.Generator().manual_seed(0))
     assert (ones.sum(dim=-1) == 1).all() and places.abs().max() <= 0.99
     there = modes.there.expand_as(ones)
@@ -157,7 +158,8 @@ def test_rivals_train():
 def test_a_run_is_a_row_and_nan_is_the_worst():
     row = run_job(Job("ctgan", 0.1, "on-top", 0, STEPS))
     assert row["average"].keys() >= {"distance", "precision", "coverage", "accuracy"} and not row["diverged"]
-    assert set(KEY) <= row.keys() and len(row["digest"]) == 12 and sum(row["advice"].values()) <= POINTS
+    assert set(KEY) <= row.keys() and row["digest"] == file_digest(shipped_policy("on-top"))[:12]
+    assert sum(row["advice"].values()) <= POINTS
     assert row["rates"]["generator"][0] == row["rates"]["discriminator"][0] == 2e-5
     loop = LOOPS["mlp"](0, STEPS, CPU)
     nn.init.constant_(loop.generator[0].weight, math.nan)
@@ -266,3 +268,7 @@ def test_unknown_names_are_told(tmp_path):
         study(PracticeStudy(loops=("mpl",), out=tmp_path))
     with pytest.raises(UnknownNameError, match="did you mean cosine"):
         study(PracticeStudy(arms=("cosin",), out=tmp_path))
+    with pytest.raises(InvalidValueError, match="has the name of an arm"):
+        study(PracticeStudy(schedulers=("cosine.safetensors",), out=tmp_path))
+    with pytest.raises(InvalidValueError, match="needs signals of a quality metric"):
+        study(PracticeStudy(schedulers=("feedback",), out=tmp_path))

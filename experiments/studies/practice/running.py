@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from metagan_rl import __version__
+from metagan_rl.agents.catalogue import make_scheduler
 from metagan_rl.agents.learners.shipped import shipped_policies, shipped_policy
+from metagan_rl.agents.plugin.fingerprint import fingerprint
 from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.experiments.studies.practice.arms import ARMS, OFF, Optimizers, optimizers_of
 from metagan_rl.experiments.studies.practice.average import Average, ready
@@ -62,10 +64,13 @@ class Job:
 
     @property
     def digest(self) -> str | None:
-        """The first characters of the SHA-256 of the file of the policy, also of one that ships."""
-        shipped = self.policy is None and self.arm in shipped_policies()
-        file = shipped_policy(self.arm) if shipped else self.policy
-        return None if file is None else _digest(file)
+        """Tells schedulers of one name apart: the first characters of their file's SHA-256, or of what they are."""
+        return _digest(self.arm, self.policy) if self.plugged else None
+
+    @property
+    def plugged(self) -> bool:
+        """Whether a scheduler is plugged in."""
+        return self.arm != OFF and self.arm not in ARMS
 
     @property
     def data(self) -> str:
@@ -79,8 +84,10 @@ class Job:
 
 
 @cache
-def _digest(file: Path) -> str:
-    return file_digest(file)[:12]
+def _digest(arm: str, policy: Path | None) -> str:
+    if policy is None and arm in shipped_policies():
+        policy = shipped_policy(arm)
+    return (fingerprint(make_scheduler(arm)) if policy is None else file_digest(policy))[:12]
 
 
 def run_job(job: Job) -> dict[str, Any]:
@@ -89,7 +96,8 @@ def run_job(job: Job) -> dict[str, Any]:
     loop = LOOPS[job.loop](job.seed, job.steps, device, job.file)
     optimizers = optimizers_of(loop, job.arm, job.factor)
     started = time.perf_counter()
-    average, course, advice = train(loop, optimizers, _scheduler_of(job), job.steps)
+    scheduler = (job.policy or job.arm) if job.plugged else None
+    average, course, advice = train(loop, optimizers, scheduler, job.steps)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started
@@ -103,12 +111,6 @@ def run_job(job: Job) -> dict[str, Any]:
         name: [rates[place] for rates in course] for place, name in enumerate(("generator", "discriminator"))
     }
     return {**row, "advice": advice, "seconds": round(seconds, 2), "version": __version__}
-
-
-def _scheduler_of(job: Job) -> "str | Path | None":
-    if job.policy is not None:
-        return job.policy
-    return None if job.arm == OFF or job.arm in ARMS else job.arm
 
 
 def train(

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from metagan_rl.errors import WorkerError
+from metagan_rl.errors import InvalidValueError, WorkerError
 from metagan_rl.experiments.benchmark.backends import BACKENDS, Here
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
 from metagan_rl.experiments.studies.command import show_line
-from metagan_rl.experiments.studies.practice.arms import OFF, check_arms, optimizers_of
+from metagan_rl.experiments.studies.practice.arms import ARMS, OFF, check_arms, optimizers_of
 from metagan_rl.experiments.studies.practice.loops import LOOPS
 from metagan_rl.experiments.studies.practice.options import PracticeStudy
 from metagan_rl.experiments.studies.practice.plan import jobs_of, named
@@ -82,6 +82,10 @@ def _check(options: PracticeStudy) -> None:
     find_device(options.device)
     check_arms(options.arms)
     for name, path in map(named, options.schedulers):
+        if name in (OFF, *ARMS):
+            raise InvalidValueError(
+                f"scheduler {name!r} has the name of an arm; name arms in --arms, and files otherwise"
+            )
         loop = LOOPS["mlp"](0, 1, torch.device("cpu"), options.data)
         made = optimizers_of(loop, OFF, 1.0)
         loop.plug_in(path or name, made.generator, made.discriminator)
