@@ -18,6 +18,7 @@ from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
+from metagan_rl.experiments.studies.practice import page as practice
 from metagan_rl.experiments.studies.run_to_run import table as run_to_run
 from metagan_rl.experiments.studies.throughput import page
 from metagan_rl.experiments.studies.transfer import page as transfer
@@ -123,6 +124,7 @@ def tables_of_pages() -> dict[str, list[str]]:
             run_to_run.table(read_lines(RUNS)),
             search_each.committed_table(read_lines(RESULTS / "search-each" / "rows.jsonl")),
         ],
+        "practice.md": practice.page_tables(),
         "ablations.md": [ablations.table(read_lines(RESULTS / "ablations" / "rows.jsonl"))],
     }
 
