@@ -40,10 +40,10 @@ def loop_policy() -> PolicyScheduler:
 def on_top_policy() -> PolicyScheduler:
     """Sets both learning rates on top of a schedule, from what any loop has; needs no quality metric.
 
-    In a user's own loop it departs from what the loop does by itself, as it was trained to (see GANScheduler). In a
-    comparison it departs from the rule.
+    In a user's own loop it departs from what the loop does by itself, with rates checked as ``rate-check`` does, as it
+    was trained to (see GANScheduler). In a comparison it departs from identified-rule.
     """
-    return load_policy(shipped_policy(ON_TOP)).around("rule")
+    return load_policy(shipped_policy(ON_TOP)).around("identified-rule")
 
 
 ON_TOP = "on-top"

@@ -22,10 +22,9 @@ class QualityMeter:
     """Compares generated samples with real ones, as the quality metric of this package's own tasks does.
 
     The distance is ``SW + 1 - F``. SW is the sliced Wasserstein distance in deviations of the real data: of each column
-    of a table ``[N, D]``, and one of all pixels of images ``[N, ...]``. F is the harmonic mean of precision and coverage
-    (see ``metagan_rl.metrics.quality``). What it returns is what
-    :meth:`GANScheduler.step` takes as ``quality=``. Distances can be compared only if measured on equally many samples,
-    which the meter therefore fixes.
+    of a table ``[N, D]``, or one of all pixels of images ``[N, ...]``. F is the harmonic mean of precision and coverage
+    (see ``metagan_rl.metrics.quality``). What it returns is what :meth:`GANScheduler.step` takes as ``quality=``.
+    Distances can be compared only if measured on equally many samples, which the meter therefore fixes.
 
     Args:
         real_samples: real data ``[N, ...]``, an array or a tensor, in the form that G gives samples in.

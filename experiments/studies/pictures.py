@@ -11,7 +11,6 @@ import numpy as np
 import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
-from metagan_rl.experiments.report.figures import KNOWN_COLOURS
 from metagan_rl.experiments.report.tables import markdown_table
 from metagan_rl.experiments.studies import ablations, search_each
 from metagan_rl.experiments.studies.command import picture_file
@@ -33,7 +32,7 @@ RUNS = RESULTS / "run-to-run" / "rows.jsonl"
 
 def learning(out: Path) -> Path:
     """The training of ``default``: return on validation tasks against GAN updates, beside the fixed references."""
-    records = read_lines(RESULTS / "default" / "training.jsonl")
+    records = read_lines(RESULTS / "training" / "default.jsonl")
     updates = np.array([record["gan_updates"] for record in records]) / 1e6
     rollout = np.array([record["rollout/return"] for record in records])
     validated = [record for record in records if "validation/return" in record]
@@ -43,10 +42,11 @@ def learning(out: Path) -> Path:
         axes = figure.add_subplot()
         axes.plot(updates, rollout, color=AGENT, alpha=0.35, linewidth=1.2, label="agent, training tasks (sampled)")
         measured = [record["validation/return"] for record in validated]
-        axes.plot(at, measured, color=AGENT, marker="o", markersize=4, label="agent, 24 validation tasks")
-        for name, label in (("constant", "untuned base, the same tasks"), ("random", "random controls")):
+        axes.plot(at, measured, color=AGENT, marker="o", markersize=4, label="agent, 96 validation tasks")
+        levels = (("reference", "identified-rule, the same tasks", "#0072b2"), ("constant", "untuned base", "#767676"))
+        for name, label, colour in levels:
             level = validated[0][f"validation/return_{name}"]
-            axes.axhline(level, color=KNOWN_COLOURS[name], linestyle=(0, (5, 2)), linewidth=1.2, label=label)
+            axes.axhline(level, color=colour, linestyle=(0, (5, 2)), linewidth=1.2, label=label)
         axes.set(xlabel="GAN updates (millions)", ylabel="return = log(start distance / end distance)", xlim=(0, None))
         axes.legend(frameon=False, fontsize=8, loc="center right")
     return path

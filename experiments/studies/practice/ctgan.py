@@ -102,7 +102,8 @@ class CTGAN(Loop):
         """Trains D and G once round."""
         wanted = self.drawn_classes(self.batch_size, self.random, self.often)
         chance = torch.rand(self.batch_size, generator=self.random, device=self.device)
-        real = self.rows[(self.first[wanted] + chance * self.counts[wanted]).long()]
+        place = (chance * self.counts[wanted]).long().minimum(self.counts[wanted] - 1)  # the product may be rounded up
+        real = self.rows[self.first[wanted] + place]
         fake, logits = self.made(self.generator, wanted, self.random)
         told = one_hot(wanted, self.classes).float()
         packs = [torch.cat([rows, told], dim=1).reshape(self.batch_size // PACK, -1) for rows in (real, fake.detach())]

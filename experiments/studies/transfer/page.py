@@ -12,7 +12,7 @@ TOLD = (
     "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
 )  # fmt: skip
 """Conditions whose course is shown."""
-OWN = ("users-own", "on-top")
+OWN = ("users-own", "users-own-checked", "on-top")
 WORDS = {
     "budget": "log(budget / 3072)",
     "batch": "log(batch / 128)",
