@@ -102,8 +102,9 @@ class CTGAN(Loop):
         """Trains D and G once round."""
         wanted = self.drawn_classes(self.batch_size, self.random, self.often)
         chance = torch.rand(self.batch_size, generator=self.random, device=self.device)
-        place = (chance * self.counts[wanted]).long().minimum(self.counts[wanted] - 1)  # the product may be rounded up
-        real = self.rows[self.first[wanted] + place]
+        counts = self.counts[wanted]
+        place = (chance * counts).minimum(counts - 1).long()  # the product may be rounded up to the count
+        real = self.rows[self.first[wanted].long() + place]
         fake, logits = self.made(self.generator, wanted, self.random)
         told = one_hot(wanted, self.classes).float()
         packs = [torch.cat([rows, told], dim=1).reshape(self.batch_size // PACK, -1) for rows in (real, fake.detach())]
