@@ -1,4 +1,4 @@
-"""The study that takes the recipe of feedback apart: every variant can be trained, and the table has what was run."""
+"""The study that takes the recipe of default apart: every variant can be trained, and the table has what was run."""
 
 import pytest
 

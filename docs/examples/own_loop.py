@@ -1,6 +1,6 @@
 """A GAN on eight points of a circle in plain PyTorch, and the three lines that put a scheduler into its loop.
 
-``python docs/examples/own_loop.py`` trains it under cosine; ``--scheduler constant`` is the same loop without the
+``python docs/examples/own_loop.py`` trains it under rate-check; ``--scheduler constant`` is the same loop without the
 three lines, number for number. One seed on one toy says nothing about which is better.
 """
 
@@ -65,7 +65,7 @@ def train(name: str, steps: int, seed: int) -> tuple[float, int, list[float]]:
 def main(arguments: list[str] | None = None) -> None:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description="a GAN in plain PyTorch under a scheduler")
-    parser.add_argument("--scheduler", default="cosine", help="a name of `metagan-rl list schedulers`, or a file")
+    parser.add_argument("--scheduler", default="rate-check", help="a name of `metagan-rl list schedulers`, or a file")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
