@@ -13,7 +13,7 @@ from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.report.figures import KNOWN_COLOURS
 from metagan_rl.experiments.report.tables import markdown_table
-from metagan_rl.experiments.studies import ablations
+from metagan_rl.experiments.studies import ablations, rivals
 from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
@@ -113,6 +113,7 @@ def tables_of_pages() -> dict[str, list[str]]:
         "throughput.md": throughput_tables(),
         "transfer.md": transfer.tables(),
         "ablations.md": [ablations.table(read_lines(RESULTS / "ablations" / "rows.jsonl"))],
+        "rivals.md": rivals.tables(),
     }
 
 
