@@ -1,6 +1,6 @@
 # make run    train, benchmark and report, from a fresh checkout
 # make test   the tests, from a fresh checkout
-# make extras an environment beside, with Ray, Lightning and JAX: make test then runs their tests too
+# make extras an environment beside, with Ray, Lightning, JAX and rival optimizers: make test then runs their tests too
 # make check  format, lint, types, order of the rooms
 # make docs   the site, in build/docs; a link that leads nowhere is an error
 
@@ -68,5 +68,5 @@ $(VENV)/.installed-dev: pyproject.toml setup.py $(wildcard constraints/*.txt) | 
 	@touch $@
 
 $(EXTRAS)/.installed: pyproject.toml setup.py $(wildcard constraints/*.txt) | $(EXTRAS)/bin/python
-	$(EXTRAS)/bin/python -m pip install --quiet -c constraints/extras.txt -e ".[rllib,lightning,peers]" pytest pytest-timeout
+	$(EXTRAS)/bin/python -m pip install --quiet -c constraints/extras.txt -e ".[rllib,lightning,peers,rivals]" pytest pytest-timeout
 	@touch $@

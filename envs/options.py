@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from metagan_rl.envs.actions import PACE, ActionCodec, check_kind
-from metagan_rl.errors import InvalidValueError
+from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR, LR_LEVELS, Knob, Knobs, NumberKnob, choose_knobs
 from metagan_rl.loop.reference import Named
 from metagan_rl.loop.reward import Reward
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.loop.scales import FactorScale
 from metagan_rl.loop.signals import Signal, choose_signals
+
+TRIAL_REWARDS = ("each", "best")
+"""What a trial may earn for quality: the gain of each run, or of the best."""
 
 
 def plain(value: Any) -> Any:
@@ -46,6 +49,7 @@ class EnvOptions(RunOptions):
     price: float = 0.0
     signals: str | tuple[str, ...] = "all"
     trial_runs: int | None = None
+    trial_reward: str = "each"
     privileged: bool = False
 
     def __post_init__(self) -> None:
@@ -56,6 +60,12 @@ class EnvOptions(RunOptions):
         if self.trial_runs is not None and not (isinstance(self.trial_runs, int) and self.trial_runs >= 0):
             raise InvalidValueError(
                 f"trial_runs is {self.trial_runs!r}; it must be at least 1, or None or 0 for plain episodes"
+            )
+        if self.trial_reward not in TRIAL_REWARDS:
+            raise UnknownNameError("trial_reward", self.trial_reward, TRIAL_REWARDS)
+        if self.trial_reward != "each" and (self.trial_runs or 0) < 2:
+            raise InvalidValueError(
+                f"trial_reward is {self.trial_reward!r}, but trial_runs is {self.trial_runs}; give 2 runs or more"
             )
         if not (isinstance(self.lr_levels, int) and self.lr_levels >= 2):
             raise InvalidValueError(f"lr_levels is {self.lr_levels!r}; it must be a whole number of at least 2")

@@ -19,7 +19,7 @@ class TrialMemory(Remembering):
         runs: K, runs in a trial.
     """
 
-    remembers = ("_actions", "_rewards", "_boundary", "run")
+    remembers = ("_actions", "_rewards", "_boundary", "run", "best")
 
     def __init__(self, members: int, codec: ActionCodec, runs: int) -> None:
         self.runs = runs
@@ -29,6 +29,8 @@ class TrialMemory(Remembering):
         self._boundary = np.ones((members, 1), dtype=np.float32)
         self.run = np.zeros(members, dtype=np.int64)
         """Number of runs of the trial that have ended, ``[B]``."""
+        self.best = np.full(members, np.inf)
+        """The lowest distance at the end of a run of the trial, ``[B]``; infinite before one has ended."""
 
     @property
     def low(self) -> np.ndarray:
@@ -48,14 +50,28 @@ class TrialMemory(Remembering):
     def restart(self, members: np.ndarray) -> None:
         """Starts a new trial for some members."""
         self._actions[members], self._rewards[members], self._boundary[members] = 0.0, 0.0, 1.0
-        self.run[members] = 0
+        self.run[members], self.best[members] = 0, np.inf
 
-    def note(self, actions: np.ndarray, rewards: np.ndarray, run_over: np.ndarray) -> None:
-        """Stores a step: actions ``[B, K]``, rewards ``[B]``, and which runs ended with it, bool ``[B]``."""
+    def note(
+        self,
+        actions: np.ndarray,
+        rewards: np.ndarray,
+        run_over: np.ndarray,
+        distance: np.ndarray | float = np.inf,
+    ) -> None:
+        """Stores a step.
+
+        Args:
+            actions: ``[B, K]``.
+            rewards: ``[B]``.
+            run_over: which runs ended with it, bool ``[B]``.
+            distance: quality distance after it, ``[B]``; infinite where nobody is told.
+        """
         self._actions = self._codec.normalised(actions)
         self._rewards = np.tanh(rewards)[:, None].astype(np.float32)
         self._boundary = run_over[:, None].astype(np.float32)
         self.run = self.run + run_over
+        self.best = np.where(run_over, np.fmin(self.best, distance), self.best)
 
     def observation(self) -> np.ndarray:
         """The numbers added to the observation, float32 ``[B, K + 2]``."""

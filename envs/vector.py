@@ -73,6 +73,10 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
               AutoLoss's.
             * ``trial_runs``: number K of runs on the same task in one episode. The observation then has the previous
               action, the previous reward and a run-boundary flag (RL²). ``None`` or 0: an episode is one run.
+            * ``trial_reward``: what a trial earns for quality. ``"each"``: every run earns log(start / end).
+              ``"best"``: the first run does, later runs only what they take off the best end so far. A trial then
+              earns log(start / best end), and a run that tries something costs nothing. The previous reward that the
+              observation shows is that of ``"each"``, without a price.
             * ``privileged``: whether the observation ends with facts that are hidden from schedulers, for a critic; see
               :class:`metagan_rl.envs.privileged.Privileged`.
             * ``reward``: weights of the reward's terms: a :class:`Reward`, a mapping, or a name in ``REWARDS``.
@@ -269,14 +273,17 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         controls = self._controls(actions)
         dummy = self._ended.copy()  # NEXT_STEP mode only: these members are reset instead of stepped
         shares = self.runs.interval_updates / self.runs.ledger.budget
-        outcome = self._priced(self._advance(controls, dummy), shares)
+        before, begins = self.runs.quality.distance, self.runs.updates == 0
+        plain_outcome = self._advance(controls, dummy)
+        outcome = self._priced(self._improving(plain_outcome, before, begins), shares)
         outcome.terms.update({name: np.where(dummy, 0.0, term) for name, term in outcome.terms.items()})
         self._steps += ~dummy
         reward = self._rewards = np.where(dummy, 0.0, outcome.reward)
         run_over = (outcome.diverged | outcome.finished) & ~dummy
         terminated = run_over.copy()
         if self.memory is not None:
-            self.memory.note(np.asarray(actions), reward, run_over)
+            seen = np.where(dummy, 0.0, plain_outcome.reward)  # what schedulers outside of environments are told, too
+            self.memory.note(np.asarray(actions), seen, run_over, self.runs.quality.distance)
             terminated = run_over & self.memory.trial_over
         truncated = np.zeros(self.num_envs, dtype=bool)
         if self._max_steps is not None:
@@ -381,6 +388,23 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             for member in np.flatnonzero(~dummy).tolist():
                 self._history[member].append(self._entry(member))
         return outcome
+
+    def _improving(self, outcome: Outcome, before: np.ndarray, begins: np.ndarray) -> Outcome:
+        """The outcome with the gain over the best run of the trial so far, if that alone counts.
+
+        Args:
+            outcome: of an interval.
+            before: quality distance before it, ``[B]``.
+            begins: whether a run began with it, bool ``[B]``. Fresh weights that are better than the best do not count.
+        """
+        if self.memory is None or self.runs is None or self.options.trial_reward != "best":
+            return outcome
+        ledger = self.runs.ledger
+        distance, best = ledger.quality.distance, self.memory.best
+        before = np.where(begins & np.isfinite(best), best, before)
+        gain = ledger.reward.gain(before, distance, outcome.diverged, start=ledger.start, best=best)
+        terms = {**outcome.terms, "quality": gain}
+        return replace(outcome, reward=outcome.reward - outcome.terms["quality"] + gain, terms=terms)
 
     def _priced(self, outcome: Outcome, shares: np.ndarray) -> Outcome:
         """The outcome with what departures cost, for an interval with these shares of the budgets ``[B]``."""

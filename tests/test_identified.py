@@ -9,13 +9,16 @@ import torch
 
 from metagan_rl import GANScheduler
 from metagan_rl.agents import make_scheduler
-from metagan_rl.agents.searches.identified import FEATURES, FILE, Identification, load_identification
+from metagan_rl.agents.searches.identified import FEATURES, FILE, load_identification
+from metagan_rl.agents.searches.reading import Reading, terms_of
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.experiments.studies.identify import Identify, study
 from metagan_rl.loop import Runs
 from metagan_rl.loop.drive import situation_of
 from metagan_rl.tasks import get_suite
 from metagan_rl.tasks.hidden import Hidden
+
+TERMS = terms_of(np.zeros((1, len(FEATURES)))).shape[1]
 
 
 def begun(hidden, decisions=16):
@@ -62,7 +65,7 @@ def test_where_moves_are_not_measured_it_is_the_rule():
     now = situation_of(runs, np.zeros(len(runs)))
     blind = replace(now, signals={**now.signals, "generator_move": np.full(len(runs), np.nan)})
     scheduler.step(blind)
-    assert (scheduler.factors[:, 0] == 1).all() and (scheduler.factors[:, 1] != 1).any()
+    assert (scheduler.factors == 1).all()
 
 
 def test_a_loop_of_ones_own_is_not_given_rates_of_other_networks():
@@ -72,16 +75,39 @@ def test_a_loop_of_ones_own_is_not_given_rates_of_other_networks():
 
 
 def test_a_formula_can_be_fitted_and_read(tmp_path, capsys):
-    study(Identify(tasks=8, lengths=(64,), out=tmp_path / "own.json"))
+    study(Identify(tasks=8, usual=8, lengths=(64,), out=tmp_path / "own.json"))
     assert capsys.readouterr().out.count("off by a factor") == 2
     own = load_identification(tmp_path / "own.json")
-    assert len(own.identification.generator) == len(FEATURES) and own.metadata["tasks"] == 8
+    assert len(own.identification.generator.coefficients) == TERMS and own.metadata["tasks"] == 8
+
+
+def test_what_may_be_an_error_alone_is_taken_for_nothing():
+    rate = FEATURES.index("rate")
+    one = np.zeros(TERMS)
+    one[rate] = 1.0
+    wide = (-9.0,) * len(FEATURES), (9.0,) * len(FEATURES)
+    reading = Reading(tuple(one), *wide, error=0.12)
+    found = reading(np.eye(len(FEATURES))[[rate] * 3] * np.array([[0.1], [0.5], [-1.2]]))
+    assert 0 < found[0] < 0.03 and found[1] == pytest.approx(0.5, abs=0.02) and found[2] == pytest.approx(-1.2)
+
+
+def test_features_beyond_those_of_training_count_as_the_farthest():
+    one = np.zeros(TERMS)
+    one[FEATURES.index("rate")] = 1.0
+    reading = Reading(tuple(one), (-1.0,) * len(FEATURES), (1.0,) * len(FEATURES), error=0.01)
+    far = np.zeros((1, len(FEATURES)))
+    far[0, FEATURES.index("rate")] = 1.4
+    assert reading(far)[0] == pytest.approx(1.0)
 
 
 def test_what_is_no_formula_is_refused(tmp_path):
-    with pytest.raises(InvalidValueError, match="generator is"):
-        Identification((1.0,), (1.0,) * len(FEATURES))
+    wide = (0.0,) * len(FEATURES)
+    with pytest.raises(InvalidValueError, match="coefficients of a reading"):
+        Reading((1.0,), wide, wide, 0.1)
+    with pytest.raises(InvalidValueError, match="error of a reading is 0"):
+        Reading((1.0,) * TERMS, wide, wide, 0)
     record = json.loads(FILE.read_text(encoding="utf-8"))
-    (tmp_path / "x.json").write_text(json.dumps({**record, "generator": [0.0] * len(FEATURES)}))
+    record["generator"]["error"] = 0.5
+    (tmp_path / "x.json").write_text(json.dumps(record))
     with pytest.raises(FileFormatError, match="was changed"):
         load_identification(tmp_path / "x.json")

@@ -113,9 +113,15 @@ def test_a_search_is_kept_and_goes_on(tmp_path):
     rule = tune_rule(search, tmp_path / "whole", workers=0)
     rows = [json.loads(line) for line in (tmp_path / "whole" / "rounds.jsonl").read_text().splitlines()]
     assert [row["round"] for row in rows] == [0, 1, 2]
-    assert rule.metadata["validation_distance"] == min(row["validation_distance"] for row in rows)
+    best = Formula(**min(rows, key=lambda row: row["validation_distance"])["formula"])
+    np.testing.assert_array_equal(rule.formula.matrix[:, 1:], best.matrix[:, 1:])
+    np.testing.assert_array_equal(rule.formula.matrix[:, 0], first_formula().matrix[:, 0])  # the tuned decay
     assert Formula(**rows[1]["formula"]) != first_formula()
     (tmp_path / "stopped").mkdir()
     (tmp_path / "stopped" / "rounds.jsonl").write_text(json.dumps(rows[0]) + "\n")
     again = tune_rule(search, tmp_path / "stopped", workers=0)
     assert again.formula == rule.formula
+
+
+def test_the_shipped_rule_is_the_tuned_decay_at_usual_facts():
+    np.testing.assert_allclose(make_scheduler("rule").formula.matrix[:, 0], first_formula().matrix[:, 0])

@@ -41,6 +41,8 @@ class TrainConfig(EnvOptions):
         signals: what the agent sees: ``"all"``, ``"loop"``, ``"outputs"``, ``"setup"`` or ``"autoloss"``; several are
             joined by ``+``.
         trial_runs: runs in a trial (RL²); 0 for plain runs, whose last action and reward the agent is not shown.
+        trial_reward: ``"each"``: every run of a trial earns its own gain; ``"best"``: the trial earns that of its
+            best run.
         privileged: whether the critic is told what is hidden from schedulers; only ``recurrent-ppo`` can use it.
         algorithm: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, which moves one control by one level at
             a time; ``autoloss``, a small ``ppo`` that sets only the step ratio; or ``module:attribute``.

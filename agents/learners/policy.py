@@ -143,6 +143,7 @@ class PolicyScheduler(Scheduler):
     def __init__(self, config: PolicyConfig, weights: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
         self.config, self.metadata = config, dict(metadata)
         self.cost = int(self.metadata.get("gan_updates", 0))
+        self.decisions = (self.metadata.get("training") or {}).get("decisions")
         self.needs = tuple(signal.name for signal in config.signals)
         self.codec = config.codec()
         inputs = len(config.signals) + (len(self.codec.knobs) + 2 if config.trial_memory else 0)
@@ -167,6 +168,16 @@ class PolicyScheduler(Scheduler):
         self._actions: np.ndarray | None = None
         self._rngs = [np.random.default_rng(seed) for seed in seeds]
         self._around: _Around | None = None
+        if self.config.reference is not None:
+            self._around = _Around(self.config.reference, self.codec, seeds)
+
+    def again(self, seeds: Sequence[int], reward: np.ndarray) -> None:
+        """Goes on to the next run of a trial. A policy that was trained on trials keeps its memory; others forget."""
+        if self._memory is None or self._actions is None:
+            self.begin(seeds)
+            return
+        self._memory.note(self._actions, reward, np.ones(len(seeds), dtype=bool))
+        self._actions = None
         if self.config.reference is not None:
             self._around = _Around(self.config.reference, self.codec, seeds)
 

@@ -32,7 +32,10 @@ COPIES = {"initial_weights": "initial_weights.safetensors", "start": "start.safe
 """Options that name files, and the names of the run's own copies of these files."""
 LENGTH = ("minutes", "updates")
 BEGIN_AGAIN = "start a new run in another directory"
-SHAPING = ("control", "trial_runs", "interval_updates", "horizon", "decisions", "reward", "price", "privileged")
+SHAPING = (
+    "control", "trial_runs", "trial_reward", "interval_updates", "horizon", "decisions", "reward", "price",
+    "privileged",
+)  # fmt: skip
 """Options of a policy's training that its file keeps only in its metadata."""
 
 

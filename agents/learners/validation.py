@@ -1,6 +1,7 @@
 """Measures the agent on validation tasks during training, next to the untuned base, random controls and its reference.
 
-A schedule that actions depart from is the one to beat; its distance is the last of the four.
+A schedule that actions depart from is the one to beat; its distance is the last of the four. In trials of several runs
+all of them have as many runs, and the best end counts.
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 FIRST_SEED = 1_000_000
 """GAN seeds of validation runs, far from those of training."""
+RUNS_APART = 100_000
+"""Between the seeds of the runs of a trial."""
 
 
 class Validation:
@@ -33,7 +36,7 @@ class Validation:
         step = max(1, len(split) // config.validation_tasks)
         self._tasks = [split[i] for i in range(0, len(split), step)][: config.validation_tasks]
         self._options = RunOptions.of(config).ready()
-        self._reference = config.reference
+        self._reference, self._runs = config.reference, max(1, config.trial_runs)
         self._references: dict[str, float] = {}
 
     def measure(self, scheduler: Scheduler) -> dict[str, float]:
@@ -51,9 +54,13 @@ class Validation:
         intervals = np.array([self._options.intervals(task) for task in self._tasks])
         for count in np.unique(intervals):  # runs are driven side by side if they have equally many intervals
             places = np.flatnonzero(intervals == count)
-            seeds = [FIRST_SEED + int(place) for place in places]
-            runs, trace = drive(scheduler, [self._tasks[place] for place in places], seeds, self._options)
-            start[places], end[places] = trace.distance[0], runs.quality.distance
+            tasks, reward = [self._tasks[place] for place in places], None
+            for run in range(self._runs):
+                seeds = [FIRST_SEED + RUNS_APART * run + int(place) for place in places]
+                runs, trace = drive(scheduler, tasks, seeds, self._options, after=reward)
+                reward, ended = trace.reward[-1], runs.quality.distance
+                end[places] = np.minimum(end[places], ended) if run else ended
+                start[places] = start[places] if run else trace.distance[0]
         return {
             f"validation/distance{suffix}": float(np.exp(np.log(end).mean())),
             f"validation/return{suffix}": float(np.log(start / end).mean()),

@@ -19,7 +19,15 @@ from metagan_rl.agents.plugin.fingerprint import fingerprint
 from metagan_rl.agents.plugin.health import Advice, Health
 from metagan_rl.agents.plugin.inputs import lacking_inputs
 from metagan_rl.agents.plugin.intake import Intake, halves
-from metagan_rl.agents.plugin.limits import BOUNDS, CHANGE, CLOCK_BOUNDS, Limits, follows_the_clock
+from metagan_rl.agents.plugin.limits import (
+    BOUNDS,
+    CHANGE,
+    CHECKED_BOUNDS,
+    CHECKED_CHANGE,
+    CLOCK_BOUNDS,
+    Limits,
+    follows_the_clock,
+)  # fmt: skip
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
 from metagan_rl.agents.plugin.moves import Move
 from metagan_rl.agents.plugin.optimizer_rates import checked_rates
@@ -29,6 +37,7 @@ from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, unshare
 from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
 from metagan_rl.agents.plugin.watching import Watch
+from metagan_rl.agents.searches.rate_check import RateCheck
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import MAX_PENALTY_WEIGHT
@@ -67,10 +76,11 @@ class GANScheduler:
         mode: ``"both"`` sets both networks; ``"discriminator"`` sets nothing of G but the adversarial weight;
             ``"log"`` sets nothing, advises, and tells what it would set.
         bounds: lowest and highest factor of both rates (and of the adversarial weight). By default 1/3 and 3, and 1/30
-            and 3 for schedules that follow the clock alone and for policies trained on top of users' schedules.
+            and 3 for schedules that follow the clock alone and for policies trained on top of users' schedules. 1/30
+            and 10 for ``"rate-check"`` and for policies that stand on it.
         change: the most that a factor is multiplied or divided by at one decision; ``math.inf`` for no limit. By
-            default 1.1, or 1.46 for policies that decide 16 times in a run. It does not limit schedules that follow the
-            clock alone.
+            default 1.1, or 1.46 for policies that decide 16 times in a run, or 3.2 for ``"rate-check"`` and policies on
+            it. It does not limit schedules that follow the clock alone.
         replace: count the factors from ``initial_lr`` and overrule whatever else writes rates.
         quality: the parts of ``quality=`` that :meth:`step` will be given, out of ``QUALITY_PARTS``.
         safeguard: take back what raised a rate at the first decision at which the run is worse than its own past (see
@@ -127,14 +137,18 @@ class GANScheduler:
         by_clock = follows_the_clock(self.scheduler)
         decisions = getattr(self.scheduler, "decisions", None) or INTERVALS
         on_top = isinstance(self.scheduler, SteadyPolicy) and self.scheduler.on_top
-        change = CHANGE ** (INTERVALS / decisions) if change is None else change
+        checks = isinstance(self.scheduler, RateCheck) or getattr(self.scheduler, "checks", False)
+        if change is None:
+            change = CHECKED_CHANGE if checks else CHANGE ** (INTERVALS / decisions)
+        if bounds is None:
+            bounds = CHECKED_BOUNDS if checks else CLOCK_BOUNDS if by_clock or on_top else BOUNDS
         self.options = LoopOptions(
             total_steps=total_steps,
             interval=_default_interval(total_steps, decisions) if interval is None else interval,
             penalty_weight=penalty_weight,
             knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
             mode=mode,
-            bounds=(CLOCK_BOUNDS if by_clock or on_top else BOUNDS) if bounds is None else bounds,
+            bounds=bounds,
             change=change,
             quality=(quality,) if isinstance(quality, str) else tuple(quality),
             margin=margin,

@@ -12,6 +12,10 @@ CLOCK_BOUNDS = (1 / LR_FACTOR, 3.0)
 """Default bounds of schedules that follow the clock alone: decays end at 1/30."""
 CHANGE = 1.1
 """Default limit of how much a factor changes at one decision."""
+CHECKED_BOUNDS = (1 / LR_FACTOR, 10.0)
+"""Default bounds of what corrects rates that it has read."""
+CHECKED_CHANGE = 10**0.5
+"""Its default limit of change: a rate that is ten times too low is mended at two decisions."""
 DECAY_FROM, DECAY_TO = 2 / 3, 0.1
 """What a learned policy sets is multiplied, over the last third of the run, by a factor that falls from 1 to this."""
 FIXED = tuple(

@@ -14,6 +14,7 @@ from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.own import OWN
 from metagan_rl.agents.rules.scaling import scaled
 from metagan_rl.agents.searches.identified import IdentifiedRule
+from metagan_rl.agents.searches.rate_check import CHECKED_OWN, RATE_CHECK
 from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
 from metagan_rl.errors import InvalidValueError
@@ -24,6 +25,8 @@ from metagan_rl.loop.scheduler import Scheduler, Situation
 
 TTUR = 4.0
 """How much faster than G the rule of two time scales lets D learn."""
+ON_TOP = {OWN: CONSTANT, CHECKED_OWN: RATE_CHECK}
+"""What a policy departs from in a loop, if it was trained on top of users' schedules: what the loop does by itself."""
 DIGITS = 9
 """Decimals of the logarithm of a factor that a policy gives."""
 
@@ -46,11 +49,12 @@ class SteadyPolicy(PolicyScheduler):
 
     def __init__(self, policy: PolicyScheduler, *, means: bool = True) -> None:
         trained = policy.metadata.get("training") or {}
-        self.on_top = trained.get("reference") == OWN and policy.config.reference is not None
+        reference = str(trained.get("reference")) if policy.config.reference is not None else ""
+        self.on_top = reference in ON_TOP
         """Whether it was trained on top of users' schedules, and so knows how to end a run."""
-        self.decisions: int | None = trained.get("decisions")
-        """Decisions in a run that it was trained with, whatever the budget; ``None`` if the budget told."""
-        policy = policy.around(CONSTANT) if self.on_top else policy
+        self.checks = reference == CHECKED_OWN
+        """Whether the rates that it departs from are checked first."""
+        policy = policy.around(ON_TOP[reference]) if self.on_top else policy
         super().__init__(policy.config, policy.network.state_dict(), policy.metadata)
         self.means = means
         if means:

@@ -1,8 +1,9 @@
-"""``identified-rule``: the rule, at rates that are read off how far the weights went in the first interval.
+"""``identified-rule``: the rule, at rates that are read off what the first interval did to both networks.
 
-Where rates do not suit a network, nobody need tell: its weights move too far, or hardly at all. For each network a
-formula turns the move into a factor, by which the rates that arrive seem to differ from those that were set. It is
-log-linear, as the rule's. ``python -m metagan_rl.experiments.studies.identify`` fits it on training tasks.
+Where rates do not suit a network, nobody need tell. Its weights move too far, or hardly at all, and D's answers show
+it. For each network a formula turns that into a factor, by which the rates that arrive seem to differ from those that
+were set. The formula is quadratic in a few features. It knows how far it errs, and a factor that may be an error alone
+is taken for none. ``python -m metagan_rl.experiments.studies.identify`` fits it on training tasks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from metagan_rl.agents.searches.reading import Reading
 from metagan_rl.agents.searches.rule import FACTS, facts_of, shipped_rule
 from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.loop.controls import Controls
@@ -22,65 +24,67 @@ from metagan_rl.records import read_record, write_record
 FILE = Path(__file__).with_name("schedules") / "identification.json"
 KIND = "metagan-rl identification"
 SEEN = ("generator_move", "discriminator_move")
+OUTPUTS = (
+    "discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy", "pair_accuracy", "logit_gap",
+    "logit_centre",
+)  # fmt: skip
+"""Signals of the first interval that the formula takes into account beside the moves."""
 TAKEN = FACTS[:-1]
 """The facts of the rule that the formula takes into account. Rows tell nothing of rates."""
-FEATURES = ("one", "move", "move squared", "updates", "rate", *TAKEN)
-"""What a formula adds up: the signal of the move and its square, log10 of the updates of the interval / 192 and of the
-rate that was set / 0.001, and facts of the rule."""
-MOST = 1.5
-"""Decades by which rates may seem to be off."""
+FEATURES = ("one", "move", "rate", "other move", "other rate", "updates", *TAKEN, *OUTPUTS)
+"""What a formula is made of: signals of how far this network's weights moved and the other's; log10 of both rates that
+were set / 0.001 and of the updates of the interval / 192; facts of the rule; signals of D's answers."""
 
 
 @dataclass(frozen=True)
 class Identification:
-    """The coefficients of both networks, one for each of ``FEATURES``.
+    """The readings of both networks.
 
     Attributes:
-        generator, discriminator: coefficients.
-
-    Raises:
-        InvalidValueError: there is not one finite number for each.
+        generator, discriminator: how each one's rate is read.
     """
 
-    generator: tuple[float, ...]
-    discriminator: tuple[float, ...]
+    generator: Reading
+    discriminator: Reading
 
-    def __post_init__(self) -> None:
-        for name, given in asdict(self).items():
-            if len(given) != len(FEATURES) or not np.isfinite(given).all():
-                raise InvalidValueError(f"{name} is {given}; it must be {len(FEATURES)} finite numbers")
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Log10 of the factors ``[B, 2]``, from features ``[2, B, F]``."""
+        return np.stack([self.generator(features[0]), self.discriminator(features[1])], axis=1)
 
 
 def features_of(situation: Situation) -> np.ndarray:
-    """What the formulas add up for B runs after their first interval, ``[2, B, 10]`` for G and D.
+    """What the formulas are made of, for B runs after their first interval, ``[2, B, F]`` for G and D.
 
     Raises:
         InvalidValueError: the situation does not have the base rates.
     """
     if situation.rates is None:
         raise InvalidValueError("rates cannot be identified where the situation does not tell the base rates")
-    facts = facts_of(situation)[:, : 1 + len(TAKEN)]
-    updates = situation.progress * USUAL_BUDGET * 10 ** situation.signals["budget"]
+    count = len(situation)
+    facts = facts_of(situation)[:, 1 : 1 + len(TAKEN)]
+    updates = np.log10(np.maximum(situation.progress * USUAL_BUDGET * 10 ** situation.signals["budget"], 1) / 192)
+    outputs = [np.nan_to_num(np.clip(situation.signals.get(name, np.zeros(count)), -1, 1)) for name in OUTPUTS]
     factors = (situation.controls.generator_lr_factor, situation.controls.discriminator_lr_factor)
+    rates = [np.log10(situation.rates[:, place] * factor / 1e-3) for place, factor in enumerate(factors)]
+    moves = [situation.signals[name] for name in SEEN]
     found = []
-    for place, (name, factor) in enumerate(zip(SEEN, factors, strict=True)):
-        move, rate = situation.signals[name], np.log10(situation.rates[:, place] * factor / 1e-3)
-        columns = [facts[:, 0], move, move**2, np.log10(np.maximum(updates, 1) / 192), rate, *facts[:, 1:].T]
+    for own, other in ((0, 1), (1, 0)):
+        columns = [np.ones(count), moves[own], rates[own], moves[other], rates[other], updates, *facts.T, *outputs]
         found.append(np.stack(columns, axis=1))
     return np.array(found)
 
 
 class IdentifiedRule(Scheduler):
-    """The rule, with base rates corrected by what the weights' first moves tell of them.
+    """The rule, with base rates corrected by what the first interval tells of them.
 
     Args:
-        identification: the coefficients.
+        identification: how rates are read.
         metadata: where they come from; kept in the file.
     """
 
     source = "the rule, and a formula fitted on the training split of wide, by the study identify"
     remembers = ("factors",)
-    needs = SEEN
+    needs = (*SEEN, *OUTPUTS)
 
     def __init__(self, identification: Identification, metadata: Mapping[str, Any] | None = None) -> None:
         self.identification, self.metadata = identification, dict(metadata or {})
@@ -106,9 +110,7 @@ class IdentifiedRule(Scheduler):
         return self._rule.propose(replace(situation, rates=situation.rates * self.factors))
 
     def _identified(self, situation: Situation) -> np.ndarray:
-        coefficients = np.array([self.identification.generator, self.identification.discriminator])
-        logs = np.einsum("nbf,nf->bn", features_of(situation), coefficients)
-        return np.asarray(10 ** np.clip(np.nan_to_num(logs, nan=0.0), -MOST, MOST))
+        return 10 ** self.identification(features_of(situation))
 
 
 def save_identification(path: Path, identification: Identification, metadata: Mapping[str, Any]) -> None:
@@ -132,13 +134,13 @@ def load_identification(path: Path) -> IdentifiedRule:
     try:
         if record["features"] != list(FEATURES):
             raise ValueError(f"its features are {record['features']}")
-        formulas = {name: tuple(map(float, record[name])) for name in ("generator", "discriminator")}
-        return IdentifiedRule(Identification(**formulas), record["metadata"])
+        readings = {name: Reading.of(record[name]) for name in ("generator", "discriminator")}
+        return IdentifiedRule(Identification(**readings), record["metadata"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise FileFormatError(f"{path} is not an identification ({brief(error)})") from None
 
 
 @register_scheduler("identified-rule")
 def shipped_identified_rule() -> IdentifiedRule:
-    """The rule, at rates that are read off how far the weights went in the first interval."""
+    """The rule, at rates that are read off what the first interval did to both networks."""
     return load_identification(FILE)

@@ -105,24 +105,31 @@ class Workers(Generic[J, R]):
     def run(self, jobs: Iterable[J]) -> Iterator[tuple[J, R]]:
         """Runs jobs and yields each with its result as soon as there is one, in any order.
 
+        Jobs are taken when there is a worker for them, so an iterator may end early.
+
         Raises:
             WorkerError: a job lost its worker too often.
             Exception: what a job raised, with a note that names the job (its ``str``). It is raised after the results
                 of all other jobs. If several jobs failed, it is the error of the first job.
         """
-        waiting = deque((place, job, 1) for place, job in enumerate(jobs))
+        coming = ((place, job, 1) for place, job in enumerate(jobs))
+        again: deque[tuple[int, J, int]] = deque()
         running: dict[Any, tuple[int, J, int]] = {}
         failures: dict[int, Exception] = {}
         capacity = self._backend.capacity
         try:
-            while waiting or running:
-                while waiting and (capacity is None or len(running) < capacity):
-                    place, job, attempt = waiting.popleft()
-                    running[self._backend.submit(job)] = place, job, attempt
+            while True:
+                while capacity is None or len(running) < capacity:
+                    entry = next(coming, None) or (again.popleft() if again else None)
+                    if entry is None:
+                        break
+                    running[self._backend.submit(entry[1])] = entry
+                if not running:
+                    break
                 ticket, outcome = self._backend.next_outcome()
                 place, job, attempt = running.pop(ticket)
                 if outcome.lost is not None and attempt < self._attempts:
-                    waiting.append((place, job, attempt + 1))
+                    again.append((place, job, attempt + 1))
                 elif outcome.lost is not None:
                     failures[place] = _lost_too_often(job, attempt, outcome.lost)
                 elif outcome.error is not None:

@@ -91,6 +91,11 @@ class Batch:
         with _as_file(self.policy) as path:
             return load_scheduler(path)
 
+    def options_for(self, scheduler: Scheduler) -> RunOptions:
+        """Options of its runs. A scheduler that was made for some number of decisions gets so many."""
+        decisions = scheduler.decisions or self.options.decisions
+        return replace(self.options, initial_weights=self.load_initial_weights(), decisions=decisions)
+
     def load_initial_weights(self) -> MetaInit | None:
         """Loads the weights that the GANs start from; ``None`` for fresh weights."""
         if self.initial_weights is None:
@@ -146,7 +151,7 @@ def _run_all(batch: Batch) -> BatchResult:
             scheduler,
             tasks,
             seeds,
-            replace(batch.options, initial_weights=batch.load_initial_weights()),
+            batch.options_for(scheduler),
             watch=keeper,
         )
     except SchedulerError as error:  # a scheduler that fails is a result too

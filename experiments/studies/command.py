@@ -2,8 +2,10 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,6 +51,12 @@ def write_pages(pages: Mapping[str, str], folder: str) -> None:
     for name, text in pages.items():
         write_whole(out / name, text)
         show_line(out / name)
+
+
+def until(jobs: Iterable[T], minutes: float | None) -> Iterator[T]:
+    """The jobs that can begin within so many minutes from now; all without a limit."""
+    end = None if minutes is None else time.monotonic() + 60 * minutes
+    return takewhile(lambda _: end is None or time.monotonic() < end, jobs)
 
 
 def show_line(line: object) -> None:

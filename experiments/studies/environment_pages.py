@@ -29,8 +29,8 @@ and every run that gets there and stays earns it. A run that diverges is never b
 """The section on rewards, by the name of the latest version's reward."""
 ARGUMENTS = """\
 `split`, `horizon`, `interval_updates`, `decisions`, `knobs`, `control`, `lr_levels`, `actions`, `reference`, `pace`,
-`price`, `signals`, `privileged`, `trial_runs`, `reward`, `initial_weights`, `device`, `engine`, `noise`, `render_mode`.
-`metagan_rl.envs.MetaGANVectorEnv` says what each means."""
+`price`, `signals`, `privileged`, `trial_runs`, `trial_reward`, `reward`, `initial_weights`, `device`, `engine`,
+`noise`, `render_mode`. `metagan_rl.envs.MetaGANVectorEnv` says what each means."""
 ACTIONS = {
     "joint-moves": "each control is kept (0) or moved down (1) or up (2)",
     "discrete": "a departure of each control: level 0 is the reference, 2n - 1 and 2n are n steps below and above it",

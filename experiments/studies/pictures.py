@@ -13,11 +13,13 @@ from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.report.figures import KNOWN_COLOURS
 from metagan_rl.experiments.report.tables import markdown_table
-from metagan_rl.experiments.studies import ablations, rivals
+from metagan_rl.experiments.studies import ablations, rivals, search_each
 from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
 from metagan_rl.experiments.studies.full_form import table as standing_table
+from metagan_rl.experiments.studies.practice import page as practice
+from metagan_rl.experiments.studies.run_to_run import table as run_to_run
 from metagan_rl.experiments.studies.throughput import page
 from metagan_rl.experiments.studies.transfer import page as transfer
 from metagan_rl.files import make_directory, write_whole
@@ -26,6 +28,7 @@ from metagan_rl.runtime import prepare_process
 
 TASK, SEED = "ring/test/0006", 1635118475
 AGENT = "#d55e00"
+RUNS = RESULTS / "run-to-run" / "rows.jsonl"
 
 
 def learning(out: Path) -> Path:
@@ -71,6 +74,11 @@ def throughput(out: Path) -> Path:
     return page.picture(page.read_kinds(RESULTS / "throughput.jsonl"), out)
 
 
+def from_run_to_run(out: Path) -> Path:
+    """The best of k runs on a task, as a picture."""
+    return run_to_run.picture(read_lines(RUNS), out / "run-to-run.png")
+
+
 def throughput_tables() -> list[str]:
     """The tables of ``docs/throughput.md``, from the committed rows."""
     return page.tables(page.read_kinds(RESULTS / "throughput.jsonl"))
@@ -112,6 +120,11 @@ def tables_of_pages() -> dict[str, list[str]]:
         "signals.md": signal_tables(),
         "throughput.md": throughput_tables(),
         "transfer.md": transfer.tables(),
+        "run-to-run.md": [
+            run_to_run.table(read_lines(RUNS)),
+            search_each.committed_table(read_lines(RESULTS / "search-each" / "rows.jsonl")),
+        ],
+        "practice.md": practice.page_tables(),
         "ablations.md": [ablations.table(read_lines(RESULTS / "ablations" / "rows.jsonl"))],
         "rivals.md": rivals.tables(),
     }
@@ -125,8 +138,9 @@ def main() -> None:
         path = out / name
         write_whole(path, filled(path.read_text(encoding="utf-8"), tables))
         print(path)
-    for path in (learning(out), standing(out), render(out), throughput(out)):
-        print(path)
+    drawn = (learning, standing, render, throughput, *([from_run_to_run] if read_lines(RUNS) else []))
+    for draw in drawn:
+        print(draw(out))
     print("The table of the results:\n" + standing_table())
 
 

@@ -22,17 +22,20 @@ class Trace:
         distance: quality distance, ``[T + 1, B]``; the first row is before training.
         controls: one for each interval.
         stability: stability terms by name, ``[T, B]`` each.
+        reward: what each interval earned, ``[T, B]``.
     """
 
     distance: list[np.ndarray] = field(default_factory=list)
     controls: list[Controls] = field(default_factory=list)
     stability: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    reward: list[np.ndarray] = field(default_factory=list)
 
     def take(self, sources: np.ndarray) -> None:
         """Replaces each run's history with the history of the run that it was copied from."""
         self.distance = [values[sources] for values in self.distance]
         self.controls = [controls[sources] for controls in self.controls]
         self.stability = {name: [values[sources] for values in rows] for name, rows in self.stability.items()}
+        self.reward = [values[sources] for values in self.reward]
 
 
 def member_seed(seed: int, member: int) -> int:
@@ -47,6 +50,7 @@ def drive(
     options: RunOptions | None = None,
     *,
     watch: Callable[[int, Runs], None] = lambda interval, runs: None,
+    after: np.ndarray | None = None,
     **given: Any,
 ) -> tuple[Runs, Trace]:
     """Trains a GAN for each task under a scheduler, until the budgets are spent.
@@ -62,6 +66,8 @@ def drive(
         options: options of :class:`Runs`.
         watch: called before the first interval and after each one, with the number of intervals done and the runs. It
             must only look.
+        after: what each run earned in the last interval of the run before on the same task, ``[B]``. The scheduler then
+            goes on to its next run (``again``) and is not started anew.
         **given: the options as keywords instead.
 
     Returns:
@@ -93,11 +99,12 @@ def drive(
                 trace.take(sources)
                 reward = reward[sources]
         situation = situation_of(runs, reward)
-        controls = ask(scheduler, situation, interval, begins=None if interval else seeds)
+        controls = ask(scheduler, situation, interval, begins=None if interval else seeds, after=after)
         outcome = runs.advance(controls)
         reward = outcome.reward
         trace.distance.append(runs.quality.distance)
         trace.controls.append(controls)
+        trace.reward.append(reward)
         for name, values in outcome.stability.items():
             trace.stability.setdefault(name, []).append(values)
         watch(interval + 1, runs)
@@ -113,20 +120,30 @@ def situation_of(runs: Runs, reward: np.ndarray) -> Situation:
     return Situation(runs.signals(), runs.base_controls(), runs.controls, reward, runs.base_rates())
 
 
-def ask(scheduler: Scheduler, situation: Situation, interval: int, *, begins: Sequence[int] | None = None) -> Controls:
+def ask(
+    scheduler: Scheduler,
+    situation: Situation,
+    interval: int,
+    *,
+    begins: Sequence[int] | None = None,
+    after: np.ndarray | None = None,
+) -> Controls:
     """The controls that a scheduler wants for the next interval.
 
     Args:
         scheduler: is asked.
         situation: of B runs.
         interval: intervals done, for messages.
-        begins: the runs' seeds, if it is to begin anew with them; ``None`` if it goes on.
+        begins: the runs' seeds, if runs begin; ``None`` if they go on.
+        after: the last rewards of the runs before, if these are the next runs of a trial, ``[B]``.
 
     Raises:
         SchedulerError: it raised, or did not give controls for all runs.
     """
     with _blaming(scheduler, interval):
-        if begins is not None:
+        if begins is not None and after is not None:
+            scheduler.again(begins, after)
+        elif begins is not None:
             scheduler.begin(begins)
         controls = scheduler.step(situation)
         if not isinstance(controls, Controls) or len(controls) != len(situation):

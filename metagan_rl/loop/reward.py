@@ -88,9 +88,7 @@ class Reward:
             share: the interval's share of the budget, ``[B]`` in (0, 1].
             start: quality distance before training, ``[B]``.
         """
-        lowest = self.floor * start
-        end = np.where(diverged, WORST_DISTANCE, after)
-        terms = {"quality": self.quality * np.log(np.maximum(before, lowest) / np.maximum(end, lowest))}
+        terms = {"quality": self.gain(before, after, diverged, start=start)}
         unit = share if self.per == "run" else 1.0
         for name in STABILITY_TERMS:
             terms[name] = -getattr(self, name) * unit * np.where(diverged, intervals_left, stability[name])
@@ -98,6 +96,29 @@ class Reward:
             apart = np.minimum(np.nan_to_num(np.abs(imbalance), nan=LARGEST_IMBALANCE), LARGEST_IMBALANCE)
             terms["balance"] = -self.balance * unit * np.where(diverged, LARGEST_IMBALANCE * intervals_left, apart)
         return terms
+
+    def gain(
+        self,
+        before: np.ndarray,
+        after: np.ndarray,
+        diverged: np.ndarray,
+        *,
+        start: np.ndarray | float = 0.0,
+        best: np.ndarray | float = np.inf,
+    ) -> np.ndarray:
+        """The term of quality, ``[B]``.
+
+        Args:
+            before: as in :meth:`terms`.
+            after: as there.
+            diverged: as there.
+            start: as there.
+            best: distances above it count as it, ``[B]``. So over a run that begins above it, it sums to
+                log(best / min(best, end)): only what the run takes off the best earns.
+        """
+        lowest, worst = self.floor * start, np.where(diverged, WORST_DISTANCE, after)
+        first, last = (np.maximum(np.minimum(each, best), lowest) for each in (before, worst))
+        return self.quality * np.log(first / last)
 
 
 WEIGHTS = ("quality", *STABILITY_TERMS, "balance")

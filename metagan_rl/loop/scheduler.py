@@ -69,6 +69,8 @@ class Scheduler(Remembering, ABC):
     the scheduler sees."""
     cost: int = 0
     """GAN updates spent once, before any run, to tune or meta-train it."""
+    decisions: int | None = None
+    """Intervals that a run is to have, whatever its budget; ``None``: any. A benchmark gives each scheduler its own."""
     needs: tuple[str, ...] = ()
     """Signals it cannot work without. Not every loop has the signals of a quality metric (see GANScheduler)."""
 
@@ -80,6 +82,17 @@ class Scheduler(Remembering, ABC):
                 own, so that the draws do not depend on which other runs are scheduled. A run's own seed is the seed of
                 its first member.
         """
+
+    def again(self, seeds: Sequence[int], reward: np.ndarray) -> None:
+        """Starts the next run on the same B tasks. A scheduler that learns from run to run keeps its memory here.
+
+        By default everything is forgotten, as in :meth:`begin`.
+
+        Args:
+            seeds: as in :meth:`begin`.
+            reward: reward of the last interval before, ``[B]``.
+        """
+        self.begin(seeds)
 
     def exploit(self, situation: Situation) -> np.ndarray | None:
         """Decides which GANs continue from others. Called before every interval but the first, if ``members`` > 1.

@@ -27,7 +27,6 @@ from metagan_rl import GANScheduler
 from metagan_rl.agents import TrainConfig, load_policy, make_scheduler, scheduler_names, train
 from metagan_rl.agents.catalogue import kind_of
 from metagan_rl.engine.library import VARIABLE
-from metagan_rl.errors import MissingDataError
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.benchmark.records import read_rows
 from metagan_rl.experiments.tune import TuneConfig, tune
@@ -102,15 +101,13 @@ def driven(name: str, tasks: Any, intervals: int) -> dict[str, Any]:
 
 
 def suites() -> dict[str, Any]:
-    """Every suite under two schedulers; those whose data are not here are left out."""
+    """Every suite under two schedulers, but for those whose data are not on every machine."""
     found = {}
     for name in BUILT_IN[:10]:  # those that there were when the numbers were made
+        if name == "fashion-mnist":
+            continue
         tasks = list(get_suite(name).split("val"))[:2]
         slow = tasks[0].dim > 100
-        try:
-            tasks[0].data()
-        except MissingDataError:
-            continue
         for scheduler in ("constant", "r3gan") if slow else ("constant", "random", "default"):
             found[f"{name}/{scheduler}"] = driven(scheduler, tasks[: 1 if slow else 2], 1 if slow else 4)
     return found
