@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from elsewhere import needs
 from torch import Tensor
 
 from metagan_rl.errors import InvalidValueError
@@ -152,6 +153,25 @@ def test_schedule_free_is_that_of_its_authors_code() -> None:
     ours = stepped(OPTIMIZERS["schedule-free"], lambda step: 0.05 * falling(step))
     torch.testing.assert_close(ours[0], torch.stack(path), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(ours[1], torch.stack(judged), rtol=1e-10, atol=1e-12)
+
+
+@needs("prodigyopt", "schedulefree")
+@pytest.mark.parametrize("name", ["prodigy", "schedule-free"])
+def test_both_are_those_of_their_authors_libraries(name: str) -> None:
+    from prodigyopt import Prodigy as TheirProdigy
+    from schedulefree import AdamWScheduleFree
+
+    rate, row = {"prodigy": 1.0, "schedule-free": 0.05}[name], draw(1, SIZE)[0].requires_grad_()
+    theirs = {"prodigy": TheirProdigy, "schedule-free": AdamWScheduleFree}[name]([row], lr=rate, betas=(0.9, 0.99))
+    getattr(theirs, "train", list)()
+    path = []
+    for step in range(STEPS):
+        theirs.param_groups[0]["lr"] = rate * falling(5 * (step // 5))
+        row.grad = slopes(row.detach(), step)
+        theirs.step()
+        path.append(row.detach().clone())
+    ours, _ = stepped(OPTIMIZERS[name], lambda step: rate * falling(step))
+    torch.testing.assert_close(ours, torch.stack(path), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("opponent", [None, 1e-4, 1e3])
