@@ -26,7 +26,7 @@ from metagan_rl.populations.measurements import Recorder
 from metagan_rl.tasks import Base, get_suite
 
 ROOT = Path(__file__).resolve().parent.parent
-NEED_QUALITY = ("default", "feedback", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
+NEED_QUALITY = ("default", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
 LOOP = choose_signals("loop")
 ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt", "identified-rule")]
 

@@ -271,4 +271,4 @@ def test_unknown_names_are_told(tmp_path):
     with pytest.raises(InvalidValueError, match="has the name of an arm"):
         study(PracticeStudy(schedulers=("cosine.safetensors",), out=tmp_path))
     with pytest.raises(InvalidValueError, match="needs signals of a quality metric"):
-        study(PracticeStudy(schedulers=("feedback",), out=tmp_path))
+        study(PracticeStudy(schedulers=("default",), out=tmp_path))

@@ -73,3 +73,12 @@ def test_its_parts_are_what_a_scheduler_takes():
 def test_what_cannot_be_measured_is_told(make, error, words):
     with pytest.raises(error, match=words):
         make()
+
+
+def test_a_speck_where_real_images_hardly_vary_is_not_all_that_counts():
+    random = torch.Generator().manual_seed(0)
+    real = torch.randn(256, 1, 6, 6, generator=random)
+    real[:, :, 0, 0] *= 1e-6
+    samples = torch.randn(128, 1, 6, 6, generator=random)
+    samples[:, :, 0, 0] = 0.1
+    assert QualityMeter(real)(samples)["sliced_wasserstein"] < 0.3

@@ -106,7 +106,7 @@ def test_the_table_has_the_tiers_on_the_tasks_that_were_searched():
         {"suite": "as trained", "task": task, "tuned-decay": 0.0, "fixed": math.log(0.9), "oracle": math.log(0.4)}
         for task in range(12)
     ]
-    lines = table(rows, others, oracle, ("rule", "feedback")).splitlines()
+    lines = table(rows, others, oracle, ("rule", "default")).splitlines()
     base = math.exp(np.mean(np.log(np.arange(9) + 1.0)))
     tiers = "0.90 [0.90, 0.90] | 0.50 [0.50, 0.50] | 0.40 [0.40, 0.40] | 0.80 [0.80, 0.80] |  |"
     assert lines[2] == f"| as trained | 9 | {base:.3f} | {tiers}"

@@ -301,12 +301,12 @@ def test_the_code_runs(loss, ratio, weight):
 
 
 @pytest.mark.filterwarnings("ignore:step .* from here on no rate is above your own:UserWarning")  # advice on noise
-@pytest.mark.parametrize("name", ["on-top", "feedback", "cosine", "r3gan", "tuned-decay"])
+@pytest.mark.parametrize("name", ["on-top", "default", "cosine", "r3gan", "tuned-decay"])
 def test_the_code_has_the_scheduler_and_what_it_needs(name):
     code = recipe(made(left=name, trouble="generator-high"), 0)
     assert f'"{name}", g_optimizer, d_optimizer, total_steps=total_steps' in code
     assert "lr=0.008" in code, "what is wrong with the run is in its code"
-    assert ("QualityMeter" in code) == (name == "feedback")
+    assert ("QualityMeter" in code) == (name == "default")
     there: dict[str, Any] = {}
     exec(shortened(code, 40), there)
     assert there["step"] == 39 and there["scheduler"].get_last_lr()
@@ -485,7 +485,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_no_inline_code(page):
         ({"do": "new", "setting": {"left": "this:x"}}, "unknown scheduler"),
         ({"do": "new", "setting": {"family": "this:x"}}, "unknown family"),
         ({"do": "new"}, "needs a setting"),
-        ({"do": "new", "setting": {"left": "fedback"}}, "did you mean feedback"),
+        ({"do": "new", "setting": {"left": "defalt"}}, "did you mean default"),
         ({"do": "new", "setting": {"family": "drawing", "drawing": ""}}, "0 points"),
     ],
 )
@@ -544,7 +544,7 @@ def test_what_is_on_offer_can_be_picked(page):
     _, _, body = asked(page, "GET", f"/{page.server.token}/about")
     about = json.loads(body)["told"]
     names = [each["name"] for each in about["schedulers"]]
-    assert {"feedback", "constant", "cosine", "ucb"} <= set(names) and "pbt" not in names
+    assert {"default", "constant", "cosine", "ucb"} <= set(names) and "pbt" not in names
     assert set(about["knobs"]) == {"generator_lr_factor", "discriminator_lr_factor", "penalty_weight", "ratio", "loss"}
     assert json.loads(asked(page, "GET", f"/{page.server.token}/folder")[2])["told"] is None
     assert "import torch" in json.loads(asked(page, "GET", f"/{page.server.token}/code?side=1")[2])["told"]

@@ -28,7 +28,7 @@ def shipped_policy(name: str = "default") -> Path:
 
 
 def default_policy() -> PolicyScheduler:
-    """Recurrent PPO trained with 20 million GAN updates: the learned scheduler that comes with the package."""
+    """Departs from identified-rule. It learned, on wide conditions, what to do when a run is not as it should be."""
     return load_policy(shipped_policy())
 
 
@@ -37,22 +37,17 @@ def loop_policy() -> PolicyScheduler:
     return load_policy(shipped_policy(LOOP))
 
 
-def feedback_policy() -> PolicyScheduler:
-    """Departs from the rule. It learned, on wide conditions, what to do when a run is not as it should be."""
-    return load_policy(shipped_policy(FEEDBACK))
-
-
 def on_top_policy() -> PolicyScheduler:
     """Sets both learning rates on top of a schedule, from what any loop has; needs no quality metric.
 
     In a user's own loop it departs from what the loop does by itself, as it was trained to (see GANScheduler). In a
-    comparison it departs from the rule, as ``feedback`` does.
+    comparison it departs from the rule.
     """
     return load_policy(shipped_policy(ON_TOP)).around("rule")
 
 
-FEEDBACK, ON_TOP = "feedback", "on-top"
-"""The shipped policies that were trained on wide conditions: with a quality metric, and with what any loop has."""
+ON_TOP = "on-top"
+"""The shipped policy that was trained on top of users' schedules, and sees what any loop has."""
 LOOP = "loop"
 """The shipped policy that is made for users' own loops."""
 COMPARED = {
@@ -74,7 +69,6 @@ def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
 
 
 register_scheduler("default", default_policy)
-register_scheduler(FEEDBACK, feedback_policy)
 register_scheduler(ON_TOP, on_top_policy)
 register_scheduler(LOOP, loop_policy)
 for _name, _what in COMPARED.items():

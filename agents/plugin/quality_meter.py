@@ -21,8 +21,9 @@ LEAST = 32
 class QualityMeter:
     """Compares generated samples with real ones, as the quality metric of this package's own tasks does.
 
-    The distance is ``SW + 1 - F``. SW is the sliced Wasserstein distance in deviations of the real data, F the harmonic
-    mean of precision and coverage (see ``metagan_rl.metrics.quality``). What it returns is what
+    The distance is ``SW + 1 - F``. SW is the sliced Wasserstein distance in deviations of the real data: of each column
+    of a table ``[N, D]``, and one of all pixels of images ``[N, ...]``. F is the harmonic mean of precision and coverage
+    (see ``metagan_rl.metrics.quality``). What it returns is what
     :meth:`GANScheduler.step` takes as ``quality=``. Distances can be compared only if measured on equally many samples,
     which the meter therefore fixes.
 
@@ -66,6 +67,8 @@ class QualityMeter:
         self._mean, deviation = columns.mean(dim=0).float(), columns.std(dim=0).float()
         if not deviation.max() > 0:
             raise DataError("all real_samples are alike")
+        if real.ndim > 2:  # pixels at the border hardly vary: by their own deviation a speck there would count alone
+            deviation = deviation.square().mean().sqrt().expand_as(deviation)
         self._scale = torch.where(deviation > 0, deviation, 1.0)
         low, high = float(real.min()), float(real.max())
         self._features = _grey_features(features, low, high) if isinstance(features, str) else features

@@ -13,7 +13,7 @@ from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.own import OWN
 from metagan_rl.agents.rules.scaling import scaled
-from metagan_rl.agents.searches.identified import IdentifiedRule
+from metagan_rl.agents.searches.identified import IDENTIFIED, IdentifiedRule
 from metagan_rl.agents.searches.rate_check import CHECKED_OWN, RATE_CHECK
 from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
@@ -27,6 +27,8 @@ TTUR = 4.0
 """How much faster than G the rule of two time scales lets D learn."""
 ON_TOP = {OWN: CONSTANT, CHECKED_OWN: RATE_CHECK}
 """What a policy departs from in a loop, if it was trained on top of users' schedules: what the loop does by itself."""
+IN_LOOPS = {**ON_TOP, IDENTIFIED: "rule"}
+"""The same for all references that are another in a loop. Rates are not identified there: they are the user's."""
 DIGITS = 9
 """Decimals of the logarithm of a factor that a policy gives."""
 
@@ -54,7 +56,7 @@ class SteadyPolicy(PolicyScheduler):
         """Whether it was trained on top of users' schedules, and so knows how to end a run."""
         self.checks = reference == CHECKED_OWN
         """Whether the rates that it departs from are checked first."""
-        policy = policy.around(ON_TOP[reference]) if self.on_top else policy
+        policy = policy.around(IN_LOOPS[reference]) if reference in IN_LOOPS else policy
         super().__init__(policy.config, policy.network.state_dict(), policy.metadata)
         self.means = means
         if means:

@@ -23,6 +23,7 @@ from metagan_rl.records import read_record, write_record
 
 FILE = Path(__file__).with_name("schedules") / "identification.json"
 KIND = "metagan-rl identification"
+IDENTIFIED = "identified-rule"
 SEEN = ("generator_move", "discriminator_move")
 OUTPUTS = (
     "discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy", "pair_accuracy", "logit_gap",
@@ -140,7 +141,7 @@ def load_identification(path: Path) -> IdentifiedRule:
         raise FileFormatError(f"{path} is not an identification ({brief(error)})") from None
 
 
-@register_scheduler("identified-rule")
+@register_scheduler(IDENTIFIED)
 def shipped_identified_rule() -> IdentifiedRule:
     """The rule, at rates that are read off what the first interval did to both networks."""
     return load_identification(FILE)

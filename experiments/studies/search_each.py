@@ -234,7 +234,7 @@ def committed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The table of rows of this study beside the committed ones of the studies of transfer and of room."""
     others = [row for row in read_lines(RESULTS / "transfer" / "rows.jsonl") if row["split"] == "test"]
     return table(
-        rows, others, read_lines(RESULTS / "transfer" / "oracle.jsonl"), ("rule", "identified-rule", "feedback")
+        rows, others, read_lines(RESULTS / "transfer" / "oracle.jsonl"), ("rule", "identified-rule", "default")
     )
 
 

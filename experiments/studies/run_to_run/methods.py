@@ -187,7 +187,7 @@ METHODS: dict[str, Method] = {
     "trial": Method("policy that remembers", 4, trial, in_order=True, needs="policy"),
     "list": Method("list learned on other tasks", 16, fixed_list, in_order=True, needs="list"),
     "rule": Method("`rule` again and again", 16, repeated("rule")),
-    "feedback": Method("`feedback` again and again", 16, repeated("feedback")),
+    "default": Method("`default` again and again", 16, repeated("default")),
     "pbt": Method("PBT", 16, pbt),
 }
 """The most telling first. ``tuned-decay`` is what all are compared with."""

@@ -7,7 +7,7 @@ from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
 from metagan_rl.experiments.studies.transfer.room_table import room_table
 from metagan_rl.experiments.studies.transfer.table import REFERENCE, courses, table
 
-SHOWN = (REFERENCE, "rule", "identified-rule", "feedback", "on-top")
+SHOWN = (REFERENCE, "rule", "identified-rule", "default", "on-top")
 TOLD = (
     "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
 )  # fmt: skip
@@ -34,7 +34,7 @@ def tables() -> list[str]:
         table(others, SHOWN),
         table(own, OWN, OWN[0]),
         room_table(oracle, others, SHOWN[1:]),
-        courses(others, "feedback", "rule", TOLD),
+        courses(others, "default", "rule", TOLD),
         rule_lines(),
     ]
 
