@@ -25,7 +25,6 @@ from metagan_rl.networks.base import ClosedForm, size, split
 from metagan_rl.penalties import PENALTIES
 from metagan_rl.populations import Measurements, Population, PopulationState
 from metagan_rl.populations.interval import IntervalInputs, IntervalPlan, IntervalTrainer
-from metagan_rl.populations.optimizers import SGD, Adam, per_member_norm
 from metagan_rl.populations.settings import Settings
 from metagan_rl.tasks import Base, Networks, Task
 
@@ -200,46 +199,6 @@ def test_dirac_networks_are_theta_and_psi_times_x() -> None:
     inputs = torch.tensor([[[1.0], [4.0]], [[1.0], [0.5]]])
     assert DiracGenerator()(weights, inputs).tolist() == [[[2.0], [2.0]], [[-3.0], [-3.0]]]
     assert DiracDiscriminator()(weights, inputs).tolist() == [[[2.0], [8.0]], [[-3.0], [-1.5]]]
-
-
-# --- optimisers ----------------------------------------------------------------------------------------------------
-
-
-def test_adam_equals_torch_step_by_step_with_each_members_own_settings() -> None:
-    members, numbers, lengths = 4, 6, (3, 5)
-    lr, beta1, beta2 = (0.1, 1e-3, 3e-2, 0.5), (0.0, 0.5, 0.9, 0.5), (0.9, 0.99, 0.999, 0.5)
-    weights, first, second = draw(members, numbers), *torch.zeros(2, members, numbers, dtype=torch.float64)
-    rows = [weights[member].clone().requires_grad_() for member in range(members)]
-    theirs = [torch.optim.Adam([row], lr=a, betas=(b, c)) for row, a, b, c in zip(rows, lr, beta1, beta2, strict=True)]
-    columns = [torch.tensor(values, dtype=torch.float64)[:, None] for values in (lr, beta1, beta2)]
-    done = 0
-    for length in lengths:  # the second interval goes on where the first ended
-        adam = Adam(torch.arange(done + 1, done + length + 1)[:, None].expand(-1, members), *columns)
-        for step in range(length):
-            gradient = draw(members, numbers, seed=100 + done + step) * torch.logspace(-9, 3, members)[:, None]
-            adam.step(step, weights, gradient, first, second)
-            for row, optimizer, g in zip(rows, theirs, gradient, strict=True):
-                row.grad = g.clone()
-                optimizer.step()
-            torch.testing.assert_close(weights, torch.stack([row.detach() for row in rows]), rtol=1e-10, atol=1e-12)
-        done += length
-
-
-def test_adam_of_members_with_different_histories_uses_each_ones_own_step_count() -> None:
-    lr, beta1, beta2 = (torch.full((2, 1), value, dtype=torch.float64) for value in (0.1, 0.5, 0.99))
-    weights, first, second = torch.zeros(3, 2, 1, dtype=torch.float64)
-    adam = Adam(torch.tensor([[1, 1001]]), lr, beta1, beta2)
-    adam.step(0, weights, torch.ones(2, 1).double(), first, second)
-    assert weights[0].item() == pytest.approx(-0.1)  # the very first step is one learning rate long
-    assert weights[1].item() == pytest.approx(-0.1 * 0.5 / 0.01**0.5, rel=1e-3)
-
-
-def test_sgd_steps_against_the_gradient_at_each_members_rate() -> None:
-    weights = torch.ones(2, 2)
-    gradient, unused = torch.tensor([[1.0, -1.0], [2.0, 0.0]]), torch.zeros(2, 2)
-    SGD(torch.tensor([[0.1], [0.5]])).step(0, weights, gradient, unused, unused)
-    torch.testing.assert_close(weights, torch.tensor([[0.9, 1.1], [0.0, 1.0]]))
-    assert per_member_norm(torch.tensor([[3.0, 4.0], [0.0, 2.0]])).tolist() == [5.0, 2.0]
 
 
 # --- closed form and automatic differentiation train alike -----------------------------------------------------------

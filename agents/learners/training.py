@@ -182,9 +182,10 @@ class TrainingRun:
         return self.learner.policy(metadata)
 
     def _engine(self) -> str:
-        """What trained the GANs; both names if the tasks' networks are of both kinds."""
+        """What trained the GANs; both names if the tasks are of both kinds."""
         tasks = get_suite(self.config.tasks_of()).split("train")
-        return ", ".join(sorted({engine_of(each.networks, self.config.engine, self.config.device) for each in tasks}))
+        where = self.config.engine, self.config.device
+        return ", ".join(sorted({engine_of(each.networks, *where, each.base.optimizer) for each in tasks}))
 
     def _write(self, record: dict[str, float], writer: SummaryWriter) -> None:
         updates = self.iteration * self.learner.updates_per_iteration

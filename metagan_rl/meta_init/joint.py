@@ -1,6 +1,6 @@
 """Joint pre-training, the baseline: one GAN trained on the data of all tasks at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,7 @@ COUNTS = ("generator_steps", "discriminator_steps")
 class AveragingTrainer(IntervalTrainer):
     """Treats all members as one GAN. Each takes the step of their mean gradient, so they stay equal."""
 
-    def _step(
-        self, optimizer: Any, turn: Turn, update: int, gradient: Tensor, rows: tuple[Tensor, Tensor, Tensor]
-    ) -> Tensor:
+    def _step(self, optimizer: Any, turn: Turn, update: int, gradient: Tensor, rows: Sequence[Tensor]) -> list[Tensor]:
         shared = gradient.mean(dim=0, keepdim=True).expand_as(gradient)
         return super()._step(optimizer, turn, update, shared, rows)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from metagan_rl.errors import FileFormatError
 from metagan_rl.meta_init.settings import MetaSettings
 from metagan_rl.meta_init.weights import MetaDiscriminator, MetaGenerator, MetaInit
-from metagan_rl.populations.optimizers import SGD, Adam, Optimizer
+from metagan_rl.optimizers import SGD, Adam, Optimizer
 
 BETAS = 0.9, 0.999
 PARTS = ("generator", "discriminator")
@@ -40,8 +40,8 @@ class OuterOptimizer:
             PARTS, (meta.generator.weights, meta.discriminator.weights), gradients, strict=True
         ):
             row = weights.clone()[None]
-            moments = (self._moments[f"{part}_{moment}"][None] for moment in ("first", "second"))
-            self._optimizer(row.dtype).step(0, row, gradient[None], *moments)
+            moments = [self._moments[f"{part}_{moment}"][None] for moment in ("first", "second")]
+            self._optimizer(row.dtype).step(0, row, gradient[None], moments)
             rows.append(row[0])
         return with_weights(meta, rows[0], rows[1])
 

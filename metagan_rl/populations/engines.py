@@ -68,7 +68,7 @@ def find_engines(name: EngineName, population: Population) -> list[Engine]:
     by_torch = TorchEngine(population)
     if name == "torch":
         return [by_torch]
-    missing = what_is_missing(population.shape.networks, population.device)
+    missing = what_is_missing(population.shape.networks, population.device, population.shape.optimizer)
     if name == "native" and missing:
         raise InvalidValueError(f"engine is 'native', but {missing}; use 'auto' or 'torch'")
     if missing:
@@ -88,12 +88,12 @@ def say_what_trains(name: str) -> None:
         logging.getLogger("metagan_rl").warning("torch trains, which is several times slower: %s", library.reason)
 
 
-def engine_of(networks: Networks, name: str = "auto", device: str = "cpu") -> str:
-    """What trains GANs of these networks under built-in losses: ``"native"`` or ``"torch"``.
+def engine_of(networks: Networks, name: str = "auto", device: str = "cpu", optimizer: str = "adam") -> str:
+    """What trains GANs of these networks under built-in losses by an optimizer: ``"native"`` or ``"torch"``.
 
     Raises:
         UnknownNameError: there is no such engine.
         InvalidValueError: there is no such device, or no native engine although it is asked for.
     """
-    native = checked_engine(name) != "torch" and not what_is_missing(networks, find_device(device))
+    native = checked_engine(name) != "torch" and not what_is_missing(networks, find_device(device), optimizer)
     return NativeEngine.name if native and not isinstance(load_library(), NoLibrary) else TorchEngine.name

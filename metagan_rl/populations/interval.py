@@ -14,11 +14,11 @@ from torch import Tensor
 
 from metagan_rl.losses import LOSSES, LogitLoss
 from metagan_rl.networks.base import ClosedForm, StackedNetwork, split
+from metagan_rl.optimizers import OPTIMIZERS, Beginning, Optimizer, pick
 from metagan_rl.penalties import PENALTIES, Penalty, input_gradient
 from metagan_rl.populations.measurements import Measurements, Recorder
-from metagan_rl.populations.optimizers import SGD, Adam, Optimizer, per_member_norm
 from metagan_rl.populations.settings import CYCLE
-from metagan_rl.populations.state import PopulationState, pick
+from metagan_rl.populations.state import PopulationState
 
 WEIGHT_LIMIT = 1e4
 """A member with a larger weight has exploded. Healthy networks on standardised data stay far below this."""
@@ -40,7 +40,7 @@ class IntervalPlan:
         losses: runs that cover the chunk in order.
         penalties: runs of the members that have a gradient penalty, in order.
         penalty_weight, generator_lr, discriminator_lr, beta1, beta2, ema_decay: ``[B, 1]``.
-        optimizer: ``"adam"`` or ``"sgd"``.
+        optimizer: name of the optimizer.
         simultaneous: both networks step from the same point (only if all cycles are 1:1).
     """
 
@@ -163,18 +163,24 @@ class IntervalTrainer:
         # Worked out before the first update. Later, on a GPU, the host would wait for all that is queued.
         self.turns = [(_turn(plan, steps), _turn(plan, ~steps)) for steps in discriminates]
         self.turn_of_discriminator = discriminates[torch.arange(plan.updates) % CYCLE].to(device)  # [U, B]
-        rates = (plan.generator_lr, plan.discriminator_lr)
-        self.optimizers: tuple[Optimizer, Optimizer] = SGD(rates[0]), SGD(rates[1])
-        if plan.optimizer == "adam":
-            numbers = [
-                steps + turns.cumsum(0)
-                for steps, turns in (
-                    (state.generator_steps, ~self.turn_of_discriminator),
-                    (state.discriminator_steps, self.turn_of_discriminator),
-                )
-            ]
-            moments = plan.beta1, plan.beta2
-            self.optimizers = Adam(numbers[0], rates[0], *moments), Adam(numbers[1], rates[1], *moments)
+        numbers = [
+            steps + turns.cumsum(0)
+            for steps, turns in (
+                (state.generator_steps, ~self.turn_of_discriminator),
+                (state.discriminator_steps, self.turn_of_discriminator),
+            )
+        ]
+        make, moments = OPTIMIZERS[plan.optimizer].make, (plan.beta1, plan.beta2)
+        self.optimizers = (
+            make(Beginning(numbers[0], plan.generator_lr, *moments, opponent=state.discriminator_second)),
+            make(Beginning(numbers[1], plan.discriminator_lr, *moments)),
+        )
+        self.rows_of_generator = _kept(
+            state.generator, state.generator_first, state.generator_second, state.generator_extra
+        )
+        self.rows_of_discriminator = _kept(
+            state.discriminator, state.discriminator_first, state.discriminator_second, state.discriminator_extra
+        )
         boundary = torch.zeros(len(state), 1, dtype=plan.generator_lr.dtype, device=device)
         for name, first, last in plan.losses:
             boundary[first:last] = LOSSES[name].boundary
@@ -351,28 +357,34 @@ class IntervalTrainer:
 
     @torch.no_grad()
     def _step_discriminator(self, turn: Turn, update: int, gradient: Tensor) -> None:
-        state = self.state
-        rows = state.discriminator, state.discriminator_first, state.discriminator_second
-        self._step(self.optimizers[1], turn, update, gradient, rows)
+        self._step(self.optimizers[1], turn, update, gradient, self.rows_of_discriminator)
 
     @torch.no_grad()
     def _step_generator(self, turn: Turn, update: int, gradient: Tensor) -> None:
-        state = self.state
-        weights = self._step(
-            self.optimizers[0], turn, update, gradient, (state.generator, state.generator_first, state.generator_second)
-        )
-        average = turn.of(state.average)
-        turn.put(state.average, average.lerp_(weights, 1 - turn.ema_decay))
+        weights, *kept = self._step(self.optimizers[0], turn, update, gradient, self.rows_of_generator)
+        average = turn.of(self.state.average)
+        self.optimizers[0].judge(average, weights, kept, 1 - turn.ema_decay)
+        turn.put(self.state.average, average)
 
     def _step(
-        self, optimizer: Optimizer, turn: Turn, update: int, gradient: Tensor, rows: tuple[Tensor, Tensor, Tensor]
-    ) -> Tensor:
-        """Steps weights and moments in place. Returns the new weights ``[b, P]``."""
-        weights, first, second = (turn.of(each) for each in rows)
-        optimizer.step(update, weights, gradient, first, second, turn.members)
-        for each, changed in zip(rows, (weights, first, second), strict=True):
-            turn.put(each, changed)
-        return weights
+        self, optimizer: Optimizer, turn: Turn, update: int, gradient: Tensor, rows: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Steps weights and what is kept of them in place. Returns both for the members that stepped."""
+        weights, *kept = changed = [turn.of(each) for each in rows]
+        optimizer.step(update, weights, gradient, kept, turn.members)
+        for each, new in zip(rows, changed, strict=True):
+            turn.put(each, new)
+        return changed
+
+
+def _kept(*rows: Tensor) -> list[Tensor]:
+    """Weights and what is kept of them, without rows of no columns: most optimizers keep nothing extra."""
+    return [each for each in rows if each.shape[1]]
+
+
+def per_member_norm(rows: Tensor) -> Tensor:
+    """Euclidean norm of each row, ``[B]``."""
+    return torch.linalg.vector_norm(rows, dim=1)
 
 
 def evaluate_by_run(

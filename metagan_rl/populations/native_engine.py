@@ -30,7 +30,7 @@ PENALTY_CODES = {"zero-centred": 1, "r1": 2, "r2": 3, "one-centred": 4}
 SLOPES = {"leaky-relu": 0.2, "relu": 0.0, "tanh": 0.0}
 """The activations that it has, with their slopes below 0; tanh has none."""
 KINDS = {"mlp": 0, "conv": 1}
-OPTIMIZERS = {"adam": 0, "sgd": 1}
+OPTIMIZER_CODES = {"adam": 0, "sgd": 1, "rmsprop": 2}
 UPDATES_A_CALL = 20_000
 """Updates of all members in one call of the library. Python hears of Ctrl-C between two calls."""
 OUT_OF_MEMORY = 2
@@ -167,7 +167,7 @@ class NativeEngine:
             width=networks.width,
             depth=networks.depth,
             tanh=networks.activation == "tanh",
-            optimizer=OPTIMIZERS[shape.optimizer],
+            optimizer=OPTIMIZER_CODES[shape.optimizer],
             simultaneous=shape.simultaneous,
             batch=shape.batch_size,
             updates=updates,
@@ -194,12 +194,14 @@ class NativeEngine:
         return plans
 
 
-def what_is_missing(networks: Networks, device: torch.device) -> str | None:
-    """What the engine has not of what networks need, in words; ``None`` if it has everything."""
+def what_is_missing(networks: Networks, device: torch.device, optimizer: str = "adam") -> str | None:
+    """What the engine has not of what networks and optimizer need, in words; ``None`` if it has everything."""
     if device.type != "cpu":
         return f"it trains on a CPU, and the device is {device.type!r}"
     if networks.kind not in KINDS:
         return f"it has no networks of kind {networks.kind!r}, only {', '.join(KINDS)}"
     if networks.activation not in SLOPES:
         return f"it has no activation {networks.activation!r}, only {', '.join(SLOPES)}"
+    if optimizer not in OPTIMIZER_CODES:
+        return f"it has no optimizer {optimizer!r}, only {', '.join(OPTIMIZER_CODES)}"
     return None

@@ -12,6 +12,7 @@ from torch import Tensor
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.losses import LOSSES
 from metagan_rl.networks.base import build_networks, find_networks, size, split
+from metagan_rl.optimizers import OPTIMIZERS
 from metagan_rl.populations.drawing import Pool, find_noise, stream
 from metagan_rl.populations.engines import Engine, EngineName, checked_engine, find_engines
 from metagan_rl.populations.measurements import Measurements
@@ -35,7 +36,7 @@ class Shape:
         dim: columns of the data.
         networks: the two networks.
         batch_size: samples per update.
-        optimizer: ``"adam"`` or ``"sgd"``.
+        optimizer: name of the optimizer.
         simultaneous: at ratio 1:1, whether both networks step from the same point.
     """
 
@@ -247,13 +248,15 @@ class Population:
             torch.stack(generators).to(self.device, self.dtype),
             torch.stack(discriminators).to(self.device, self.dtype),
             seed_column.to(self.device),
+            self.shape.optimizer,
         )
 
 
 def state_bytes(shape: Shape) -> int:
     """Memory of the state of one member of a shape in bytes, without activations."""
     generator, discriminator = build_networks(shape.networks, shape.dim)
-    numbers = 4 * size(generator) + 3 * size(discriminator)
+    extra = OPTIMIZERS[shape.optimizer].extra_size
+    numbers = 4 * size(generator) + 3 * size(discriminator) + extra(size(generator)) + extra(size(discriminator))
     return numbers * (8 if find_networks(shape.networks.kind).double else 4)
 
 

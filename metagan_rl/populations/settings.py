@@ -28,7 +28,7 @@ class Settings:
         ratio: index into ``RATIOS``.
         loss: index into ``LOSSES``.
         penalty_weight: weight of the loss's gradient penalty, at least 0.
-        beta1, beta2: decay rates of Adam's two moments, in [0, 1).
+        beta1, beta2: decay rates of the optimizer's two moments, in [0, 1).
         ema_decay: decay per generator update of the averaged generator, in [0, 1).
     """
 

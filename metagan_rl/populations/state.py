@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metagan_rl.optimizers import OPTIMIZERS
+
 
 @dataclass
 class PopulationState:
@@ -16,6 +18,7 @@ class PopulationState:
         average: exponential moving average of the generator's weights, ``[B, P_G]``.
         generator_first, generator_second: Adam's moments of G, ``[B, P_G]``.
         discriminator_first, discriminator_second: Adam's moments of D, ``[B, P_D]``.
+        generator_extra, discriminator_extra: what the optimizer keeps besides, ``[B, E]`` each; E is 0 for most.
         generator_steps, discriminator_steps: updates of each network so far, int64 ``[B]``.
         seed: int64 ``[B]``; together with ``intervals`` it fixes all noise and data order still to come.
         intervals: intervals trained so far, int64 ``[B]``.
@@ -29,6 +32,8 @@ class PopulationState:
     generator_second: Tensor
     discriminator_first: Tensor
     discriminator_second: Tensor
+    generator_extra: Tensor
+    discriminator_extra: Tensor
     generator_steps: Tensor
     discriminator_steps: Tensor
     seed: Tensor
@@ -36,9 +41,11 @@ class PopulationState:
     diverged: Tensor
 
     @classmethod
-    def fresh(cls, generator: Tensor, discriminator: Tensor, seed: Tensor) -> "PopulationState":
+    def fresh(
+        cls, generator: Tensor, discriminator: Tensor, seed: Tensor, optimizer: str = "adam"
+    ) -> "PopulationState":
         """The state before the first update, from starting weights ``[B, P]`` and seeds ``[B]``."""
-        count = torch.zeros_like(seed)
+        count, extra = torch.zeros_like(seed), OPTIMIZERS[optimizer].extra
         return cls(
             generator=generator,
             discriminator=discriminator,
@@ -47,6 +54,8 @@ class PopulationState:
             generator_second=torch.zeros_like(generator),
             discriminator_first=torch.zeros_like(discriminator),
             discriminator_second=torch.zeros_like(discriminator),
+            generator_extra=extra(generator),
+            discriminator_extra=extra(discriminator),
             generator_steps=count.clone(),
             discriminator_steps=count.clone(),
             seed=seed,
@@ -79,8 +88,3 @@ class PopulationState:
     def to_dict(self) -> dict[str, Tensor]:
         """The tensors by name, ready for safetensors."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
-
-
-def pick(rows: Tensor, members: Tensor | None) -> Tensor:
-    """A copy of the rows ``[b, ...]`` of some members out of ``[B, ...]``; for ``None`` the tensor itself."""
-    return rows if members is None else rows.index_select(0, members)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from metagan_rl.errors import DataError, InvalidValueError
+from metagan_rl.optimizers import OPTIMIZERS
 from metagan_rl.registry import Registry
 from metagan_rl.tasks.hidden import Hidden
 
@@ -83,10 +84,11 @@ class Base:
         ratio: discriminator updates to generator updates, for example ``"1:1"`` or ``"5:1"``.
         loss: name of the loss (see ``metagan_rl.losses.LOSSES``).
         penalty_weight: weight of the loss's gradient penalty; 0 for none.
-        beta1, beta2: decay rates of Adam's two moments, in [0, 1).
+        beta1, beta2: decay rates of the optimizer's two moments, in [0, 1). RMSprop has only the second, SGD none;
+            what Schedule-Free does with the first, :class:`metagan_rl.optimizers.ScheduleFree` says.
         ema_decay: decay per generator update of the averaged generator, in [0, 1).
         batch_size: samples per update, at least 2.
-        optimizer: ``"adam"`` or ``"sgd"``.
+        optimizer: name of the optimizer (see ``metagan_rl.optimizers.OPTIMIZERS``).
         simultaneous: whether D and G step from the same point at ratio 1:1; otherwise D steps first.
     """
 
@@ -115,8 +117,8 @@ class Base:
             raise InvalidValueError(f"penalty_weight is {self.penalty_weight!r}; it must be 0 or more, and finite")
         if self.batch_size < 2:
             raise InvalidValueError(f"batch_size is {self.batch_size!r}; it must be at least 2")
-        if self.optimizer not in ("adam", "sgd"):
-            raise InvalidValueError(f"optimizer is {self.optimizer!r}; it must be 'adam' or 'sgd'")
+        if self.optimizer not in OPTIMIZERS:
+            raise InvalidValueError(f"optimizer is {self.optimizer!r}; it must be one of {', '.join(OPTIMIZERS)}")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from metagan_rl.experiments.studies.transfer.table import table
 from metagan_rl.files import file_digest, make_directory
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.scheduler import Scheduler
+from metagan_rl.tasks import Task
 
 FIRST_SEED = {"val": 5000, "test": 0}
 """Seeds of validation runs are far from those of searches."""
@@ -65,6 +66,10 @@ class Job:
     def __str__(self) -> str:
         return f"{self.scheduler} under {self.condition!r}, seed {self.seed}"
 
+    def tasks(self) -> list[Task]:
+        """The tasks, in order."""
+        return find_condition(self.condition).tasks(self.split, self.count)
+
     def make(self) -> Scheduler:
         """The scheduler."""
         return make_scheduler(self.scheduler) if self.file is None else load_scheduler(self.file)
@@ -82,7 +87,7 @@ class Job:
 
 def run_job(job: Job) -> list[dict[str, Any]]:
     """The rows of a job: the work of a worker."""
-    tasks = find_condition(job.condition).tasks(job.split, job.count)
+    tasks = job.tasks()
     seeds = [gan_seed(task, job.seed) for task in tasks]
     runs, trace = drive(job.make(), tasks, seeds, decisions=job.decisions)
     final = evaluate(runs.population, range(len(tasks)), report=True)
@@ -124,14 +129,20 @@ def study(options: TransferStudy) -> None:
         for seed in range(options.seeds)
         for name, path in given
     ]
+    rows = run_missing(jobs, file, options.workers)
+    show_line(table(rows, [name for name, _ in given], options.reference))
+
+
+def run_missing(jobs: Sequence[Job], file: Path, workers: int | None) -> list[dict[str, Any]]:
+    """Runs the jobs whose rows are not in a file yet, and adds them. Returns the rows of all jobs."""
     there = {key_of(row) for row in read_lines(file)}
     missing = [job for job in jobs if job.key not in there]
-    with Workers(run_job, workers=options.workers) as crew:
+    with Workers(run_job, workers=workers) as crew:
         for done, (job, rows) in enumerate(crew.run(missing), start=1):
             append_lines(file, rows)
             logs = np.log([row["distance"] for row in rows])
             show_line(f"{done}/{len(missing)} {job}: {np.exp(logs.mean()):.3f}")
-    show_line(table(_those(read_lines(file), jobs), [name for name, _ in given], options.reference))
+    return _those(read_lines(file), jobs)
 
 
 def key_of(row: dict[str, Any]) -> tuple[Any, ...]:

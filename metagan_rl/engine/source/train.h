@@ -8,7 +8,7 @@
 
 namespace metagan {
 
-enum Optimizer : int32_t { ADAM, SGD };
+enum Optimizer : int32_t { ADAM, SGD, RMSPROP };
 
 // What all members of a call have in common; metagan_rl/engine/native.py fills it in.
 struct Shape {
@@ -72,6 +72,12 @@ struct Side {
         if (optimizer == SGD) {
             const float rate = (float)lr;
             for (long i = 0; i < size; i++) w[i] -= rate * g[i];
+        } else if (optimizer == RMSPROP) {
+            const float rate = (float)lr, b2 = (float)beta2, a2 = (float)(1 - beta2);
+            for (long i = 0; i < size; i++) {
+                v[i] = b2 * v[i] + a2 * (g[i] * g[i]);
+                w[i] -= rate * g[i] / (__builtin_sqrtf(v[i]) + 1e-8f);
+            }
         } else {
             const double correction = std::sqrt(1 - std::pow(beta2, (double)number));
             const float size_ = (float)(-lr * correction / (1 - std::pow(beta1, (double)number))), epsilon = (float)(1e-8 * correction);
