@@ -11,7 +11,7 @@ from metagan_rl.errors import FileFormatError, InvalidValueError, OutputError, U
 from metagan_rl.experiments.benchmark import BenchmarkConfig, every_scheduler, planning, run_benchmark
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.planning import batches_of
-from metagan_rl.experiments.benchmark.samples import SampleFile, SampleKeeper
+from metagan_rl.experiments.benchmark.samples import SampleFile, SampleKeeper, moments_of
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.metrics import METRICS
@@ -310,7 +310,7 @@ def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
     from metagan_rl.tasks import get_suite
 
     task = get_suite(short_suite).split("test")["ring/2"]
-    keeper = SampleKeeper("short", "test", "constant", {"ring/2": range(3)})
+    keeper = SampleKeeper("short", "test", "constant", {"ring/2": range(3)}, moments_of(4, 48))
     seen = []
 
     def watch(interval, runs):
@@ -320,6 +320,18 @@ def test_of_several_gans_of_a_task_the_best_at_each_moment_is_kept(short_suite):
     drive(make_scheduler("constant"), [task] * 3, [1, 2, 3], watch=watch)
     distances = keeper.samples()["short|test|ring/2|constant|distance"]
     assert distances == pytest.approx(np.min(seen, axis=1), rel=1e-5)
+
+
+@pytest.mark.parametrize("decisions", [2, 16])
+def test_points_are_kept_at_the_same_moments_whatever_the_decisions(short_suite, decisions):
+    from metagan_rl.tasks import get_suite
+
+    task = get_suite(short_suite).split("test")["ring/2"]
+    keeper = SampleKeeper("short", "test", "constant", {"ring/2": range(1)}, moments_of(4, 48))
+    drive(make_scheduler("constant"), [task], [1], decisions=decisions, watch=keeper)
+    kept = keeper.samples()
+    assert kept["short|test|ring/2|updates"].tolist() == [0, 48, 96, 144, 192]
+    assert len(kept["short|test|ring/2|constant"]) == len(kept["short|test|ring/2|constant|distance"]) == 5
 
 
 def test_the_oracle_runs_what_was_found_for_each_task(short_suite, tmp_path, monkeypatch):

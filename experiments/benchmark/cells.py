@@ -21,7 +21,7 @@ from metagan_rl.errors import SchedulerError
 from metagan_rl.evaluation import floor, measure_all
 from metagan_rl.experiments.benchmark.references import ORACLE, load_references
 from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey, six_digits
-from metagan_rl.experiments.benchmark.samples import SampleKeeper
+from metagan_rl.experiments.benchmark.samples import SampleKeeper, moments_of
 from metagan_rl.loop.drive import Trace, drive
 from metagan_rl.loop.knobs import default_knobs
 from metagan_rl.loop.runs import RunOptions, Runs
@@ -145,7 +145,8 @@ def _run_all(batch: Batch) -> BatchResult:
         for place, (name, seed) in enumerate(batch.cells)
         if seed == 0 and name in batch.sampled and find_networks(tasks[place].networks.kind).judge is None
     }
-    keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, sampled)
+    moments = moments_of(batch.options.intervals(tasks[0]), batch.options.interval(tasks[0]))
+    keeper = SampleKeeper(batch.suite, batch.split, batch.scheduler, sampled, moments)
     try:
         runs, trace = drive(
             scheduler,

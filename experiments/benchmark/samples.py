@@ -43,21 +43,27 @@ class SampleKeeper:
     Args:
         suite, split, scheduler: those of the runs.
         wanted: names of the tasks whose points are kept, each with the places of its GANs among the runs.
+        updates: updates at whose end points are kept, increasing; the same for all schedulers. Where a run has no
+            interval that ends there, the next one counts.
     """
 
-    def __init__(self, suite: str, split: str, scheduler: str, wanted: Mapping[str, Sequence[int]]) -> None:
+    def __init__(
+        self, suite: str, split: str, scheduler: str, wanted: Mapping[str, Sequence[int]], updates: Sequence[int]
+    ) -> None:
         self._suite, self._split, self._scheduler, self._wanted = suite, split, scheduler, wanted
-        self._updates: list[int] = []
+        self._updates, self._next = list(updates), 0
         self._tasks: dict[str, Task] = {}
         self._points: dict[str, list[np.ndarray]] = {}
         self._distances: dict[str, list[float]] = {}
 
     def __call__(self, interval: int, runs: Runs) -> None:
-        """Keeps the points of this moment if it is one of ``MOMENTS``, rounded up to a whole interval."""
-        horizon = int(runs.horizons[0])
-        if interval not in {int(np.ceil(share * horizon)) for share in MOMENTS}:
-            return
-        self._updates.append(interval * int(runs.interval_updates[0]))
+        """Keeps the points of this moment, once for each of the moments that it is the first to reach."""
+        done, ends = interval * int(runs.interval_updates[0]), interval == int(runs.horizons[0])
+        while self._next < len(self._updates) and (ends or self._updates[self._next] <= done):
+            self._keep(runs)
+            self._next += 1
+
+    def _keep(self, runs: Runs) -> None:
         for name, members in self._wanted.items():
             member = min(members, key=lambda place: float(runs.quality.distance[place]))
             task = self._tasks.setdefault(name, runs.tasks[member])
@@ -76,6 +82,16 @@ class SampleKeeper:
             found[_name(self._suite, self._split, name, REAL)] = _small(real)
             found[_name(self._suite, self._split, name, UPDATES)] = np.array(self._updates, dtype=np.int64)
         return found
+
+
+def moments_of(horizon: int, interval: int) -> list[int]:
+    """Updates at which points are kept: ``MOMENTS`` of a run, each rounded up to a whole interval.
+
+    Args:
+        horizon: intervals of the run.
+        interval: updates in an interval.
+    """
+    return sorted({int(np.ceil(share * horizon)) * interval for share in MOMENTS})
 
 
 @dataclass(frozen=True)
