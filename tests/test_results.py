@@ -66,8 +66,8 @@ def test_the_table_of_advice_is_made_again_from_its_rows() -> None:
 
 
 def test_rows_from_before_there_were_engines_are_those_of_torch() -> None:
-    rows = read_rows(RESULTS / "planar")
-    assert len(rows) > 1000 and {row.engine for row in rows} == {FIRST_ENGINE} == {"torch"}
+    rows = [row for row in read_rows(RESULTS / "planar") if row.key.scheduler == "constant"]
+    assert len(rows) > 300 and {row.engine for row in rows} == {FIRST_ENGINE} == {"torch"}
     assert {type(row.metrics["precision"]) for row in rows} == {float}
 
 
