@@ -58,6 +58,7 @@ def _prodigy(factor: float = 1.0, penalty: bool = False, decay: bool = False, op
 
 VARIANTS: dict[str, Rival] = {
     REFERENCE: Rival(DECAY),
+    "adam, beta1 0": Rival(DECAY, {"beta1": 0.0}),
     "prodigy": _prodigy(),
     "prodigy, penalty": _prodigy(penalty=True),
     "prodigy, decay": _prodigy(decay=True),
@@ -76,9 +77,10 @@ VARIANTS: dict[str, Rival] = {
 }
 """All that was tried. "x0.3" is 0.3 times the rates of the tuned schedule, or of what Prodigy finds."""
 SHOWN = (
-    REFERENCE, "corrected prodigy, penalty, decay", "schedule-free x1, beta1 0.5", "rmsprop x1", "tiada x1",
+    REFERENCE, "corrected prodigy, penalty, decay", "schedule-free x1, beta1 0.5", "rmsprop x1", "adam, beta1 0",
+    "tiada x1",
 )  # fmt: skip
-"""The best of each optimizer at its own rate, 1, or at those of the tuned schedule."""
+"""The best of each optimizer at its own rate, 1, or at those of the tuned schedule; Adam without momentum besides."""
 PRODIGIES = (REFERENCE, "prodigy", "prodigy, penalty", "prodigy, decay", "prodigy, penalty, decay")
 """What penalty and decay are worth to Prodigy."""
 CHOSEN = tuple(dict.fromkeys((*SHOWN, *PRODIGIES)))
