@@ -5,11 +5,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from metagan_rl.agents.searches.rule import shipped_rule
+from metagan_rl.agents.searches.rule import Formula, Rule
+from metagan_rl.experiments.benchmark.records import read_lines
+from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.loop import Controls, Situation
 from metagan_rl.loop.ledger import Ledger
 from metagan_rl.loop.setup import Setup
@@ -225,14 +228,21 @@ def wide() -> Suite:
     return Suite("wide", 2, description, _wide_splits("wide", lambda task, rng: task))
 
 
+@cache
+def fitted_rule() -> Rule:
+    """The rule as the search for it ended. The shipped one may change; tasks that are drawn with this one may not."""
+    rounds = read_lines(RESULTS / "tuning" / "rule-rounds.jsonl")
+    return Rule(Formula(**min(rounds, key=lambda row: row["validation_distance"])["formula"]))
+
+
 def _as_users_set_it(task: Task, rng: np.random.Generator) -> Task:
-    """The task with the loss, ratio and penalty of a known recipe, and rates near those that the rule gives."""
+    """The task with the loss, ratio and penalty of a known recipe, and rates near those that a rule gives."""
     recipe = dict(LOOPS[int(rng.integers(len(LOOPS)))])
     kept = {name: recipe[name] for name in ("loss", "ratio", "penalty_weight") if name in recipe}
     base = replace(task.base, **kept, ema_decay=float(rng.choice([0.0, 0.99])))
     ledger = Ledger(Controls.base([base]), np.array([task.budget]), setup=Setup.of([task]))
     situation = Situation(ledger.signals(), ledger.controls, ledger.controls, np.zeros(1))
-    told = shipped_rule().numbers(situation)
+    told = fitted_rule().numbers(situation)
     near: dict[str, Any] = {
         f"{network}_lr": float(f"{told[f'{network}_lr'][0] * np.exp(0.35 * rng.standard_normal()):.4g}")
         for network in ("generator", "discriminator")
