@@ -68,5 +68,5 @@ $(VENV)/.installed-dev: pyproject.toml setup.py $(wildcard constraints/*.txt) | 
 	@touch $@
 
 $(EXTRAS)/.installed: pyproject.toml setup.py $(wildcard constraints/*.txt) | $(EXTRAS)/bin/python
-	$(EXTRAS)/bin/python -m pip install --quiet -c constraints/extras.txt -e ".[rllib,lightning,peers,rivals]" pytest pytest-timeout
+	$(EXTRAS)/bin/python -m pip install --quiet -c constraints/extras.txt -e ".[data,rllib,lightning,peers,rivals]" pytest pytest-timeout
 	@touch $@
