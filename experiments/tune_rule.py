@@ -5,9 +5,7 @@ have the same GAN seed. A quadratic surface is fitted to their logarithmic dista
 facts, its curvature is the same everywhere, and each task has a height of its own. The rule then moves to the lowest
 point of the surface, within the region that was tried. The round whose rule is best on validation tasks is the result.
 
-At the end the numbers at usual facts are set to those of ``tuned-decay``: there the rule is the tuned decay.
-
-At the end the numbers at usual facts are set to those of ``tuned-decay``: there the rule is the tuned decay.
+At the end the rule's numbers at usual facts are set to those of ``tuned-decay``: there the rule is the tuned decay.
 
 What is hidden in tasks is left out, as no formula can know it. Rounds are kept as they are made, so a search that was
 stopped goes on.
@@ -230,9 +228,7 @@ def tune_rule(
             lock.check()
             write_whole(out / "rounds.jsonl", "".join(map(line_of, rows)))
             show(f"round {number}/{config.rounds}: validation {row['validation_distance']:.4f}")
-            best = min(rows, key=lambda row: row["validation_distance"])
-        formula = anchored(Formula(**best["formula"]))
-        distance = trials.judged(formula, val)
+        best = min(rows, key=lambda row: row["validation_distance"])
         formula = anchored(Formula(**best["formula"]))
         distance = trials.judged(formula, val)
     spent = sum(row["runs"] for row in rows) * np.mean([task.budget for task in train])

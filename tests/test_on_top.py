@@ -7,6 +7,7 @@ import torch
 from metagan_rl import GANScheduler
 from metagan_rl.agents import TrainConfig, load_policy, train
 from metagan_rl.agents.learners.policy_files import save_policy
+from metagan_rl.agents.plugin.quality import QUALITY_PARTS
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.drive import drive
 from metagan_rl.tasks import get_suite
@@ -84,3 +85,20 @@ def test_only_policies_that_depart_can_depart_from_something_else():
 
     with pytest.raises(InvalidValueError, match="departs from no schedule"):
         make_scheduler("loop").around("constant")
+
+
+def test_a_policy_on_identified_rates_keeps_to_the_users_rates_in_a_loop():
+    """In environments it would set rates of its own, whatever the base is."""
+
+    def rates(lr):
+        optimizers = [torch.optim.Adam(torch.nn.Linear(2, 2).parameters(), lr=lr) for _ in range(2)]
+        scheduler = GANScheduler("default", *optimizers, total_steps=64, quality=tuple(QUALITY_PARTS))
+        for _ in range(16):
+            scheduler.step(
+                real_logits=torch.ones(8), fake_logits=-torch.ones(8), quality=dict.fromkeys(QUALITY_PARTS, 0.5)
+            )
+        return np.array(scheduler.get_last_lr()) / lr
+
+    near, far = rates(1e-4), rates(1e-2)
+    np.testing.assert_allclose(near, far, rtol=1e-6)
+    assert (near > 1 / 4).all() and (near < 4).all()

@@ -73,13 +73,14 @@ def test_where_nothing_is_measured_nothing_is_corrected():
 
 
 def test_it_goes_on_after_a_stop_between_the_two_intervals():
-    runs, scheduler, _ = begun(Hidden(10.0, 1.0), CHECKED_OWN, intervals=0)
+    runs, scheduler, given = begun(Hidden(10.0, 1.0), CHECKED_OWN, intervals=1)  # has looked at one of the two
     other = make_scheduler(CHECKED_OWN)
     other.begin([99 + number for number in range(len(runs))])
-    runs.advance(scheduler.step(situation_of(runs, np.zeros(len(runs)))))
-    now = situation_of(runs, np.zeros(len(runs)))
     other.load_state_dict(scheduler.state_dict())
+    runs.advance(given[-1])
+    now = situation_of(runs, np.zeros(len(runs)))
     np.testing.assert_array_equal(other.step(now).generator_lr_factor, scheduler.step(now).generator_lr_factor)
+    np.testing.assert_array_equal(other.factors, scheduler.factors)
 
 
 def loop(lr, scheduler=RATE_CHECK, steps=64):

@@ -19,15 +19,7 @@ from metagan_rl.agents.plugin.fingerprint import fingerprint
 from metagan_rl.agents.plugin.health import Advice, Health
 from metagan_rl.agents.plugin.inputs import lacking_inputs
 from metagan_rl.agents.plugin.intake import Intake, halves
-from metagan_rl.agents.plugin.limits import (
-    BOUNDS,
-    CHANGE,
-    CHECKED_BOUNDS,
-    CHECKED_CHANGE,
-    CLOCK_BOUNDS,
-    Limits,
-    follows_the_clock,
-)  # fmt: skip
+from metagan_rl.agents.plugin.limits import Limits, follows_the_clock, usual_limits
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
 from metagan_rl.agents.plugin.moves import Move
 from metagan_rl.agents.plugin.optimizer_rates import checked_rates
@@ -35,9 +27,8 @@ from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopO
 from metagan_rl.agents.plugin.quality import evaluation_of
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, unshare
-from metagan_rl.agents.plugin.steady import SteadyPolicy, steadied
+from metagan_rl.agents.plugin.steady import SteadyPolicy, checks_rates, steadied
 from metagan_rl.agents.plugin.watching import Watch
-from metagan_rl.agents.searches.rate_check import RateCheck
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import MAX_PENALTY_WEIGHT
@@ -135,20 +126,19 @@ class GANScheduler:
         self.name, chosen = chosen_scheduler(scheduler)
         self.scheduler = steadied(chosen, deterministic=deterministic)
         by_clock = follows_the_clock(self.scheduler)
-        decisions = getattr(self.scheduler, "decisions", None) or INTERVALS
+        decisions = self.scheduler.decisions or INTERVALS
         on_top = isinstance(self.scheduler, SteadyPolicy) and self.scheduler.on_top
-        checks = isinstance(self.scheduler, RateCheck) or getattr(self.scheduler, "checks", False)
-        if change is None:
-            change = CHECKED_CHANGE if checks else CHANGE ** (INTERVALS / decisions)
-        if bounds is None:
-            bounds = CHECKED_BOUNDS if checks else CLOCK_BOUNDS if by_clock or on_top else BOUNDS
+        usual_bounds, usual_change = usual_limits(
+            decisions, by_clock=by_clock, on_top=on_top, checks=checks_rates(self.scheduler)
+        )
+        change = usual_change if change is None else change
         self.options = LoopOptions(
             total_steps=total_steps,
             interval=_default_interval(total_steps, decisions) if interval is None else interval,
             penalty_weight=penalty_weight,
             knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
             mode=mode,
-            bounds=bounds,
+            bounds=usual_bounds if bounds is None else bounds,
             change=change,
             quality=(quality,) if isinstance(quality, str) else tuple(quality),
             margin=margin,

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from metagan_rl.agents.plugin.options import INTERVALS
 from metagan_rl.loop.knobs import LR_FACTOR
 from metagan_rl.loop.scheduler import Scheduler
 
@@ -11,7 +12,7 @@ BOUNDS = (1 / 3, 3.0)
 CLOCK_BOUNDS = (1 / LR_FACTOR, 3.0)
 """Default bounds of schedules that follow the clock alone: decays end at 1/30."""
 CHANGE = 1.1
-"""Default limit of how much a factor changes at one decision."""
+"""Default limit of how much a factor changes at one decision, if a run has the default number of them."""
 CHECKED_BOUNDS = (1 / LR_FACTOR, 10.0)
 """Default bounds of what corrects rates that it has read."""
 CHECKED_CHANGE = 10**0.5
@@ -27,6 +28,20 @@ def follows_the_clock(scheduler: Scheduler) -> bool:
     """Whether it is one of the package's schedules that look at nothing but the clock, and draw nothing at random."""
     kinds = {kind.__module__ for kind in type(scheduler).__mro__}
     return bool(kinds & set(FIXED)) and not scheduler.remembers
+
+
+def usual_limits(decisions: int, *, by_clock: bool, on_top: bool, checks: bool) -> tuple[tuple[float, float], float]:
+    """Default bounds, and the default limit of change at one of so many decisions.
+
+    Args:
+        decisions: in a run.
+        by_clock: whether the scheduler follows the clock alone.
+        on_top: whether it was trained on top of users' schedules.
+        checks: whether it reads the loop's rates and corrects them.
+    """
+    if checks:
+        return CHECKED_BOUNDS, CHECKED_CHANGE
+    return CLOCK_BOUNDS if by_clock or on_top else BOUNDS, CHANGE ** (INTERVALS / decisions)
 
 
 @dataclass(frozen=True)

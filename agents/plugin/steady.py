@@ -14,7 +14,7 @@ from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.own import OWN
 from metagan_rl.agents.rules.scaling import scaled
 from metagan_rl.agents.searches.identified import IDENTIFIED, IdentifiedRule
-from metagan_rl.agents.searches.rate_check import CHECKED_OWN, RATE_CHECK
+from metagan_rl.agents.searches.rate_check import CHECKED_OWN, RATE_CHECK, RateCheck
 from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
 from metagan_rl.errors import InvalidValueError
@@ -142,6 +142,11 @@ class RemainingTwoTimeScale(TwoTimeScale):
             )
         missing = np.clip(TTUR * situation.rates[:, 0] / situation.rates[:, 1], 1, TTUR)
         return scaled(situation.base, missing**-0.5, missing**0.5)
+
+
+def checks_rates(scheduler: Scheduler) -> bool:
+    """Whether a scheduler reads the loop's rates and corrects them, or stands on what does."""
+    return isinstance(scheduler, RateCheck) or (isinstance(scheduler, SteadyPolicy) and scheduler.checks)
 
 
 def steadied(scheduler: Scheduler, *, deterministic: bool) -> Scheduler:

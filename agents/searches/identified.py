@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from metagan_rl.agents.searches.reading import Reading
+from metagan_rl.agents.searches.reading import MOVES, OUTPUTS, Reading
 from metagan_rl.agents.searches.rule import FACTS, facts_of, shipped_rule
 from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.loop.controls import Controls
@@ -24,12 +24,6 @@ from metagan_rl.records import read_record, write_record
 FILE = Path(__file__).with_name("schedules") / "identification.json"
 KIND = "metagan-rl identification"
 IDENTIFIED = "identified-rule"
-SEEN = ("generator_move", "discriminator_move")
-OUTPUTS = (
-    "discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy", "pair_accuracy", "logit_gap",
-    "logit_centre",
-)  # fmt: skip
-"""Signals of the first interval that the formula takes into account beside the moves."""
 TAKEN = FACTS[:-1]
 """The facts of the rule that the formula takes into account. Rows tell nothing of rates."""
 FEATURES = ("one", "move", "rate", "other move", "other rate", "updates", *TAKEN, *OUTPUTS)
@@ -67,7 +61,7 @@ def features_of(situation: Situation) -> np.ndarray:
     outputs = [np.nan_to_num(np.clip(situation.signals.get(name, np.zeros(count)), -1, 1)) for name in OUTPUTS]
     factors = (situation.controls.generator_lr_factor, situation.controls.discriminator_lr_factor)
     rates = [np.log10(situation.rates[:, place] * factor / 1e-3) for place, factor in enumerate(factors)]
-    moves = [situation.signals[name] for name in SEEN]
+    moves = [situation.signals[name] for name in MOVES]
     found = []
     for own, other in ((0, 1), (1, 0)):
         columns = [np.ones(count), moves[own], rates[own], moves[other], rates[other], updates, *facts.T, *outputs]
@@ -85,7 +79,7 @@ class IdentifiedRule(Scheduler):
 
     source = "the rule, and a formula fitted on the training split of wide, by the study identify"
     remembers = ("factors",)
-    needs = (*SEEN, *OUTPUTS)
+    needs = (*MOVES, *OUTPUTS)
 
     def __init__(self, identification: Identification, metadata: Mapping[str, Any] | None = None) -> None:
         self.identification, self.metadata = identification, dict(metadata or {})

@@ -14,24 +14,19 @@ import numpy as np
 
 from metagan_rl.agents.rules.own import UsersOwn
 from metagan_rl.agents.rules.scaling import scaled
-from metagan_rl.agents.searches.reading import Reading
+from metagan_rl.agents.searches.reading import MOVES, OUTPUTS, Reading
 from metagan_rl.errors import FileFormatError, brief
 from metagan_rl.loop.controls import Controls
-from metagan_rl.loop.knobs import LR_FACTOR
+from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
 from metagan_rl.loop.scheduler import Scheduler, Situation, register_scheduler
-from metagan_rl.losses import LOSSES
+from metagan_rl.loop.signals import knob_signals
 from metagan_rl.records import read_record, write_record
 
 FILE = Path(__file__).with_name("schedules") / "rate-check.json"
 KIND = "metagan-rl rate check"
 RATE_CHECK, CHECKED_OWN = "rate-check", "users-own-checked"
-MOVES = ("generator_move", "discriminator_move")
-OUTPUTS = (
-    "discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy", "pair_accuracy", "logit_gap",
-    "logit_centre",
-)  # fmt: skip
 FACTS = ("budget", "batch", "size", "momentum")
-SET = (*(f"loss_{name.replace('-', '_')}" for name in LOSSES), "ratio", "penalty_weight")
+SET = tuple(signal.name for name in ("loss", "ratio", "penalty_weight") for signal in knob_signals(KNOBS[name]))
 """Signals of what the loop uses."""
 SHOWN = (*MOVES, *OUTPUTS)
 """Signals of an interval that are read."""
@@ -39,11 +34,17 @@ INTERVALS = 2
 """Intervals that are read before anything is corrected."""
 
 
+def shown_of(situation: Situation) -> np.ndarray:
+    """The signals of the last interval that are read, ``[B, 9]``; NaN where nothing was measured."""
+    nothing = np.full(len(situation), np.nan)
+    return np.stack([situation.signals.get(name, nothing) for name in SHOWN], axis=1)
+
+
 def features_of(shown: Sequence[np.ndarray], situation: Situation) -> np.ndarray:
     """What the readings are made of, ``[2, B, F]`` for G and D, after the intervals that are read.
 
     Args:
-        shown: the signals ``SHOWN`` of each of the intervals, ``[B, 9]`` each; NaN where nothing was measured.
+        shown: what :func:`shown_of` gave after each of them.
         situation: after the last of them.
     """
     count = len(situation)
@@ -100,8 +101,7 @@ class RateCheck(Scheduler):
 
     def _look(self, situation: Situation) -> None:
         """Takes in one interval; reads the rates if it was the last that is read."""
-        nothing = np.full(len(situation), np.nan)
-        self._shown.append(np.stack([situation.signals.get(name, nothing) for name in SHOWN], axis=1))
+        self._shown.append(shown_of(situation))
         if len(self._shown) < INTERVALS:
             return
         features = features_of(self._shown, situation)

@@ -15,6 +15,13 @@ from metagan_rl.errors import InvalidValueError, brief
 
 MOST = 1.5
 """Decades by which rates may seem to be off."""
+MOVES = ("generator_move", "discriminator_move")
+"""Signals of how far both networks' weights moved in an interval."""
+OUTPUTS = (
+    "discriminator_loss", "generator_loss", "real_accuracy", "fake_accuracy", "pair_accuracy", "logit_gap",
+    "logit_centre",
+)  # fmt: skip
+"""Signals of D's answers in it."""
 DRAWN = 15.0
 """Rates that are off are off by up to this factor, evenly in the logarithm."""
 
@@ -73,36 +80,6 @@ def terms_of(features: np.ndarray) -> np.ndarray:
     """The terms of a formula, ``[B, T]``, from features ``[B, F]``."""
     first, second = _pairs(features.shape[1])
     return np.concatenate([features, features[:, first] * features[:, second]], axis=1)
-
-
-def fitted(features: np.ndarray, logs: np.ndarray, *, right: float = 0.5, ridge: float = 1e-5) -> tuple[Reading, float]:
-    """The reading by least squares, and its error on runs held out (root mean square, in decades).
-
-    Args:
-        features: ``[B, F]``; rows with NaN are left out.
-        logs: log10 of the factors by which rates are off, ``[B]``.
-        right: see :class:`Reading`.
-        ridge: of the least squares, for each run.
-    """
-    known = np.isfinite(features).all(axis=1)
-    features, logs = features[known], logs[known]
-    terms, fold, errors = terms_of(features), np.arange(len(logs)) % FOLDS, np.zeros(len(logs))
-
-    def solved(kept: np.ndarray) -> np.ndarray:
-        x, y = terms[kept], logs[kept]
-        return np.asarray(np.linalg.solve(x.T @ x + ridge * len(x) * np.eye(x.shape[1]), x.T @ y))
-
-    for number in range(FOLDS):
-        errors[fold == number] = terms[fold == number] @ solved(fold != number) - logs[fold == number]
-    errors = np.clip(errors, -MOST, MOST)
-    numbers = (solved(fold >= 0), features.min(axis=0), features.max(axis=0))
-    coefficients, low, high = (tuple(np.round(each, 5).tolist()) for each in numbers)
-    error = round(float(np.sqrt(np.mean(errors[logs == 0] ** 2))), 4)
-    return Reading(coefficients, low, high, error, right), float(np.sqrt(np.mean(errors**2)))
-
-
-FOLDS = 5
-"""Every so-manieth run is held out in turn, to say how well a formula does."""
 
 
 @cache

@@ -15,9 +15,8 @@ from typing import Any
 from metagan_rl.agents import TrainConfig, train
 from metagan_rl.agents.learners.run_folder import POLICY
 from metagan_rl.envs.registration import WIDE, register_environment
-from metagan_rl.errors import UnknownNameError
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
-from metagan_rl.experiments.studies.command import run_command, show_line
+from metagan_rl.experiments.studies.command import check_names, run_command, show_line
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.transfer.study import FIRST_SEED, Job, key_of, run_job
 from metagan_rl.experiments.studies.transfer.table import cell, ratios
@@ -88,9 +87,7 @@ def chosen(options: Ablations) -> list[str]:
     Raises:
         UnknownNameError: there is no such variant.
     """
-    for name in options.only:
-        if name not in VARIANTS:
-            raise UnknownNameError("variant", name, VARIANTS)
+    check_names("variant", options.only, VARIANTS)
     return [name for name in VARIANTS if not options.only or name in options.only]
 
 

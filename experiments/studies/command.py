@@ -3,7 +3,7 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import tyro
 
-from metagan_rl.errors import MetaGANError
+from metagan_rl.errors import MetaGANError, UnknownNameError
 from metagan_rl.experiments.report.figures import new_figure, style
 from metagan_rl.files import make_directory, write_whole
 from metagan_rl.runtime import prepare_process
@@ -30,6 +30,17 @@ def run_command(options: type[T], act: Callable[[T], object]) -> None:
         act(given)
     except MetaGANError as error:
         sys.exit(f"error: {error}")
+
+
+def check_names(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Checks that all names that were asked for are known.
+
+    Raises:
+        UnknownNameError: one is not.
+    """
+    for name in names:
+        if name not in known:
+            raise UnknownNameError(kind, name, known)
 
 
 @contextmanager

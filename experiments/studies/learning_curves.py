@@ -27,10 +27,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from metagan_rl.envs import make_sb3_vec_env
 from metagan_rl.envs.registration import spec_of
-from metagan_rl.errors import UnknownNameError
 from metagan_rl.experiments.benchmark.records import ROWS, append_lines, read_lines
 from metagan_rl.experiments.evaluation import Agent, evaluate_agent, sb3_agent
-from metagan_rl.experiments.studies.command import run_command, show_line
+from metagan_rl.experiments.studies.command import check_names, run_command, show_line
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.files import make_directory
 from metagan_rl.loop.runs import RunOptions
@@ -107,9 +106,7 @@ def to_do(options: LearningCurves, rows: Sequence[Mapping[str, Any]]) -> list[Ke
         ("environment", options.environments, ENVIRONMENTS),
         ("algorithm", options.algorithms, KINDS),
     ):
-        for name in names:
-            if name not in known:
-                raise UnknownNameError(kind, name, known)
+        check_names(kind, names, known)
     done = finished(rows)
     keys = [
         (environment, algorithm, seed, options.steps)

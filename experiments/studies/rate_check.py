@@ -11,10 +11,9 @@ import numpy as np
 
 from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.rules.own import OWN
-from metagan_rl.agents.searches.rate_check import FILE, INTERVALS, SHOWN, features_of, save_rate_check
-from metagan_rl.agents.searches.reading import fitted
-from metagan_rl.experiments.studies.command import run_command, show_line
-from metagan_rl.experiments.studies.identify import TOGETHER, misled
+from metagan_rl.agents.searches.rate_check import FILE, INTERVALS, features_of, save_rate_check, shown_of
+from metagan_rl.experiments.studies.command import run_command
+from metagan_rl.experiments.studies.identify import Part, fitted_networks, in_parts, misled
 from metagan_rl.loop import Runs
 from metagan_rl.loop.drive import situation_of
 from metagan_rl.tasks import Task, get_suite
@@ -41,7 +40,7 @@ class CheckRates:
     """File to write."""
 
 
-def seen(tasks: list[Task], decisions: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def seen(tasks: list[Task], decisions: int, rng: np.random.Generator) -> Part:
     """Features ``[2, B, F]`` after the intervals that are read, and log10 of the hidden factors ``[2, B]``."""
     hidden, logs = misled(tasks, rng)
     seeds = [FIRST_SEED + int(number) for number in rng.integers(10**8, size=len(tasks))]
@@ -50,7 +49,7 @@ def seen(tasks: list[Task], decisions: int, rng: np.random.Generator) -> tuple[n
     for _ in range(INTERVALS):
         runs.advance(scheduler.step(situation_of(runs, np.zeros(len(tasks)))))
         situation = situation_of(runs, np.zeros(len(tasks)))
-        shown.append(np.stack([situation.signals[name] for name in SHOWN], axis=1))
+        shown.append(shown_of(situation))
     return features_of(shown, situation), logs
 
 
@@ -59,20 +58,7 @@ def study(options: CheckRates) -> None:
     rng = np.random.default_rng(options.seed)
     split = list(get_suite(options.suite).split("train"))
     tasks = split[:: max(1, len(split) // options.tasks)][: options.tasks]
-    parts = [
-        seen(tasks[start : start + TOGETHER], length, rng)
-        for length in options.lengths
-        for start in range(0, len(tasks), TOGETHER)
-    ]
-    features = np.concatenate([part[0] for part in parts], axis=1)
-    logs = np.concatenate([part[1] for part in parts], axis=1)
-    readings = {}
-    for place, name in enumerate(("generator", "discriminator")):
-        readings[name], error = fitted(features[place], logs[place], right=options.right, ridge=RIDGE)
-        show_line(
-            f"{name}: off by a factor {10**error:.2f} (root mean square) on runs held out, "
-            f"{10 ** readings[name].error:.2f} where the rate is right"
-        )
+    readings = fitted_networks(in_parts(tasks, options.lengths, seen, rng), right=options.right, ridge=RIDGE)
     updates = INTERVALS * sum(task.budget // length for task in tasks for length in options.lengths)
     metadata = {name: value for name, value in asdict(options).items() if name != "out"}
     save_rate_check(options.out, readings["generator"], readings["discriminator"], {**metadata, "gan_updates": updates})

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from metagan_rl.agents.searches.tuned import Schedule, Tuned, tuned_constant, tuned_decay
-from metagan_rl.errors import UnknownNameError
 from metagan_rl.experiments.benchmark.records import read_lines
-from metagan_rl.experiments.studies.command import run_command, show_line
+from metagan_rl.experiments.studies.command import check_names, run_command, show_line
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.transfer.study import FIRST_SEED, Job, run_missing
 from metagan_rl.experiments.studies.transfer.table import REFERENCE, cell, ratios, table
@@ -142,9 +141,7 @@ def jobs_of(options: Rivals) -> list[RivalJob]:
     Raises:
         UnknownNameError: there is no such variant.
     """
-    for name in options.only:
-        if name not in VARIANTS:
-            raise UnknownNameError("variant", name, VARIANTS)
+    check_names("variant", options.only, VARIANTS)
     usual = VARIANTS if options.split == "val" else CHOSEN
     names = [name for name in VARIANTS if name in (options.only or usual) or name == REFERENCE]
     return [

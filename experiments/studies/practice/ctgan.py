@@ -81,7 +81,7 @@ class CTGAN(Loop):
         places, ones = self.modes.encoded(train, torch.Generator().manual_seed(seed))
         self.rows = torch.cat([places, ones.flatten(1)], dim=1).to(device)
         self.there = self.modes.there.to(device)
-        counts = torch.bincount(train[:, -1].long(), minlength=self.classes).float()
+        counts = torch.bincount(train[:, -1].long(), minlength=self.classes)
         self.counts, self.first = counts.to(device), (counts.cumsum(0) - counts).to(device)
         logs = (counts + 1).log()
         self.often, self.as_data = ((each / each.sum()).cumsum(0).to(device) for each in (logs, counts))
@@ -103,8 +103,8 @@ class CTGAN(Loop):
         wanted = self.drawn_classes(self.batch_size, self.random, self.often)
         chance = torch.rand(self.batch_size, generator=self.random, device=self.device)
         counts = self.counts[wanted]
-        place = (chance * counts).minimum(counts - 1).long()  # the product may be rounded up to the count
-        real = self.rows[self.first[wanted].long() + place]
+        place = (chance * counts).long().minimum(counts - 1)  # the product may be rounded up to the count
+        real = self.rows[self.first[wanted] + place]
         fake, logits = self.made(self.generator, wanted, self.random)
         told = one_hot(wanted, self.classes).float()
         packs = [torch.cat([rows, told], dim=1).reshape(self.batch_size // PACK, -1) for rows in (real, fake.detach())]

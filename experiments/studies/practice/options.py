@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.experiments.studies.command import check_names
 from metagan_rl.experiments.studies.practice.arms import ARMS
 from metagan_rl.experiments.studies.practice.loops import LOOPS
 
@@ -45,9 +46,7 @@ class PracticeStudy:
             InvalidValueError: a number is too small.
         """
         for kind, names, known in (("loop", self.loops, tuple(LOOPS)), ("arm", self.arms, ARMS)):
-            for name in names:
-                if name not in known:
-                    raise UnknownNameError(kind, name, known)
+            check_names(kind, names, known)
         for name, least in (("steps", 0), ("seeds", 1), ("tuning_seeds", 0), ("tuning_share", 1)):
             if getattr(self, name) < least:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be {least} or more")

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from metagan_rl.errors import UnknownNameError
 from metagan_rl.experiments.benchmark.records import ROWS, append_lines, read_lines
 from metagan_rl.experiments.studies import command
-from metagan_rl.experiments.studies.command import show_line
+from metagan_rl.experiments.studies.command import check_names, show_line
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.pictures import filled
 from metagan_rl.experiments.studies.rl_libraries import commands, trainings
@@ -66,9 +65,7 @@ def study(options: Libraries) -> None:
         UnknownNameError: there is no check of a library that was named.
     """
     libraries = {check.library for check in CHECKS}
-    for name in options.only:
-        if name not in libraries:
-            raise UnknownNameError("library", name, libraries)
+    check_names("library", options.only, libraries)
     given = {"cleanrl": options.cleanrl, "stable-baselines3": options.stable_baselines3}
     checkouts = {name: path.resolve() for name, path in given.items() if path is not None}
     new = []

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from metagan_rl.errors import InvalidValueError, UnknownNameError
+from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.records import append_lines, read_lines
-from metagan_rl.experiments.studies.command import show_line, until
+from metagan_rl.experiments.studies.command import check_names, show_line, until
 from metagan_rl.experiments.studies.decays import DECISIONS
 from metagan_rl.experiments.studies.run_to_run.methods import METHODS, Place
 from metagan_rl.experiments.studies.run_to_run.portfolio import Learning, save_list
@@ -58,9 +58,7 @@ class RunToRun:
     """Directory for the rows, and for the list."""
 
     def __post_init__(self) -> None:
-        for name in self.methods:
-            if name not in METHODS:
-                raise UnknownNameError("method", name, METHODS)
+        check_names("method", self.methods, METHODS)
         for name in ("tasks", "repetitions", "most", "learning_tasks", "candidates", "chunk"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
