@@ -5,7 +5,8 @@ have the same GAN seed. A quadratic surface is fitted to their logarithmic dista
 facts, its curvature is the same everywhere, and each task has a height of its own. The rule then moves to the lowest
 point of the surface, within the region that was tried. The round whose rule is best on validation tasks is the result.
 
-At the end the rule's numbers at usual facts are set to those of ``tuned-decay``: there the rule is the tuned decay.
+At the end the rule's numbers at usual facts are set to those of ``tuned-decay``, and it trains without
+momentum: there the rule is the tuned decay with beta1 0. While it is fitted, tasks keep their own momentum.
 
 What is hidden in tasks is left out, as no formula can know it. Rounds are kept as they are made, so a search that was
 stopped goes on.
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl import __version__
-from metagan_rl.agents.searches.rule import FACTS, NUMBERS, Formula, Rule, facts_of, save_rule
+from metagan_rl.agents.searches.rule import BETA1, FACTS, NUMBERS, Formula, Rule, facts_of, save_rule
 from metagan_rl.agents.searches.tuned import tuned_decay
 from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.benchmark.backends import Workers
@@ -64,6 +65,7 @@ class Part:
     seeds: tuple[int, ...]
     departures: np.ndarray
     options: RunOptions
+    beta1: float | None = None
 
     def __str__(self) -> str:
         return f"runs {self.place} to {self.place + len(self.tasks) - 1} of a round"
@@ -71,7 +73,7 @@ class Part:
 
 def try_part(part: Part) -> tuple[np.ndarray, np.ndarray]:
     """Facts ``[n, 7]`` and final logarithmic distances ``[n]`` of the runs: the job of a worker."""
-    rule = Rule(part.formula, departures=part.departures)
+    rule = Rule(part.formula, departures=part.departures, beta1=part.beta1)
     runs, _ = drive(rule, part.tasks, part.seeds, part.options)
     final = evaluate(runs.population, range(len(runs)), report=True)
     return facts_of(situation_of(runs, np.zeros(len(runs)))), np.log(final.distance)
@@ -156,23 +158,28 @@ class Trials:
         self._crew, self._options, self._parts = crew, options, parts
 
     def run(
-        self, formula: Formula, tasks: Sequence[Task], seed: int, departures: np.ndarray
+        self,
+        formula: Formula,
+        tasks: Sequence[Task],
+        seed: int,
+        departures: np.ndarray,
+        beta1: float | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Facts ``[n, 7]`` and final logarithmic distances ``[n]`` of n runs with departures ``[n, 6]``."""
         jobs = []
         for first in range(min(self._parts, len(tasks))):  # every part has a bit of everything
             these = tuple(tasks[first :: self._parts])
             seeds = tuple(gan_seed(task, seed) for task in these)
-            jobs.append(Part(first, formula, these, seeds, departures[first :: self._parts], self._options))
+            jobs.append(Part(first, formula, these, seeds, departures[first :: self._parts], self._options, beta1))
         facts, heights = np.zeros((len(tasks), 1 + len(FACTS))), np.zeros(len(tasks))
         for part, found in self._crew.run(jobs):
             facts[part.place :: self._parts], heights[part.place :: self._parts] = found
         return facts, heights
 
-    def judged(self, formula: Formula, tasks: Sequence[Task]) -> float:
+    def judged(self, formula: Formula, tasks: Sequence[Task], beta1: float | None = None) -> float:
         """The geometric mean distance on tasks, without departures."""
         still = np.zeros((len(tasks), len(NUMBERS)))
-        return six_digits(np.exp(self.run(formula, tasks, VALIDATION_SEED, still)[1].mean()))
+        return six_digits(np.exp(self.run(formula, tasks, VALIDATION_SEED, still, beta1)[1].mean()))
 
     def improved(self, formula: Formula, tasks: Sequence[Task], number: int, rng: np.random.Generator) -> Formula:
         """The formula at the lowest point of the surface around one, from ``TRIED`` runs of each task."""
@@ -230,7 +237,7 @@ def tune_rule(
             show(f"round {number}/{config.rounds}: validation {row['validation_distance']:.4f}")
         best = min(rows, key=lambda row: row["validation_distance"])
         formula = anchored(Formula(**best["formula"]))
-        distance = trials.judged(formula, val)
+        distance = trials.judged(formula, val, BETA1)
     spent = sum(row["runs"] for row in rows) * np.mean([task.budget for task in train])
     spent += (len(rows) + 1) * sum(task.budget for task in val)
     told = {name: getattr(config, name) for name in ("suite", "kind", "trials", "tasks", "rounds", "seed")}
@@ -242,6 +249,7 @@ def tune_rule(
             "validation_distance": distance,
             "gan_updates": int(spent) + tuned_decay().cost,
         },
+        beta1=BETA1,
     )
     save_rule(out / "tuned-rule.json", rule)
     return rule

@@ -376,7 +376,8 @@ def test_every_scheduler_of_the_package_is_known_to_react_or_not():
 
     fixed = {name for name in scheduler_names() if kind_of(name) == "fixed"}
     by_clock = {name for name in scheduler_names() if follows_the_clock(make_scheduler(name))}
-    assert by_clock == (fixed - {"random", "random-constant", "users-own"}) | {"rule", "tuned-constant", "tuned-decay"}
+    tuned = {"rule", "tuned-constant", "tuned-decay", "tuned-decay-no-momentum"}
+    assert by_clock == (fixed - {"random", "random-constant", "users-own"}) | tuned
 
 
 def test_what_is_new_costs_nothing_in_copies_of_the_loop():

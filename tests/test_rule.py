@@ -53,6 +53,16 @@ def test_numbers_follow_what_the_loop_knows_and_nothing_else():
     np.testing.assert_allclose(rule.numbers(unknown)["generator_lr"], usual, rtol=1e-6)
 
 
+def test_the_shipped_rule_trains_without_momentum():
+    rule, given = make_scheduler("rule"), [*tasks(1, beta1=0.5), *tasks(1, beta1=0.9)]
+    runs, trace = drive(rule, given, [0, 0], **SHORT)
+    assert all((controls.beta1 == 0).all() for controls in trace.controls)
+    told = rule.numbers(situation(*given))
+    assert all(np.ptp(values) == 0 for values in told.values())  # the momentum that a loop came with counts nothing
+    bare, _ = drive(rule, [task.with_base(beta1=0.0) for task in given], [0, 0], **SHORT)
+    np.testing.assert_array_equal(runs.quality.distance, bare.quality.distance)
+
+
 def test_numbers_stay_within_their_bounds():
     matrix = np.zeros((len(NUMBERS), 1 + len(FACTS)))
     matrix[:, 0] = 50.0
@@ -64,15 +74,17 @@ def test_numbers_stay_within_their_bounds():
 
 
 def test_a_rule_is_read_back_from_its_file(tmp_path):
-    rule = Rule(first_formula(), {"gan_updates": 7})
+    rule = Rule(first_formula(), {"gan_updates": 7}, beta1=0.25)
     save_rule(tmp_path / "own.json", rule)
     again = load_scheduler(tmp_path / "own.json")
-    assert again.formula == rule.formula and again.cost == 7
+    assert again.formula == rule.formula and again.cost == 7 and again.beta1 == 0.25
     record = json.loads((tmp_path / "own.json").read_text())
+    del record["sha256"]
     (tmp_path / "other.json").write_text(json.dumps({**record, "facts": ["budget"]}))
+    (tmp_path / "fast.json").write_text(json.dumps({**record, "beta1": 1.5}))
     del record["formula"]["hold"]
     (tmp_path / "short.json").write_text(json.dumps(record))
-    for name in ("other", "short", "none"):
+    for name in ("other", "fast", "short", "none"):
         with pytest.raises(FileFormatError, match=name):
             load_rule(tmp_path / f"{name}.json")
 

@@ -86,7 +86,7 @@ def test_a_study_goes_on_with_the_tasks_that_are_missing(cheap, capsys):
 def test_tuned_decay_is_a_departure_from_the_rule():
     tasks = [replace(task, budget=24) for task in find_condition("as trained").tasks("test", 2)]
     runs, _ = drive(make_scheduler("tuned-decay"), tasks, [0, 1], decisions=2)
-    own = run(around_rule(tuned_departures(tasks, 2)), tasks, [0, 1], 2)
+    own = run(around_rule(tuned_departures(tasks, 2), None), tasks, [0, 1], 2)
     assert own.seen == pytest.approx(np.log(runs.quality.distance), abs=1e-5)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.loop import Controls, Situation
@@ -53,9 +54,19 @@ def test_ratio_loss_and_penalty_switch_once_and_rates_do_not_notice() -> None:
         assert partly == ({**plain, "ratio": "3:1"} if progress >= 0.5 else plain)
 
 
+def test_momentum_is_the_runs_own_unless_a_schedule_sets_it() -> None:
+    shown = situation(0.5, *[(1e-3, 1e-3)] * 2)
+    both = Candidates([SCHEDULE, replace(SCHEDULE, beta1=0.0)]).propose(shown)
+    assert both.beta1.tolist() == [Base().beta1, 0.0]
+    bare = make_scheduler("tuned-decay-no-momentum").propose(shown)
+    with_momentum = make_scheduler("tuned-decay").propose(shown)
+    assert {**with_momentum.describe(0), "beta1": 0.0} == bare.describe(0) != with_momentum.describe(0)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        ({"beta1": 1.5}, "beta1"),
         ({"switch": 1.0}, "switch is 1.0"),
         ({"switch": -0.1}, "switch is -0.1"),
         ({"later_loss": "lsgan"}, "later_loss is given, but switch is None"),

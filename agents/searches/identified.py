@@ -24,8 +24,9 @@ from metagan_rl.records import read_record, write_record
 FILE = Path(__file__).with_name("schedules") / "identification.json"
 KIND = "metagan-rl identification"
 IDENTIFIED = "identified-rule"
-TAKEN = FACTS[:-1]
-"""The facts of the rule that the formula takes into account. Rows tell nothing of rates."""
+TAKEN = tuple(name for name in FACTS if name not in ("momentum", "rows"))
+"""The facts of the rule that the formula takes into account. The rule trains all without momentum, and rows tell
+nothing of rates."""
 FEATURES = ("one", "move", "rate", "other move", "other rate", "updates", *TAKEN, *OUTPUTS)
 """What a formula is made of: signals of how far this network's weights moved and the other's; log10 of both rates that
 were set / 0.001 and of the updates of the interval / 192; facts of the rule; signals of D's answers."""
@@ -56,7 +57,7 @@ def features_of(situation: Situation) -> np.ndarray:
     if situation.rates is None:
         raise InvalidValueError("rates cannot be identified where the situation does not tell the base rates")
     count = len(situation)
-    facts = facts_of(situation)[:, 1 : 1 + len(TAKEN)]
+    facts = facts_of(situation)[:, [1 + FACTS.index(name) for name in TAKEN]]
     updates = np.log10(np.maximum(situation.progress * USUAL_BUDGET * 10 ** situation.signals["budget"], 1) / 192)
     outputs = [np.nan_to_num(np.clip(situation.signals.get(name, np.zeros(count)), -1, 1)) for name in OUTPUTS]
     factors = (situation.controls.generator_lr_factor, situation.controls.discriminator_lr_factor)

@@ -1,5 +1,7 @@
 """``rule``: one decay whose numbers are a formula of what a loop knows of itself. It looks at nothing in the run.
 
+It trains without momentum: it sets Adam's beta1 to 0.
+
 The formula is log-linear. For each of the six numbers of a decay, the logarithm to base ten is a sum: one number, and
 one for each fact times that fact. ``metagan-rl tune --kind rule`` fits the numbers on training tasks.
 """
@@ -30,6 +32,10 @@ NUMBERS = ("generator_lr", "discriminator_lr", "generator_fall", "discriminator_
 during which they are held, which is not a logarithm; the penalty's weight."""
 CHOSEN = {"ratio": "1:1", "loss": "non-saturating"}
 """What the rule sets everywhere, as ``tuned-decay`` does."""
+BETA1 = 0.0
+"""Decay rate of Adam's first moment that the shipped rule sets everywhere."""
+MOMENTUM = 1 + FACTS.index("momentum")
+"""Column of the momentum in the formula."""
 LOWEST = np.array([-5.0, -5.0, 0.0, 0.0, 0.0, -4.0])
 HIGHEST = np.array([-0.5, -0.5, 3.0, 3.0, 0.9, 1.0])
 """Bounds of the numbers before powers are taken."""
@@ -88,20 +94,29 @@ class Rule(Scheduler):
         formula: the coefficients.
         metadata: where they come from; kept in the file.
         departures: what to add to the numbers of each run, ``[B, 6]``, for a search; by default nothing.
+        beta1: decay rate of Adam's first moment that it sets, in [0, 1). The formula's term of the momentum then
+            counts nothing, as all runs have the same. ``None`` leaves each run its own, which that term answers.
     """
 
     source = "a log-linear formula fitted on the training split of wide, by metagan-rl tune --kind rule"
 
     def __init__(
-        self, formula: Formula, metadata: Mapping[str, Any] | None = None, departures: np.ndarray | None = None
+        self,
+        formula: Formula,
+        metadata: Mapping[str, Any] | None = None,
+        departures: np.ndarray | None = None,
+        beta1: float | None = None,
     ) -> None:
-        self.formula, self.metadata = formula, dict(metadata or {})
+        self.formula, self.metadata, self.beta1 = formula, dict(metadata or {}), beta1
         self.cost = int(self.metadata.get("gan_updates", 0))
         self._departures = departures
 
     def numbers(self, situation: Situation) -> dict[str, np.ndarray]:
         """The numbers of each run's decay by name, ``[B]`` each."""
-        values = facts_of(situation) @ self.formula.matrix.T
+        facts = facts_of(situation)
+        if self.beta1 is not None:
+            facts[:, MOMENTUM] = 0
+        values = facts @ self.formula.matrix.T
         values = np.clip(values if self._departures is None else values + self._departures, LOWEST, HIGHEST)
         return {name: column if name == "hold" else 10**column for name, column in zip(NUMBERS, values.T, strict=True)}
 
@@ -114,7 +129,8 @@ class Rule(Scheduler):
         told = self.numbers(situation)
         along = share_of_fall(situation, told["hold"])
         rates = [told[f"{name}_lr"] * told[f"{name}_fall"] ** -along for name in ("generator", "discriminator")]
-        choices = {name: np.full(len(situation), KNOBS[name].value(value)) for name, value in CHOSEN.items()}
+        chosen = CHOSEN if self.beta1 is None else {**CHOSEN, "beta1": self.beta1}
+        choices = {name: np.full(len(situation), KNOBS[name].value(value)) for name, value in chosen.items()}
         return at_rates(situation, *rates).replace(penalty_weight=told["penalty_weight"], **choices)
 
 
@@ -124,8 +140,8 @@ def save_rule(path: str | Path, rule: Rule) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    record = {"kind": KIND, "facts": list(FACTS), "formula": asdict(rule.formula), "metadata": rule.metadata}
-    write_record(Path(path), record)
+    record = {"kind": KIND, "facts": list(FACTS), "beta1": rule.beta1, "formula": asdict(rule.formula)}
+    write_record(Path(path), {**record, "metadata": rule.metadata})
 
 
 def is_rule(path: str | Path) -> bool:
@@ -143,16 +159,20 @@ def load_rule(path: str | Path) -> Rule:
     Raises:
         FileFormatError: the file is missing, damaged or of another kind.
     """
-    record = read_record(Path(path), "a rule", kind=KIND, known=("facts", "formula", "metadata"), strict=False)
+    record = read_record(Path(path), "a rule", kind=KIND, known=("facts", "beta1", "formula", "metadata"), strict=False)
     try:
         if record["facts"] != list(FACTS):
             raise ValueError(f"its facts are {record['facts']}")
-        return Rule(Formula(**{name: tuple(row) for name, row in record["formula"].items()}), record["metadata"])
+        formula = Formula(**{name: tuple(row) for name, row in record["formula"].items()})
+        beta1 = record.get("beta1")
+        if beta1 is not None:
+            KNOBS["beta1"].checked(np.array([KNOBS["beta1"].value(beta1)]))
+        return Rule(formula, record["metadata"], beta1=beta1)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path} is not a rule ({brief(error)})") from None
 
 
 @register_scheduler("rule")
 def shipped_rule() -> Rule:
-    """One decay whose numbers are a formula of what a loop knows: budget, batch, size, columns, momentum, rows."""
+    """One decay without momentum, whose numbers are a formula of a loop's budget, batch, size, columns and rows."""
     return load_rule(FILE)

@@ -32,6 +32,7 @@ class Schedule:
         penalty_weight: weight of the loss's penalty.
         switch: share of the budget in [0, 1) after which the later values hold; ``None`` to keep the first throughout.
         later_ratio, later_loss, later_penalty_weight: values from the switch on; ``None`` for no change.
+        beta1: decay rate of Adam's first moment; ``None`` leaves each run its own.
     """
 
     generator_lr: tuple[float, float]
@@ -44,6 +45,7 @@ class Schedule:
     later_ratio: str | None = None
     later_loss: str | None = None
     later_penalty_weight: float | None = None
+    beta1: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("generator_lr", "discriminator_lr"):
@@ -57,6 +59,8 @@ class Schedule:
                 raise InvalidValueError(f"{name} is {weight}; it must lie between 0 and {MAX_PENALTY_WEIGHT:g}")
         if self.switch is not None and not 0 <= self.switch < 1:
             raise InvalidValueError(f"switch is {self.switch}; it must lie in [0, 1), or be None")
+        if self.beta1 is not None:
+            KNOBS["beta1"].checked(np.array([KNOBS["beta1"].value(self.beta1)]))
         later = [name for name in SWITCHED if getattr(self, f"later_{name}") is not None]
         if self.switch is None and later:
             raise InvalidValueError(f"later_{later[0]} is given, but switch is None; say when to switch")
@@ -125,6 +129,10 @@ def _controls(schedules: Sequence[Schedule], situation: Situation) -> Controls:
     switch = np.array([np.inf if schedule.switch is None else schedule.switch for schedule in schedules])
     first, later = _switched(schedules), _switched([schedule.later() for schedule in schedules])
     values = {name: np.where(situation.progress < switch, first[name], later[name]) for name in SWITCHED}
+    momenta = [schedule.beta1 for schedule in schedules]
+    if any(each is not None for each in momenta):
+        own = situation.base.beta1
+        values["beta1"] = np.array([own[run] if each is None else each for run, each in enumerate(momenta)])
     return at_rates(situation, *rates).replace(**values)
 
 
@@ -210,3 +218,10 @@ def tuned_decay() -> Tuned:
 
 register_scheduler("tuned-constant", tuned_constant)
 register_scheduler("tuned-decay", tuned_decay)
+
+
+@register_scheduler("tuned-decay-no-momentum")
+def tuned_decay_no_momentum() -> Tuned:
+    """The schedule tuned-decay with Adam's beta1 at 0: what turning momentum off is worth by itself."""
+    tuned = tuned_decay()
+    return Tuned(replace(tuned.schedule, beta1=0.0), tuned.metadata)

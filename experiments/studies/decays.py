@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metagan_rl.agents.searches.rule import NUMBERS, Rule, facts_of, shipped_rule
+from metagan_rl.agents.searches.rule import BETA1, NUMBERS, Rule, facts_of, shipped_rule
 from metagan_rl.evaluation import evaluate
 from metagan_rl.experiments.tune_rule import SPREAD, first_formula
 from metagan_rl.loop import Runs
@@ -47,9 +47,9 @@ def run(
     return Ends(np.log(runs.quality.distance), np.log(final.distance), trace.reward[-1])
 
 
-def around_rule(departures: np.ndarray) -> Rule:
-    """The decays that depart from the rule's numbers by these ``[B, 6]``; see :class:`Rule`."""
-    return Rule(shipped_rule().formula, departures=departures)
+def around_rule(departures: np.ndarray, beta1: float | None = BETA1) -> Rule:
+    """The decays that depart from the rule's numbers by these ``[B, 6]``; beta1 as in :class:`Rule`."""
+    return Rule(shipped_rule().formula, departures=departures, beta1=beta1)
 
 
 def tuned_departures(tasks: Sequence[Task], decisions: int = DECISIONS) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Fits the formula of ``identified-rule``: ``python -m metagan_rl.experiments.studies.identify``.
 
-The rule trains one interval on training tasks of ``wide``, and on some of ``planar`` under other budgets, momenta and
+The rule trains one interval on training tasks of ``wide``, and on some of ``planar`` under other budgets and
 batches. In half of the runs each network's rate is right; in the others it is off by up to fifteen times. Least squares
 then turn what was seen into the factor. Intervals are 1/16 or 1/64 of the budget. Every fifth run is held out in turn,
 to say how well it does.
@@ -43,7 +43,7 @@ class Identify:
     tasks: int = 960
     """Tasks of it at most, spread over the split."""
     usual: int = 480
-    """Tasks of planar, drawn with other budgets, momenta and batches."""
+    """Tasks of planar, drawn with other budgets and batches."""
     lengths: tuple[int, ...] = (16, 16, 64)
     """Intervals of a run; a number that stands twice is run twice."""
     seed: int = 0
@@ -53,13 +53,11 @@ class Identify:
 
 
 def usual_tasks(count: int, rng: np.random.Generator) -> list[Task]:
-    """Training tasks of planar at the rates that were tuned, with other budgets, momenta and batches."""
+    """Training tasks of planar at the rates that were tuned, with other budgets and batches."""
     split, drawn = get_suite("planar").split("train"), []
     for _ in range(count):
         task = split[int(rng.integers(len(split)))]
-        base = replace(
-            task.base, **TUNED, beta1=float(rng.choice([0, 0.5, 0.9])), batch_size=int(rng.choice([32, 64, 128, 256]))
-        )
+        base = replace(task.base, **TUNED, batch_size=int(rng.choice([32, 64, 128, 256])))
         drawn.append(replace(task, base=base, budget=int(rng.choice([768, 1536, 3072, 6144]))))
     return drawn
 

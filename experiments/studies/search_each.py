@@ -1,10 +1,10 @@
 """CMA-ES for each task by itself: ``python -m metagan_rl.experiments.studies.search_each``.
 
-It is what an open loop can reach that knows the task. CMA-ES (Hansen 2016, arXiv:1604.00772) searches the six numbers
-of a decay, around the rule's. All candidates of a generation have the same GAN seed, and each generation has another.
-After the last one, finalists run on seeds of their own: the centre of the search now and earlier, the best candidates,
-the rule's numbers and those of ``tuned-decay``. The best of them is judged on further seeds, which are those of the
-study :mod:`.transfer`, and by points that no search saw.
+It is what an open loop can reach that knows the task, with the task's own momentum. CMA-ES (Hansen 2016,
+arXiv:1604.00772) searches the six numbers of a decay, around the rule's. All candidates of a generation have the same
+GAN seed, and each generation has another. After the last one, finalists run on seeds of their own: the centre of the
+search now and earlier, the best candidates, the rule's numbers and those of ``tuned-decay``. The best of them is judged
+on further seeds, which are those of the study :mod:`.transfer`, and by points that no search saw.
 
 Each task is a job of its own, unless ``--chunk`` says otherwise. A study that was stopped, or came to the end of its
 ``--minutes``, goes on with the tasks that have no rows yet.
@@ -158,7 +158,7 @@ def heights(tasks: Sequence[Task], places: np.ndarray, seeds: Sequence[int], dec
     many = [(task, own, seed) for task, each in zip(tasks, places, strict=True) for own in each for seed in seeds]
     departures = np.array([own for _, own, _ in many]) * WIDTH
     gan_seeds = [gan_seed(task, seed) for task, _, seed in many]
-    return run(around_rule(departures), [task for task, _, _ in many], gan_seeds, decisions).seen.reshape(shape)
+    return run(around_rule(departures, None), [task for task, _, _ in many], gan_seeds, decisions).seen.reshape(shape)
 
 
 def run_job(job: Job) -> list[dict[str, Any]]:
@@ -187,7 +187,7 @@ def _judged(job: Job, tasks: Sequence[Task], places: np.ndarray, chosen: Sequenc
     options, first = job.options, FIRST_SEED[job.options.split]
     for seed in range(first, first + options.seeds):
         gan_seeds = [gan_seed(task, seed) for task in tasks]
-        ends = run(around_rule(places * WIDTH), tasks, gan_seeds, options.decisions)
+        ends = run(around_rule(places * WIDTH, None), tasks, gan_seeds, options.decisions)
         for member, task in enumerate(tasks):
             yield {
                 "condition": job.condition,
