@@ -21,6 +21,7 @@ from metagan_rl.agents.plugin.inputs import lacking_inputs
 from metagan_rl.agents.plugin.intake import Intake, halves
 from metagan_rl.agents.plugin.limits import Limits, follows_the_clock, usual_limits
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
+from metagan_rl.agents.plugin.momentum import Momentum
 from metagan_rl.agents.plugin.moves import Move
 from metagan_rl.agents.plugin.optimizer_rates import checked_rates
 from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
@@ -51,7 +52,7 @@ class GANScheduler:
     itself. A step is one round of the loop: ``ratio`` updates of D and of G. Accumulated batches do not count
     separately. Call :meth:`step` once a round with whatever you have, or :meth:`watch` once. Between decisions it only
     adds up on the device, and never waits for it. No method of an optimizer is patched. Only ``lr`` is written, and
-    ``initial_lr`` if it is missing.
+    ``initial_lr`` if it is missing; ``betas`` if you give ``beta1``.
 
     Args:
         scheduler: a name, a policy file, a schedule file, or a :class:`Scheduler` of your own. Tuned schedules, which
@@ -81,6 +82,8 @@ class GANScheduler:
         deterministic: let learned policies take the mean of their distribution instead of draws.
         seed: for a scheduler that draws at random.
         batch_size: real samples in an update, for schedulers that take it into account.
+        beta1: decay rate of Adam's first moment, in [0, 1), that the optimizers get whose rates may be set. 0 turns
+            momentum off, as many GANs do well to. By default yours stay.
         writer: any object with ``add_scalar``, such as TensorBoard's ``SummaryWriter``.
         strict: raise an error instead of a warning when an input cannot be used or the scheduler fails.
         process_group: of ``torch.distributed``. Every process of it must make a scheduler.
@@ -118,6 +121,7 @@ class GANScheduler:
         deterministic: bool = True,
         seed: int = 0,
         batch_size: int | None = None,
+        beta1: float | None = None,
         writer: Any = None,
         strict: bool = False,
         process_group: Any = None,
@@ -174,6 +178,8 @@ class GANScheduler:
         self._cycle = sum(RATIOS[ratio])
         self._moves = [Move(rates) for rates in self._rates] if measure_moves and self._ranks.decides else []
         self._intake, self._misfit = Intake(loss), False
+        written = [(rates.name, each) for rates in self._rates if rates.write for each in rates.optimizers]
+        self._momentum = Momentum(written, beta1)
         facts = facts_of_loop((each.optimizers for each in self._rates), batch_size)
         self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]), setup=facts)
         """What is known about the run."""
@@ -513,6 +519,7 @@ class GANScheduler:
             penalty_unit=self._penalty_unit,
             one_sided=self.options.mode == "discriminator",
         )
+        self._momentum.put()
         if self.options.mode == "both":
             self._rates[0].set(self._controls.generator_lr_factor)
         if not watching:
