@@ -100,7 +100,7 @@ def test_rllib_ppo_runs_as_a_script(tmp_path):
 
 def test_own_loop_runs_and_is_the_plain_loop_under_constant(capsys, monkeypatch):
     example = _load("own_loop")
-    example.main(["--steps=20", "--scheduler=constant"])
+    example.main(["--steps=20", "--scheduler=constant", "--beta1=0.5"])
     scheduled = capsys.readouterr().out
     assert "of them reached" in scheduled and "1.00e-03 and 1.00e-03" in scheduled
 
@@ -115,7 +115,7 @@ def test_own_loop_runs_and_is_the_plain_loop_under_constant(capsys, monkeypatch)
             return [1e-3, 1e-3]
 
     monkeypatch.setattr(example, "GANScheduler", Nothing)
-    example.main(["--steps=20", "--scheduler=constant"])
+    example.main(["--steps=20", "--scheduler=constant", "--beta1=0.5"])
     plain = capsys.readouterr().out
     assert _losses(plain) == _losses(scheduled) and len(_losses(plain)) == 5
 

@@ -12,7 +12,7 @@ import metagan_rl  # noqa: F401  (registers the environments)
 from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.report.tables import markdown_table
-from metagan_rl.experiments.studies import ablations, rivals, search_each
+from metagan_rl.experiments.studies import ablations, own_loop, rivals, search_each
 from metagan_rl.experiments.studies.command import picture_file
 from metagan_rl.experiments.studies.full_form import RESULTS
 from metagan_rl.experiments.studies.full_form import picture as standing
@@ -127,6 +127,7 @@ def tables_of_pages() -> dict[str, list[str]]:
         "practice.md": practice.page_tables(),
         "ablations.md": [ablations.table(read_lines(RESULTS / "ablations" / "rows.jsonl"))],
         "rivals.md": rivals.tables(),
+        "plug-in.md": [own_loop.table(read_lines(RESULTS / "own-loop" / "rows.jsonl"))],
     }
 
 
