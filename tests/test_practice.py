@@ -141,6 +141,14 @@ def test_decays_are_what_their_names_say():
     assert course[0] == pytest.approx([2.88e-3] * 2) and course[-1][0] == pytest.approx(2.88e-3 * 0.1**0.6, rel=0.01)
 
 
+def test_momentum_can_be_left_out():
+    loop = LOOPS["mlp"](0, STEPS, torch.device("cpu"), None)
+    for arm, beta1 in (("off", 0.5), ("no-momentum", 0.0)):
+        made = optimizers_of(loop, arm, 2.0)
+        groups = [each.param_groups[0] for each in (made.generator, made.discriminator)]
+        assert [(group["betas"], group["lr"]) for group in groups] == [((beta1, 0.999), 4e-4)] * 2
+
+
 @pytest.mark.parametrize("arm", LIBRARIES)
 def test_an_absent_rival_tells_what_to_install(arm, monkeypatch):
     monkeypatch.setitem(sys.modules, LIBRARIES[arm][0], None)

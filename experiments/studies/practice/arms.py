@@ -41,7 +41,9 @@ def late(share: float) -> float:
 
 DECAYS: dict[str, Callable[[float], float]] = {"cosine": half_cosine, "late-decay": late, "prodigy-decay": half_cosine}
 """Factors of both rates by the share of the run that is over, as a ``LambdaLR`` of torch."""
-ARMS = tuple(dict.fromkeys((*DECAYS, *LIBRARIES, SWEEP)))
+NO_MOMENTUM = "no-momentum"
+"""The loop's own Adam with beta1 0."""
+ARMS = tuple(dict.fromkeys((*DECAYS, *LIBRARIES, NO_MOMENTUM, SWEEP)))
 """All arms but *off* and schedulers."""
 
 
@@ -95,8 +97,9 @@ def optimizers_of(loop: Loop, arm: str, factor: float) -> Optimizers:
 def _optimizer(loop: Loop, arm: str, factor: float, network: torch.nn.Module) -> Optimizer:
     rate, decay = loop.learning_rate * factor, loop.weight_decay
     if arm not in LIBRARIES:
+        betas = (0.0, loop.betas[1]) if arm == NO_MOMENTUM else loop.betas
         return torch.optim.Adam(
-            network.parameters(), lr=rate, betas=loop.betas, weight_decay=decay, fused=loop.device.type == "cuda"
+            network.parameters(), lr=rate, betas=betas, weight_decay=decay, fused=loop.device.type == "cuda"
         )
     rival = rival_class(arm)
     if arm == "schedule-free":

@@ -16,7 +16,7 @@ class PracticeStudy:
     schedulers: tuple[str, ...] = ("on-top", "rule")
     """Names of schedulers, or files of policies."""
     arms: tuple[str, ...] = ("cosine", "late-decay")
-    """What else is tried: cosine, late-decay, prodigy, prodigy-decay, schedule-free, dadaptation, sweep."""
+    """What else: cosine, late-decay, prodigy, prodigy-decay, schedule-free, dadaptation, no-momentum, sweep."""
     loops: tuple[str, ...] = field(default_factory=lambda: tuple(LOOPS))
     """Loops."""
     steps: int = 5000

@@ -7,7 +7,7 @@ from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
 from metagan_rl.experiments.studies.transfer.room_table import room_table
 from metagan_rl.experiments.studies.transfer.table import REFERENCE, courses, table
 
-SHOWN = (REFERENCE, "rule", "identified-rule", "default", "on-top")
+SHOWN = (REFERENCE, "tuned-decay-no-momentum", "rule", "identified-rule", "default", "on-top")
 TOLD = (
     "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
 )  # fmt: skip
@@ -33,7 +33,7 @@ def tables() -> list[str]:
     return [
         table(others, SHOWN),
         table(own, OWN, OWN[0]),
-        room_table(oracle, others, SHOWN[1:]),
+        room_table(oracle, others, SHOWN[2:]),
         courses(others, "default", "rule", TOLD),
         rule_lines(),
     ]
