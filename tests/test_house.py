@@ -145,7 +145,10 @@ def test_constraints_are_exact() -> None:
     assert "torch==2.13.0" in pins["common"]
 
 
-@pytest.mark.parametrize("page", ["signals", "throughput", "transfer", "run-to-run", "practice", "ablations", "rivals"])
+PAGES = ("signals", "throughput", "transfer", "run-to-run", "practice", "ablations", "rivals", "plug-in")
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_the_tables_of_a_page_are_those_of_the_code(page: str) -> None:
     from metagan_rl.experiments.studies import pictures
 
