@@ -96,7 +96,8 @@ def picture(out: Path) -> Path:
         for tag in ranking.tiers:
             axes.plot([], [], TIER_MARKS[tag][1], color=TIER_MARKS[tag][0], label=tag)
         axes.set_yticks(range(len(standings)), [each.scheduler for each in standings], fontsize=8)
-        axes.set(ylim=(len(standings) - 0.5, -0.5), xlim=(LOWEST_SHOWN, 1.2))
+        highest = max(max(each.score_over_tasks.high, *(t.value for t in each.tiers.values())) for each in standings)
+        axes.set(ylim=(len(standings) - 0.5, -0.5), xlim=(LOWEST_SHOWN, highest + 0.05))
         axes.set_xlabel("score: 0 untuned (median random constant), 1 best schedule found for the very task")
         figure.legend(loc="outside upper center", ncols=6, frameon=False, fontsize=7.5, handlelength=1.2)
     return path
