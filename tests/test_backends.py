@@ -123,6 +123,19 @@ def test_a_job_that_always_loses_its_worker_is_named_after_the_others_are_done(t
     assert seen == jobs[1:] and jobs[0].begun == 2
 
 
+def test_a_script_without_a_guard_is_told_so_at_once(tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from metagan_rl.experiments import BenchmarkConfig, run_benchmark\n"
+        "config = BenchmarkConfig('dirac', 'val', ('constant',), tasks=1, seeds=1)\n"
+        "run_benchmark(config, 'out', workers=1)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 1 and "ended as it started (exit code 1)" in last
+    assert last.endswith("put the code that begins the work under: if __name__ == '__main__':")
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_what_a_job_raises_costs_the_others_nothing(workers, tmp_path):
     jobs = [Job("bad", tmp_path, fails=True), Job("worse", tmp_path, fails=True), Job("good", tmp_path)]

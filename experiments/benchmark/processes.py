@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from metagan_rl.errors import WorkerError
 from metagan_rl.experiments.benchmark.backends import Outcome, attempt, portable
 
 
@@ -45,7 +46,11 @@ class ProcessBackend:
         return worker.pipe
 
     def next_outcome(self) -> tuple[Connection, Outcome]:
-        """Waits until a worker answers or ends."""
+        """Waits until a worker answers or ends.
+
+        Raises:
+            WorkerError: a worker ended by itself before it could take a job. Another one would end in the same way.
+        """
         while True:
             for pipe in wait(list(self._busy)):
                 assert isinstance(pipe, Connection)
@@ -54,8 +59,15 @@ class ProcessBackend:
                     outcome: Outcome | None = pickle.loads(pipe.recv_bytes())
                 except (EOFError, OSError):
                     del self._busy[pipe]
-                    return pipe, Outcome(lost=worker.end(patience=1.0))
-                if outcome is None:  # it has started
+                    how = worker.end(patience=1.0)
+                    if not worker.started and (worker.process.exitcode or 0) > 0:
+                        raise WorkerError(
+                            f"a worker process ended as it started ({how}); what it said is above. Worker processes "
+                            "import your script: put the code that begins the work under: if __name__ == '__main__':"
+                        ) from None
+                    return pipe, Outcome(lost=how)
+                if outcome is None:
+                    worker.started = True
                     worker.send(worker.waiting)
                 else:
                     self._idle.append(self._busy.pop(pipe))
@@ -73,6 +85,7 @@ class _Worker:
     """A process and our end of its pipe. A pipe holds little, so the first job waits until the process has started."""
 
     waiting = b""
+    started = False
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         context = get_context("spawn")
