@@ -55,8 +55,8 @@ def draw_tasks(
 def _sampled(distribution: TaskDistribution, rng: np.random.Generator, step: int) -> Task:
     if not callable(getattr(distribution, "sample", None)):
         raise InvalidValueError(
-            f"task_distribution is {distribution!r}, which has no sample(rng); give a split of a suite, such as "
-            "get_suite('planar').split('train')"
+            f"task_distribution is a {type(distribution).__name__}, which has no sample(rng); give a split of a suite, "
+            "such as get_suite('planar').split('train')"
         )
     try:
         task = distribution.sample(rng)
