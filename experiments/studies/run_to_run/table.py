@@ -129,5 +129,5 @@ def picture(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
         panels[0].set_ylabel("best run so far / one run of tuned-decay")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, [label.replace("`", "") for label in labels], loc="outside lower center", ncols=4,
-                      frameon=False, fontsize=8)  # fmt: skip
+                      columnspacing=1.2, frameon=False, fontsize=6.8, handlelength=1.6)  # fmt: skip
     return path
