@@ -12,7 +12,7 @@ from metagan_rl.agents.searches.rule import FACTS, NUMBERS, Formula, Rule, load_
 from metagan_rl.errors import FileFormatError, InvalidValueError
 from metagan_rl.experiments.tune import TuneConfig
 from metagan_rl.experiments.tune_rule import TRIED, first_formula, lowest, tune_rule
-from metagan_rl.loop import Runs
+from metagan_rl.loop import Controls, Runs
 from metagan_rl.loop.drive import drive, situation_of
 from metagan_rl.tasks import Suite, get_suite, register_suite
 
@@ -61,6 +61,19 @@ def test_the_shipped_rule_trains_without_momentum():
     assert all(np.ptp(values) == 0 for values in told.values())  # the momentum that a loop came with counts nothing
     bare, _ = drive(rule, [task.with_base(beta1=0.0) for task in given], [0, 0], **SHORT)
     np.testing.assert_array_equal(runs.quality.distance, bare.quality.distance)
+
+
+def test_where_momentum_is_no_knob_it_stays_and_counts():
+    whole = situation(*tasks(1, beta1=0.9))
+    knobs = ("generator_lr_factor", "discriminator_lr_factor", "ratio", "loss", "penalty_weight")
+    loop = replace(whole, base=Controls(**{name: getattr(whole.base, name) for name in knobs}))
+    rule = make_scheduler("rule")
+    assert rule.step(loop).knobs == make_scheduler("tuned-decay-no-momentum").step(loop).knobs
+    assert "beta1" not in rule.step(loop).knobs and "beta1" in rule.step(whole).knobs
+    own = Rule(rule.formula)
+    assert (
+        rule.numbers(loop)["generator_lr"] == own.numbers(loop)["generator_lr"] != rule.numbers(whole)["generator_lr"]
+    )
 
 
 def test_numbers_stay_within_their_bounds():

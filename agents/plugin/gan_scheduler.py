@@ -82,8 +82,8 @@ class GANScheduler:
         deterministic: let learned policies take the mean of their distribution instead of draws.
         seed: for a scheduler that draws at random.
         batch_size: real samples in an update, for schedulers that take it into account.
-        beta1: decay rate of Adam's first moment, in [0, 1), that the optimizers get whose rates may be set. 0 turns
-            momentum off, as many GANs do well to. By default yours stay.
+        beta1: decay rate of Adam's first moment, in [0, 1), for the optimizers whose rates may be set. 0 turns
+            momentum off. By default yours stays.
         writer: any object with ``add_scalar``, such as TensorBoard's ``SummaryWriter``.
         strict: raise an error instead of a warning when an input cannot be used or the scheduler fails.
         process_group: of ``torch.distributed``. Every process of it must make a scheduler.

@@ -105,13 +105,13 @@ class SteadyPolicy(PolicyScheduler):
 class RelativeSchedule(Tuned):
     """A tuned schedule whose rates are factors of the loop's own: they begin at 1 and take the same course.
 
-    Its absolute rates suit the points of the plane that it was tuned on, and no other network. Momentum is the loop's.
+    Its absolute rates suit the points of the plane that it was tuned on, and no other network.
     """
 
     def __init__(self, tuned: Tuned) -> None:
         schedule = tuned.schedule
         generator, discriminator = (end / start for start, end in (schedule.generator_lr, schedule.discriminator_lr))
-        relative = replace(schedule, generator_lr=(1.0, generator), discriminator_lr=(1.0, discriminator), beta1=None)
+        relative = replace(schedule, generator_lr=(1.0, generator), discriminator_lr=(1.0, discriminator))
         super().__init__(relative, tuned.metadata)
         moves = generator != 1 or discriminator != 1
         self.turned = (*(("generator_lr_factor", "discriminator_lr_factor") if moves else ()), *SWITCHED)
@@ -169,7 +169,7 @@ def steadied(scheduler: Scheduler, *, deterministic: bool) -> Scheduler:
     if isinstance(scheduler, Tuned) and not isinstance(scheduler, RelativeSchedule):
         return RelativeSchedule(scheduler)
     if isinstance(scheduler, Rule) and not isinstance(scheduler, RelativeRule):
-        return RelativeRule(scheduler.formula, scheduler.metadata)
+        return RelativeRule(scheduler.formula, scheduler.metadata, beta1=scheduler.beta1)
     if type(scheduler) is TwoTimeScale:
         return RemainingTwoTimeScale()
     return scheduler

@@ -95,7 +95,8 @@ class Rule(Scheduler):
         metadata: where they come from; kept in the file.
         departures: what to add to the numbers of each run, ``[B, 6]``, for a search; by default nothing.
         beta1: decay rate of Adam's first moment that it sets, in [0, 1). The formula's term of the momentum then
-            counts nothing, as all runs have the same. ``None`` leaves each run its own, which that term answers.
+            counts nothing, as all runs have the same. ``None`` leaves each run its own, which that term answers. So
+            does a user's loop, whose momentum is no knob.
     """
 
     source = "a log-linear formula fitted on the training split of wide, by metagan-rl tune --kind rule"
@@ -114,7 +115,7 @@ class Rule(Scheduler):
     def numbers(self, situation: Situation) -> dict[str, np.ndarray]:
         """The numbers of each run's decay by name, ``[B]`` each."""
         facts = facts_of(situation)
-        if self.beta1 is not None:
+        if self._sets_beta1(situation):
             facts[:, MOMENTUM] = 0
         values = facts @ self.formula.matrix.T
         values = np.clip(values if self._departures is None else values + self._departures, LOWEST, HIGHEST)
@@ -129,9 +130,12 @@ class Rule(Scheduler):
         told = self.numbers(situation)
         along = share_of_fall(situation, told["hold"])
         rates = [told[f"{name}_lr"] * told[f"{name}_fall"] ** -along for name in ("generator", "discriminator")]
-        chosen = CHOSEN if self.beta1 is None else {**CHOSEN, "beta1": self.beta1}
+        chosen = {**CHOSEN, "beta1": self.beta1} if self._sets_beta1(situation) else CHOSEN
         choices = {name: np.full(len(situation), KNOBS[name].value(value)) for name, value in chosen.items()}
         return at_rates(situation, *rates).replace(penalty_weight=told["penalty_weight"], **choices)
+
+    def _sets_beta1(self, situation: Situation) -> bool:
+        return self.beta1 is not None and "beta1" in situation.base.knobs
 
 
 def save_rule(path: str | Path, rule: Rule) -> None:

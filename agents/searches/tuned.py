@@ -130,7 +130,7 @@ def _controls(schedules: Sequence[Schedule], situation: Situation) -> Controls:
     first, later = _switched(schedules), _switched([schedule.later() for schedule in schedules])
     values = {name: np.where(situation.progress < switch, first[name], later[name]) for name in SWITCHED}
     momenta = [schedule.beta1 for schedule in schedules]
-    if any(each is not None for each in momenta):
+    if "beta1" in situation.base.knobs and any(each is not None for each in momenta):  # in a user's loop it is no knob
         own = situation.base.beta1
         values["beta1"] = np.array([own[run] if each is None else each for run, each in enumerate(momenta)])
     return at_rates(situation, *rates).replace(**values)
