@@ -1,6 +1,7 @@
 """What must hold of every algorithm that trains schedulers, and what tells them apart."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,17 +19,24 @@ from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameErr
 from metagan_rl.experiments import BenchmarkConfig, run_benchmark
 from metagan_rl.loop import Controls, Runs, Situation, choose_knobs, choose_signals, drive
 from metagan_rl.records import write_record
-from metagan_rl.tasks import get_suite
+from metagan_rl.tasks import Base, Suite, get_suite, register_suite
 
 RUN = {
     "updates": 4 * 2 * 3 * 12, "members": 2, "shards": 1, "horizon": 3, "interval_updates": 12, "validate_every": 0,
 }  # fmt: skip
-NAMES = ("recurrent-ppo", "ppo", "dqn", "autoloss")
+OWN = {
+    "recurrent-ppo": {"epochs": 2, "minibatches": 2},
+    "ppo": {"epochs": 2, "minibatches": 2},
+    "dqn": {"epochs": 2},
+    "autoloss": {"epochs": 2, "minibatches": 2},
+    "evolution-strategies": {},
+}
+NAMES = tuple(OWN)
+RATES = ("generator_lr_factor", "discriminator_lr_factor")
 
 
 def tiny(algorithm, **changes):
-    own = {"hidden": 8, "epochs": 2, **({} if algorithm == "dqn" else {"minibatches": 2})}
-    return TrainConfig.named(algorithm=algorithm, **{**RUN, **own, **changes})
+    return TrainConfig.named(algorithm=algorithm, **{**RUN, "hidden": 8, **OWN[algorithm], **changes})
 
 
 def resumed(directory):
@@ -97,7 +105,7 @@ def _same(one, other):
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["recurrent-ppo", "ppo", "dqn", "autoloss"])
 def test_a_policy_file_tells_what_the_agent_would(name, trained):
     learner = resumed(trained / name)
     try:
@@ -236,6 +244,32 @@ def test_dqn_sums_no_rewards_across_the_end_of_an_iteration():
     assert returns == [11.0, 10.0, 1100.0, 1000.0]
 
 
+def test_evolution_begins_at_the_reference_and_finds_what_pays(tmp_path):
+    """Rates of both networks are a tenth of what suits: a few iterations of tiny runs are enough to raise them."""
+    low = Base(generator_lr=1e-3, discriminator_lr=1e-3)
+    tasks = tuple(replace(task, base=low) for task in get_suite("planar").split("train")[:4])
+    register_suite(Suite("low-rates", 1, "", {"train": tasks}))
+    config = TrainConfig.named(
+        algorithm="evolution-strategies", suite="low-rates", reference="constant", actions="continuous",
+        knobs=RATES, members=32, shards=1, horizon=3, interval_updates=24, updates=12 * 32 * 3 * 24, validate_every=0,
+        learning_rate=0.03, hidden=8,
+    )  # fmt: skip
+    train(config, tmp_path, show=lambda line: None)
+    first, *_, last = _records(tmp_path)
+    for name in RATES:
+        assert abs(first[f"controls/{name}_log10"]) < 0.1 < last[f"controls/{name}_log10"]
+    assert last["rollout/return"] > first["rollout/return"]
+
+
+def test_a_policy_of_evolution_can_be_trained_further(trained, tmp_path):
+    start = trained / "evolution-strategies" / "policy.safetensors"
+    train(tiny("evolution-strategies", start=str(start), learning_rate=1e-9), tmp_path, show=lambda line: None)
+    one, other = (load_policy(each) for each in (start, tmp_path / "policy.safetensors"))
+    assert other.cost == 2 * one.cost
+    for key, values in one.network.state_dict().items():
+        torch.testing.assert_close(other.network.state_dict()[key], values)
+
+
 def test_the_balance_reward_is_learned_from_and_told(tmp_path):
     train(tiny("ppo", reward="balance"), tmp_path, show=lambda line: None)
     for record in _records(tmp_path):
@@ -254,6 +288,12 @@ def test_the_balance_reward_is_learned_from_and_told(tmp_path):
         ({"algorithm": "dqn", "clip_range": 0.2}, UnknownNameError, "unknown option of training 'clip_range'"),
         ({"algorithm": "ppo", "epochz": 2}, UnknownNameError, "did you mean epochs"),
         ({"algorithm": "ppo", "learner": DQNConfig()}, InvalidValueError, "the options of ppo are a PPOConfig"),
+        ({"algorithm": "evolution-strategies", "deviation": 0.0}, InvalidValueError, "deviation is 0.0"),
+        (
+            {"algorithm": "evolution-strategies", "actions": "moves"},
+            InvalidValueError,
+            "continuous or continuous-moves",
+        ),
         ({"algorithm": "autoloss", "trial_runs": 2}, InvalidValueError, "trial_runs is 2; it must be 1 with autoloss"),
     ],
 )
@@ -265,6 +305,12 @@ def test_a_bad_configuration_is_refused(changes, error, words):
 def test_a_replay_buffer_too_small_for_the_members_leaves_no_run_behind(tmp_path):
     with pytest.raises(InvalidValueError, match="replay is 1; it must be at least 2, one for each member"):
         train(tiny("dqn", replay=1), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_evolution_wants_its_members_in_pairs(tmp_path):
+    with pytest.raises(InvalidValueError, match="members is 3; evolution-strategies needs pairs"):
+        train(tiny("evolution-strategies", members=3), tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
 
 

@@ -45,7 +45,8 @@ class TrainConfig(EnvOptions):
             best run.
         privileged: whether the critic is told what is hidden from schedulers; only ``recurrent-ppo`` can use it.
         algorithm: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, which moves one control by one level at
-            a time; ``autoloss``, a small ``ppo`` that sets only the step ratio; or ``module:attribute``.
+            a time; ``evolution-strategies``; ``autoloss``, a small ``ppo`` that sets only the step ratio; or
+            ``module:attribute``.
         suite: suite to train on. Its validation split only measures progress.
         env: id of an environment to train on instead; it may be your own.
         minutes: training time, without validation; 10 if ``updates`` is not given either. Results then depend on the
@@ -122,7 +123,8 @@ class TrainConfig(EnvOptions):
         own = {"actions": self.kind.actions, **self.kind.defaults}
         theirs = {name: value for name, value in self._options_of_env().items() if name in ordinary}
         if self.kind.actions != "discrete":
-            theirs.pop("actions", None)
+            if theirs.get("actions") not in self.kind.takes:
+                theirs.pop("actions", None)
         elif self.reference is not None:
             own["actions"] = "joint-moves"
         better = {**own, **theirs}

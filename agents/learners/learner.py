@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from metagan_rl.agents.learners.policy import PolicyScheduler
+from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop.reference import recorded
 from metagan_rl.registry import Registry
 
 if TYPE_CHECKING:
@@ -81,6 +82,22 @@ class Learner(ABC):
     @abstractmethod
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Restores what :meth:`state` gave."""
+
+    def policy_config(self, **network: Any) -> PolicyConfig:
+        """What its policy needs beside weights.
+
+        Args:
+            **network: ``hidden``, ``layers`` and ``greedy`` of the policy's network.
+        """
+        return PolicyConfig(
+            knobs=self.config.chosen_knobs(),
+            signals=self.config.which(),
+            trial_memory=self.trial_memory and self.config.trial_runs > 0,
+            actions=self.config.actions,
+            reference=None if self.config.reference is None else recorded(self.config.reference),
+            pace=self.config.pace,
+            **network,
+        )
 
     def start_from(self, policy: PolicyScheduler) -> None:
         """Takes over a policy's weights, to be trained further; see ``TrainConfig.start``.

@@ -14,6 +14,7 @@ import torch
 
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.errors import FileFormatError, InvalidValueError, UnknownNameError, brief
+from metagan_rl.files import readable
 from metagan_rl.loop.knobs import KNOBS, Knob, NumberKnob
 from metagan_rl.loop.scheduler import SCHEDULERS
 from metagan_rl.loop.signals import Signal, choose_signals
@@ -49,6 +50,25 @@ def _around(config: PolicyConfig) -> dict[str, Any]:
     farthest = {knob.name: knob.scale.farthest for knob in config.knobs if isinstance(knob, NumberKnob)}
     steps = {knob.name: knob.steps for knob in config.knobs if not knob.cyclic}
     return {"reference": config.reference, "pace": config.pace, "farthest": farthest, "steps": steps}
+
+
+def check_same(ours: PolicyConfig, theirs: PolicyConfig) -> None:
+    """Checks that weights of one policy mean the same in another.
+
+    Args:
+        ours: of the policy to be trained.
+        theirs: of the policy that it starts from.
+
+    Raises:
+        InvalidValueError: they differ; the message names the first difference.
+    """
+    wanted, given = describe(ours), describe(theirs)
+    for name in dict.fromkeys([*wanted, *given]):
+        if wanted.get(name) != given.get(name):
+            raise InvalidValueError(
+                f"the policy to start from has other {name}: {readable(given.get(name), 300)}, but this run has "
+                f"{readable(wanted.get(name), 300)}; give the options that it was trained with"
+            )
 
 
 def config_from(record: Mapping[str, Any]) -> PolicyConfig:

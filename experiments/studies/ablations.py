@@ -7,7 +7,7 @@ is trained, and what is there is run.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,33 +24,64 @@ from metagan_rl.files import make_directory
 from metagan_rl.tasks import Suite, get_suite, register_suite
 
 RECIPE: dict[str, Any] = {
-    "env": "MetaGAN/Wide-Box-v0", "members": 128, "shards": 1, "trial_runs": 0, "privileged": True, "price": 0.05,
-    "epochs": 8, "learning_rate": 1e-3, "gae_lambda": 0.97, "entropy_start": 1e-3, "validate_every": 0,
+    "env": "MetaGAN/Wide-Box-v0", "members": 128, "shards": 1, "trial_runs": 0, "price": 0.05, "validate_every": 0,
 }  # fmt: skip
-"""How ``default`` is trained, but for its reference: these depart from the rule."""
+"""How ``default`` is trained, but for its learner, and for its reference: these depart from the rule."""
+PPO: dict[str, Any] = {
+    "privileged": True, "epochs": 8, "learning_rate": 1e-3, "gae_lambda": 0.97, "entropy_start": 1e-3,
+}  # fmt: skip
+"""Options of the recipe's learner."""
 CLOCK = "progress+budget"
+MORE = ("generator_lr_factor", "discriminator_lr_factor", "penalty_weight", "beta1", "loss", "ratio")
 NARROW = {**WIDE, "actions": "continuous-moves"}
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "recipe": ("as `default` is trained, but on the rule", {}),
-    "plain critic": ("nobody tells the critic what is hidden", {"privileged": False}),
-    "no memory": ("as that, and no LSTM", {"privileged": False, "algorithm": "ppo"}),
-    "no quality": ("signals of the loop alone", {"signals": "loop+setup"}),
-    "open loop": ("the clock and what a loop knows of itself", {"signals": f"{CLOCK}+setup"}),
-    "no setup": (
-        "nothing of what a loop knows of itself",
-        {"signals": "all+progress"},
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a variant is, in words and as options."""
+
+    what: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    """Options that differ from the recipe's."""
+    learner: Mapping[str, Any] = field(default_factory=lambda: PPO)
+    """Options of its learner."""
+
+    def config(self, **more: Any) -> TrainConfig:
+        """The configuration of its training."""
+        return TrainConfig.named(**{**RECIPE, **self.learner, **self.changes, **more})
+
+
+VARIANTS: dict[str, Variant] = {
+    "recipe": Variant("as `default` is trained, but on the rule"),
+    "plain critic": Variant("nobody tells the critic what is hidden", {"privileged": False}),
+    "no memory": Variant("as that, and no LSTM", {"privileged": False, "algorithm": "ppo"}),
+    "DQN": Variant(
+        "moves one control at a time, learned by values; no LSTM",
+        learner={"algorithm": "dqn", "learning_rate": 1e-3},
+    ),
+    "evolution": Variant(
+        "evolution strategies on whole runs, in antithetic pairs; no LSTM",
+        {"members": 64},
+        {"algorithm": "evolution-strategies", "learning_rate": 0.02},
+    ),
+    "no quality": Variant("signals of the loop alone", {"signals": "loop+setup"}),
+    "open loop": Variant("the clock and what a loop knows of itself", {"signals": f"{CLOCK}+setup"}),
+    "no setup": Variant(
+        "nothing of what a loop knows of itself", {"signals": "all+progress"}
     ),  # "all", in other words than the default
-    "G's rate only": ("sets nothing else", {"knobs": ("generator_lr_factor",)}),
-    "D's rate only": ("sets nothing else", {"knobs": ("discriminator_lr_factor",)}),
-    "penalty only": ("sets nothing else", {"knobs": ("penalty_weight",)}),
-    "on the tuned decay": ("departs from `tuned-decay`, not from `rule`", {"reference": "tuned-decay"}),
-    "no price": ("departing costs nothing", {"price": 0.0}),
-    "tenfold price": ("departing costs ten times as much", {"price": 0.5}),
-    "8 decisions": ("half as many, each move twice as far", {"decisions": 8, "pace": 0.6}),
-    "narrow": ("trained on suite `unknown`", {"env": "Ablation/Narrow-v0"}),
-    "two families": ("trained on rings and Gaussian mixtures", {"env": "Ablation/TwoFamilies-v0"}),
+    "G's rate only": Variant("sets nothing else", {"knobs": ("generator_lr_factor",)}),
+    "D's rate only": Variant("sets nothing else", {"knobs": ("discriminator_lr_factor",)}),
+    "penalty only": Variant("sets nothing else", {"knobs": ("penalty_weight",)}),
+    "more to set": Variant("momentum, loss and step ratio as well", {"knobs": MORE}),
+    "on the tuned decay": Variant("departs from `tuned-decay`, not from `rule`", {"reference": "tuned-decay"}),
+    "on the identified rule": Variant("departs from `identified-rule`", {"reference": "identified-rule"}),
+    "no price": Variant("departing costs nothing", {"price": 0.0}),
+    "tenfold price": Variant("departing costs ten times as much", {"price": 0.5}),
+    "8 decisions": Variant("half as many, each move twice as far", {"decisions": 8, "pace": 0.6}),
+    "narrow": Variant("trained on suite `unknown`", {"env": "Ablation/Narrow-v0"}),
+    "two families": Variant("trained on rings and Gaussian mixtures", {"env": "Ablation/TwoFamilies-v0"}),
 }
-"""What each variant is, in words and as options."""
+"""All variants, by name."""
 DECISIONS = 16
 """Decisions of a run, unless a variant has others."""
 FAMILIES = ("ring", "gaussian-mixture")
@@ -117,7 +148,7 @@ def study(options: Ablations) -> None:
         for name in chosen(options):
             folder = options.work / f"{name}-{seed}"
             if options.updates:
-                config = TrainConfig.named(**{**RECIPE, **VARIANTS[name][1]}, updates=options.updates, seed=seed)
+                config = VARIANTS[name].config(updates=options.updates, seed=seed)
                 train(config, folder, show=show_line)
             if (folder / POLICY).exists():
                 run(name, folder / POLICY, options, file)
@@ -127,7 +158,7 @@ def study(options: Ablations) -> None:
 def run(name: str, policy: Path, options: Ablations, file: Path) -> None:
     """Adds the rows of a trained variant that are not there yet."""
     there = {key_of(row) for row in (read_lines(file) if file.exists() else [])}
-    decisions = int(VARIANTS[name][1].get("decisions", DECISIONS))
+    decisions = int(VARIANTS[name].changes.get("decisions", DECISIONS))
     for condition in SHOWN:
         for scheduler, path in (("rule", None), (name, policy)):
             for seed in range(options.runs):
@@ -153,7 +184,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
                 cells.append("")
                 continue
             cells.append(cell(ratios(own, name, "rule", condition)))
-        lines.append(f"| {name} | {VARIANTS[name][0]} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {VARIANTS[name].what} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

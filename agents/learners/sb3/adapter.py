@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,13 +11,11 @@ from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
 from metagan_rl.agents.learners.learner import Learner
-from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
-from metagan_rl.agents.learners.policy_files import describe
+from metagan_rl.agents.learners.policy import PolicyScheduler
+from metagan_rl.agents.learners.policy_files import check_same
 from metagan_rl.agents.learners.sb3.rollout_log import RolloutLog
 from metagan_rl.envs.privileged import Privileged
 from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
-from metagan_rl.errors import InvalidValueError
-from metagan_rl.files import readable
 from metagan_rl.loop.reference import recorded
 from metagan_rl.tasks import get_suite
 
@@ -66,9 +64,17 @@ class SB3Learner(Learner):
     def network(self) -> dict[str, Any]:
         """``hidden``, ``layers`` and ``greedy`` of the policy's :class:`PolicyConfig`."""
 
-    @abstractmethod
+    parts: ClassVar[Mapping[str, str]]
+    """Prefixes of names of the model's weights, and of those weights' names in a :class:`PolicyNetwork`."""
+
     def weights(self) -> dict[str, Tensor]:
-        """The weights of the policy's :class:`PolicyNetwork`, by name."""
+        """The weights of the policy's :class:`PolicyNetwork`, by name; copies."""
+        return {
+            ours + key.removeprefix(theirs): value.detach().clone()
+            for key, value in self.model.policy.state_dict().items()
+            for theirs, ours in self.parts.items()
+            if key.startswith(theirs)
+        }
 
     @property
     def updates_per_iteration(self) -> int:
@@ -103,16 +109,7 @@ class SB3Learner(Learner):
 
     def policy(self, metadata: Mapping[str, Any]) -> PolicyScheduler:
         """See :class:`Learner`."""
-        described = PolicyConfig(
-            knobs=self.config.chosen_knobs(),
-            signals=self.config.which(),
-            trial_memory=self.trial_memory and self.config.trial_runs > 0,
-            actions=self.config.actions,
-            reference=None if self.config.reference is None else recorded(self.config.reference),
-            pace=self.config.pace,
-            **self.network,
-        )
-        return PolicyScheduler(described, self.weights(), metadata)
+        return PolicyScheduler(self.policy_config(**self.network), self.weights(), metadata)
 
     @property
     def hidden_inputs(self) -> int:
@@ -138,16 +135,10 @@ class SB3Learner(Learner):
 
     def start_from(self, policy: PolicyScheduler) -> None:
         """See :class:`Learner`. The critic, and the deviation of continuous actions, start fresh."""
-        ours, theirs = describe(self.policy({}).config), describe(policy.config)
-        for name in dict.fromkeys([*ours, *theirs]):
-            if ours.get(name) != theirs.get(name):
-                raise InvalidValueError(
-                    f"the policy to start from has other {name}: {readable(theirs.get(name), 300)}, but this run has "
-                    f"{readable(ours.get(name), 300)}; give the options that it was trained with"
-                )
+        check_same(self.policy_config(**self.network), policy.config)
         given, state = policy.network.state_dict(), self.model.policy.state_dict()
         for key, value in state.items():
-            for theirs_name, our_name in self._parts.items():
+            for theirs_name, our_name in self.parts.items():
                 if key.startswith(theirs_name):
                     new = given[our_name + key.removeprefix(theirs_name)]
                     value[..., : new.shape[-1]] = new  # an actor may have columns more for what it must not see
@@ -156,13 +147,3 @@ class SB3Learner(Learner):
     def close(self) -> None:
         """Ends the environment and its workers."""
         self.env.close()
-
-    def renamed(self, names: Mapping[str, str]) -> dict[str, Tensor]:
-        """Copies the policy's weights, with prefixes of their names replaced; weights without one are left out."""
-        self._parts = dict(names)
-        return {
-            ours + key.removeprefix(theirs): value.detach().clone()
-            for key, value in self.model.policy.state_dict().items()
-            for theirs, ours in names.items()
-            if key.startswith(theirs)
-        }

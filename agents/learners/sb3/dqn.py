@@ -69,6 +69,7 @@ class DQNLearner(SB3Learner):
 
     Config = DQNConfig
     actions = "moves"
+    parts = {"q_net.q_net.0.": "layers.0.", "q_net.q_net.2.": "layers.1.", "q_net.q_net.4.": "head."}
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
         """Makes the model, which has no preference at first."""
@@ -119,7 +120,7 @@ class DQNLearner(SB3Learner):
 
     def weights(self) -> dict[str, Tensor]:
         """The weights of the network that learns. It has no direct layer, so that layer's weights are 0."""
-        found = self.renamed({"q_net.q_net.0.": "layers.0.", "q_net.q_net.2.": "layers.1.", "q_net.q_net.4.": "head."})
+        found = super().weights()
         moves, inputs = len(found["head.bias"]), found["layers.0.weight"].shape[1]
         return {**found, "direct.weight": torch.zeros(moves, inputs)}
 

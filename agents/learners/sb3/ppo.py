@@ -6,7 +6,6 @@ from typing import Any
 
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from torch import Tensor
 
 from metagan_rl.agents.learners.learner import register_learner
 from metagan_rl.agents.learners.options import require
@@ -63,6 +62,12 @@ class PPOLearner(SB3Learner):
 
     Config = PPOConfig
     takes = KINDS
+    parts = {
+        "mlp_extractor.policy_net.0.": "layers.0.",
+        "mlp_extractor.policy_net.2.": "layers.1.",
+        "action_net.": "head.",
+        "direct.": "direct.",
+    }
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
         """Makes the model, which keeps the controls in force at first."""
@@ -110,17 +115,6 @@ class PPOLearner(SB3Learner):
     def network(self) -> dict[str, Any]:
         """Two layers and no LSTM."""
         return {"hidden": 0, "layers": (self.config.learner.hidden, self.config.learner.hidden)}
-
-    def weights(self) -> dict[str, Tensor]:
-        """The actor's weights."""
-        return self.renamed(
-            {
-                "mlp_extractor.policy_net.0.": "layers.0.",
-                "mlp_extractor.policy_net.2.": "layers.1.",
-                "action_net.": "head.",
-                "direct.": "direct.",
-            }
-        )
 
 
 @dataclass(frozen=True)

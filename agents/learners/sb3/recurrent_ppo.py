@@ -19,6 +19,12 @@ class RecurrentPPOLearner(PPOLearner):
     """PPO with memory: an LSTM each for actor and critic, followed by a tanh layer."""
 
     privileged = True
+    parts = {
+        "lstm_actor.": "lstm.",
+        "mlp_extractor.policy_net.0.": "layers.0.",
+        "action_net.": "head.",
+        "direct.": "direct.",
+    }
 
     def build(self, env: SB3VecEnv) -> BaseAlgorithm:
         """Makes the model, which keeps the controls in force at first."""
@@ -50,14 +56,7 @@ class RecurrentPPOLearner(PPOLearner):
 
     def weights(self) -> dict[str, Tensor]:
         """The actor's weights, without those of what it does not see."""
-        found = self.renamed(
-            {
-                "lstm_actor.": "lstm.",
-                "mlp_extractor.policy_net.0.": "layers.0.",
-                "action_net.": "head.",
-                "direct.": "direct.",
-            }
-        )
+        found = super().weights()
         for name in ("lstm.weight_ih_l0", "direct.weight") if self.hidden_inputs else ():
             found[name] = found[name][:, : -self.hidden_inputs].contiguous()
         return found
