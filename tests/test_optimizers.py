@@ -18,7 +18,15 @@ from metagan_rl.populations.engines import engine_of
 from metagan_rl.populations.interval import per_member_norm
 from metagan_rl.tasks import Base, Networks, Task
 
-RATES = {"adam": 2e-3, "sgd": 0.05, "rmsprop": 1e-3, "prodigy": 0.1, "schedule-free": 2e-3, "tiada": 2e-3}
+RATES = {
+    "adam": 2e-3,
+    "sgd": 0.05,
+    "rmsprop": 1e-3,
+    "prodigy": 0.1,
+    "d-adaptation": 0.1,
+    "schedule-free": 2e-3,
+    "tiada": 2e-3,
+}
 STEPS, SIZE = 120, 6
 
 
@@ -137,6 +145,30 @@ def test_prodigy_is_that_of_its_paper(options: dict[str, Any]) -> None:
     assert (path[-1] - path[0]).abs().max() > 1e-3  # d has left its beginning
 
 
+def test_d_adaptation_is_that_of_its_paper() -> None:
+    x, m, v, s, r, d, path = (
+        draw(1, SIZE)[0],
+        0.0,
+        torch.zeros(SIZE).double(),
+        torch.zeros(SIZE).double(),
+        0.0,
+        1e-6,
+        [],
+    )
+    beta = math.sqrt(0.99)
+    for step in range(STEPS):
+        g, rate = slopes(x, step), d * falling(5 * (step // 5))
+        r = beta * r + (1 - beta) * rate * float(g @ (s / (v.sqrt() + 1e-8)))
+        m, v, s = 0.9 * m + 0.1 * rate * g, 0.99 * v + 0.01 * g**2, beta * s + (1 - beta) * rate * g
+        d = max(d, r / ((1 - beta) * float(s.abs().sum())))
+        x = x - m / (v.sqrt() + 1e-8)
+        path.append(x)
+    torch.testing.assert_close(
+        stepped(OPTIMIZERS["d-adaptation"], falling)[0], torch.stack(path), rtol=1e-9, atol=1e-12
+    )
+    assert d > 1e-4  # it has left its beginning
+
+
 def test_schedule_free_is_that_of_its_authors_code() -> None:
     y = draw(1, SIZE)[0]
     z, v, total, most, path, judged = y, 0.0, 0.0, 0.0, [], []
@@ -155,14 +187,16 @@ def test_schedule_free_is_that_of_its_authors_code() -> None:
     torch.testing.assert_close(ours[1], torch.stack(judged), rtol=1e-10, atol=1e-12)
 
 
-@needs("prodigyopt", "schedulefree")
-@pytest.mark.parametrize("name", ["prodigy", "schedule-free"])
-def test_both_are_those_of_their_authors_libraries(name: str) -> None:
+@needs("prodigyopt", "schedulefree", "dadaptation")
+@pytest.mark.parametrize("name", ["prodigy", "d-adaptation", "schedule-free"])
+def test_all_are_those_of_their_authors_libraries(name: str) -> None:
+    from dadaptation import DAdaptAdam
     from prodigyopt import Prodigy as TheirProdigy
     from schedulefree import AdamWScheduleFree
 
-    rate, row = {"prodigy": 1.0, "schedule-free": 0.05}[name], draw(1, SIZE)[0].requires_grad_()
-    theirs = {"prodigy": TheirProdigy, "schedule-free": AdamWScheduleFree}[name]([row], lr=rate, betas=(0.9, 0.99))
+    kinds = {"prodigy": TheirProdigy, "d-adaptation": DAdaptAdam, "schedule-free": AdamWScheduleFree}
+    rate, row = {"schedule-free": 0.05}.get(name, 1.0), draw(1, SIZE)[0].requires_grad_()
+    theirs = kinds[name]([row], lr=rate, betas=(0.9, 0.99))
     getattr(theirs, "train", list)()
     path = []
     for step in range(STEPS):
@@ -240,8 +274,8 @@ def test_a_run_goes_on_from_a_file_and_branches_as_if_nothing_had_been(optimizer
     assert ours.bytes_per_member() * 2 == sum(v.nbytes for v in ours.state.to_dict().values() if v.is_floating_point())
 
 
-def test_what_prodigy_and_schedule_free_keep_begins_anew_with_a_member() -> None:
-    for optimizer in ("prodigy", "schedule-free"):
+def test_what_an_optimizer_keeps_begins_anew_with_a_member() -> None:
+    for optimizer in ("prodigy", "d-adaptation", "schedule-free"):
         of = tasks(optimizer)
         population, fresh = Population(of, range(3)), Population(of, range(3))
         population.train(under(of), 12)
@@ -269,7 +303,7 @@ def test_a_name_that_is_none_is_refused_and_all_are_listed() -> None:
 
 
 def test_torch_trains_what_the_native_engine_has_not(caplog: pytest.LogCaptureFixture) -> None:
-    for optimizer in ("prodigy", "schedule-free", "tiada"):
+    for optimizer in ("prodigy", "d-adaptation", "schedule-free", "tiada"):
         of = tasks(optimizer, 1)
         assert Population(of, [0]).engines == ["torch"] == [engine_of(of[0].networks, optimizer=optimizer)]
     assert not caplog.records

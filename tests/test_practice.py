@@ -19,7 +19,7 @@ from metagan_rl.experiments.studies.practice.arms import DECAYS, LIBRARIES, chec
 from metagan_rl.experiments.studies.practice.average import Average, ready
 from metagan_rl.experiments.studies.practice.loops import LOOPS
 from metagan_rl.experiments.studies.practice.options import PracticeStudy
-from metagan_rl.experiments.studies.practice.plan import SEARCHED, best_factors, jobs_of, swept
+from metagan_rl.experiments.studies.practice.plan import SEARCHED, best_factors, jobs_of, named, swept
 from metagan_rl.experiments.studies.practice.running import KEY, POINTS, Job, judged, run_job, train
 from metagan_rl.experiments.studies.practice.study import study
 from metagan_rl.experiments.studies.practice.table import tables
@@ -147,6 +147,16 @@ def test_momentum_can_be_left_out():
         made = optimizers_of(loop, arm, 2.0)
         groups = [each.param_groups[0] for each in (made.generator, made.discriminator)]
         assert [(group["betas"], group["lr"]) for group in groups] == [((beta1, 0.999), 4e-4)] * 2
+
+
+def test_momentum_can_be_turned_off_by_a_scheduler_that_is_plugged_in(tmp_path):
+    usual, without = (Job("mlp", 1.0, name, 0, STEPS) for name in ("rate-check", "rate-check, beta1 0"))
+    assert (without.scheduler, without.digest) == ("rate-check", usual.digest) and without.key != usual.key
+    rows = [run_job(each) for each in (usual, without)]
+    assert rows[0]["arm"] != rows[1]["arm"] == without.arm and rows[0]["last"] != rows[1]["last"]
+    path = tmp_path / "mine.safetensors"
+    assert named(f"{path}, beta1 0") == ("mine, beta1 0", path)
+    assert Job("mlp", 1.0, "mine, beta1 0", 0, STEPS, policy=path).scheduler == path
 
 
 @pytest.mark.parametrize("arm", LIBRARIES)

@@ -48,7 +48,8 @@ def times(schedule: Schedule, factor: float, **changes: Any) -> Schedule:
     return replace(schedule, **{**rates, **changes})
 
 
-def _prodigy(factor: float = 1.0, penalty: bool = False, decay: bool = False, optimizer: str = "prodigy") -> Rival:
+def _own_rate(optimizer: str, factor: float = 1.0, penalty: bool = False, decay: bool = False) -> Rival:
+    """An optimizer that finds its rate by itself."""
     fall = (factor, factor / 3 if decay else factor)
     weight = DECAY.penalty_weight if penalty else 0.0
     schedule = replace(DECAY, generator_lr=fall, discriminator_lr=fall, penalty_weight=weight)
@@ -58,13 +59,18 @@ def _prodigy(factor: float = 1.0, penalty: bool = False, decay: bool = False, op
 VARIANTS: dict[str, Rival] = {
     REFERENCE: Rival(DECAY),
     "adam, beta1 0": Rival(DECAY, {"beta1": 0.0}),
-    "prodigy": _prodigy(),
-    "prodigy, penalty": _prodigy(penalty=True),
-    "prodigy, decay": _prodigy(decay=True),
-    "prodigy, penalty, decay": _prodigy(penalty=True, decay=True),
-    "corrected prodigy, penalty, decay": _prodigy(penalty=True, decay=True, optimizer=CORRECTED),
-    "prodigy x0.3, penalty, decay": _prodigy(0.3, penalty=True, decay=True),
-    "corrected prodigy x0.3, penalty, decay": _prodigy(0.3, penalty=True, decay=True, optimizer=CORRECTED),
+    "prodigy": _own_rate("prodigy"),
+    "prodigy, penalty": _own_rate("prodigy", penalty=True),
+    "prodigy, decay": _own_rate("prodigy", decay=True),
+    "prodigy, penalty, decay": _own_rate("prodigy", penalty=True, decay=True),
+    "corrected prodigy, penalty, decay": _own_rate(CORRECTED, penalty=True, decay=True),
+    "prodigy x0.3, penalty, decay": _own_rate("prodigy", 0.3, penalty=True, decay=True),
+    "corrected prodigy x0.3, penalty, decay": _own_rate(CORRECTED, 0.3, penalty=True, decay=True),
+    "d-adaptation": _own_rate("d-adaptation"),
+    **{
+        f"d-adaptation{suffix}, penalty, decay": _own_rate("d-adaptation", factor, penalty=True, decay=True)
+        for suffix, factor in ((" x0.3", 0.3), ("", 1.0), (" x3", 3.0))
+    },
     **{
         f"schedule-free x{factor:g}, beta1 {beta1:g}": Rival(
             times(CONSTANT, factor), {"optimizer": "schedule-free", "beta1": beta1}
@@ -76,8 +82,8 @@ VARIANTS: dict[str, Rival] = {
 }
 """All that was tried. "x0.3" is 0.3 times the rates of the tuned schedule, or of what Prodigy finds."""
 SHOWN = (
-    REFERENCE, "corrected prodigy, penalty, decay", "schedule-free x1, beta1 0.5", "rmsprop x1", "adam, beta1 0",
-    "tiada x1",
+    REFERENCE, "corrected prodigy, penalty, decay", "d-adaptation, penalty, decay", "schedule-free x1, beta1 0.5",
+    "rmsprop x1", "adam, beta1 0", "tiada x1",
 )  # fmt: skip
 """The best of each optimizer at its own rate, 1, or at those of the tuned schedule; Adam without momentum besides."""
 PRODIGIES = (REFERENCE, "prodigy", "prodigy, penalty", "prodigy, decay", "prodigy, penalty, decay")

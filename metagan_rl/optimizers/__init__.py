@@ -3,7 +3,8 @@
 To add one, write a subclass of :class:`Optimizer` and register it here. Torch trains it.
 """
 
-from metagan_rl.optimizers import prodigy, schedule_free
+from metagan_rl.optimizers import d_adaptation, prodigy, schedule_free
+from metagan_rl.optimizers.d_adaptation import DAdaptation
 from metagan_rl.optimizers.optimizer import OPTIMIZERS, Beginning, Optimizer, OptimizerKind, pick
 from metagan_rl.optimizers.prodigy import Prodigy
 from metagan_rl.optimizers.schedule_free import ScheduleFree
@@ -14,6 +15,7 @@ OPTIMIZERS.register("adam", OptimizerKind(lambda told: Adam(told.numbers, told.l
 OPTIMIZERS.register("sgd", OptimizerKind(lambda told: SGD(told.lr)))
 OPTIMIZERS.register("rmsprop", OptimizerKind(lambda told: RMSprop(told.lr, told.beta2)))
 OPTIMIZERS.register("prodigy", OptimizerKind(Prodigy, prodigy.ROWS, prodigy.NUMBERS))
+OPTIMIZERS.register("d-adaptation", OptimizerKind(DAdaptation, d_adaptation.ROWS, d_adaptation.NUMBERS))
 OPTIMIZERS.register("schedule-free", OptimizerKind(ScheduleFree, schedule_free.ROWS, schedule_free.NUMBERS))
 OPTIMIZERS.register("tiada", OptimizerKind(TiAda))
 
@@ -22,6 +24,7 @@ __all__ = [
     "SGD",
     "Adam",
     "Beginning",
+    "DAdaptation",
     "Optimizer",
     "OptimizerKind",
     "Prodigy",

@@ -32,4 +32,4 @@ def test_from_import_to_a_row_and_the_report(desk):
 def test_a_name_that_is_none_is_refused_and_all_are_listed(desk):
     desk.write("lion.py", FILE.replace('optimizer="lion"', 'optimizer="tiger"'))
     told = desk.run("benchmark", "--import", "lion.py", "--suite", "tiny", "--schedulers", "constant", status=2)
-    assert "it must be one of adam, sgd, rmsprop, prodigy, schedule-free, tiada, lion" in told
+    assert "it must be one of adam, sgd, rmsprop, prodigy, d-adaptation, schedule-free, tiada, lion" in told

@@ -14,7 +14,7 @@ class PracticeStudy:
     """Schedulers plugged into eight loops of others, against what people do else."""
 
     schedulers: tuple[str, ...] = ("on-top", "rule")
-    """Names of schedulers, or files of policies."""
+    """Names of schedulers, or files of policies; with ", beta1 0" behind one, it turns momentum off."""
     arms: tuple[str, ...] = ("cosine", "late-decay")
     """What else: cosine, late-decay, prodigy, prodigy-decay, schedule-free, dadaptation, no-momentum, sweep."""
     loops: tuple[str, ...] = field(default_factory=lambda: tuple(LOOPS))

@@ -8,7 +8,7 @@ import numpy as np
 
 from metagan_rl.experiments.studies.practice.arms import FINDS_RATES, OFF, SWEEP
 from metagan_rl.experiments.studies.practice.options import PracticeStudy
-from metagan_rl.experiments.studies.practice.running import Job
+from metagan_rl.experiments.studies.practice.running import BETA1_0, Job
 
 FACTORS = (1.0, 0.1, 10.0)
 """What both rates of a loop are multiplied by."""
@@ -59,10 +59,11 @@ def jobs_of(asked: PracticeStudy, rows: Rows) -> Iterator[Job]:
 
 def named(scheduler: str) -> tuple[str, Path | None]:
     """The arm's name, and the file if there is one."""
-    path = Path(scheduler)
+    path = Path(scheduler.removesuffix(BETA1_0))
     if path.suffix not in (".json", ".safetensors"):
         return scheduler, None
-    return (path.parent.name if path.stem == "policy" else path.stem), path
+    name = path.parent.name if path.stem == "policy" else path.stem
+    return name + (BETA1_0 if scheduler.endswith(BETA1_0) else ""), path
 
 
 def best_factors(rows: Rows, steps: int) -> dict[str, float]:

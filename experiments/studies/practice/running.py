@@ -27,6 +27,8 @@ from metagan_rl.files import file_digest
 from metagan_rl.metrics.quality import WORST_DISTANCE
 from metagan_rl.runtime import find_device
 
+BETA1_0 = ", beta1 0"
+"""Ends the name of a scheduler that is plugged in with ``beta1=0.0``."""
 POINTS = 16
 """Points of a run's course that a row keeps."""
 DRAWS = {TABLE: 8}
@@ -42,7 +44,8 @@ class Job:
     Attributes:
         loop: name of the loop.
         factor: of the loop's own rates.
-        arm: ``"off"``, a name out of ``ARMS``, or the name of a scheduler or of its file.
+        arm: ``"off"``, a name out of ``ARMS``, or the name of a scheduler or of its file; with ``BETA1_0`` behind it
+            momentum is off.
         seed: of weights, batches and noise.
         steps: rounds.
         device: where it trains.
@@ -65,12 +68,22 @@ class Job:
     @property
     def digest(self) -> str | None:
         """Tells schedulers of one name apart: the first characters of their file's SHA-256, or of what they are."""
-        return _digest(self.arm, self.policy) if self.plugged else None
+        return _digest(self.arm.removesuffix(BETA1_0), self.policy) if self.plugged else None
 
     @property
     def plugged(self) -> bool:
         """Whether a scheduler is plugged in."""
         return self.arm != OFF and self.arm not in ARMS
+
+    @property
+    def scheduler(self) -> str | Path | None:
+        """What is plugged in, as :class:`GANScheduler` takes it; ``None`` for nothing."""
+        return (self.policy or self.arm.removesuffix(BETA1_0)) if self.plugged else None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Further options of the plug-in."""
+        return {"beta1": 0.0} if self.arm.endswith(BETA1_0) else {}
 
     @property
     def data(self) -> str:
@@ -96,8 +109,7 @@ def run_job(job: Job) -> dict[str, Any]:
     loop = LOOPS[job.loop](job.seed, job.steps, device, job.file)
     optimizers = optimizers_of(loop, job.arm, job.factor)
     started = time.perf_counter()
-    scheduler = (job.policy or job.arm) if job.plugged else None
-    average, course, advice = train(loop, optimizers, scheduler, job.steps)
+    average, course, advice = train(loop, optimizers, job.scheduler, job.steps, **job.options)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     seconds = time.perf_counter() - started

@@ -14,7 +14,7 @@ from metagan_rl.experiments.studies.practice.arms import ARMS, OFF, check_arms, 
 from metagan_rl.experiments.studies.practice.loops import LOOPS
 from metagan_rl.experiments.studies.practice.options import PracticeStudy
 from metagan_rl.experiments.studies.practice.plan import jobs_of, named
-from metagan_rl.experiments.studies.practice.running import KEY, Job, run_job
+from metagan_rl.experiments.studies.practice.running import BETA1_0, KEY, Job, run_job
 from metagan_rl.experiments.studies.practice.table import tables
 from metagan_rl.files import make_directory
 from metagan_rl.runtime import find_device
@@ -88,4 +88,4 @@ def _check(options: PracticeStudy) -> None:
             )
         loop = LOOPS["mlp"](0, 1, torch.device("cpu"), options.data)
         made = optimizers_of(loop, OFF, 1.0)
-        loop.plug_in(path or name, made.generator, made.discriminator)
+        loop.plug_in(path or name.removesuffix(BETA1_0), made.generator, made.discriminator)
