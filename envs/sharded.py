@@ -13,7 +13,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from metagan_rl.envs.registration import make_vector, spec_of
-from metagan_rl.envs.vector import MetaGANVectorEnv, member_seeds
+from metagan_rl.envs.resets import Reset, member_seeds
+from metagan_rl.envs.vector import MetaGANVectorEnv
 from metagan_rl.errors import InvalidValueError, MetaGANError, WorkerError
 from metagan_rl.populations.engines import say_what_trains
 
@@ -87,11 +88,12 @@ class ShardedVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if not isinstance(self._like, MetaGANVectorEnv):
             self._each("reset", lambda part: {"seed": seeds[part], "options": options})
         else:
-            mask, *given = self._like.checked_reset(options, first=not self._begun)
+            asked = Reset.of(options, self.num_envs, self._like.split, first=not self._begun)
+            mask, given = asked.mask, {"tasks": asked.tasks, "gan_seeds": asked.gan_seeds}
             before = np.append(0, mask.cumsum())  # members that are reset before each one
             for shard, part in enumerate(self._parts()):
                 of_reset = slice(before[part.start], before[part.stop])
-                own = {n: v[of_reset] for n, v in zip(("tasks", "gan_seeds"), given, strict=True) if v is not None}
+                own = {name: values[of_reset] for name, values in given.items() if values is not None}
                 arguments = {"seed": seeds[part], "options": {"reset_mask": mask[part], **own}}
                 if mask[part].any():
                     self._send(shard, "reset", arguments)

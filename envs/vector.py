@@ -14,6 +14,7 @@ from metagan_rl.envs.departures import Departures
 from metagan_rl.envs.infos import columns, flat, masked, merged, with_masks
 from metagan_rl.envs.options import EnvOptions, plain
 from metagan_rl.envs.privileged import Privileged
+from metagan_rl.envs.resets import MAX_SEED, Reset, member_seeds
 from metagan_rl.envs.state import restore, state_of
 from metagan_rl.envs.trial import TrialMemory
 from metagan_rl.errors import InvalidValueError, UnknownNameError
@@ -27,12 +28,9 @@ from metagan_rl.populations.population import check_memory
 from metagan_rl.runtime import find_device
 from metagan_rl.tasks import Task, get_suite
 
-MAX_SEED = 2**31
-MAX_GAN_SEED = 2**63 - 1
-RESET_OPTIONS = ("reset_mask", "tasks", "gan_seeds")
 PER_MEMBER = ("action_masks", "render", "np_random", "np_random_seed")
 """Methods and attributes that have an entry for each member."""
-ACT_ON_ALL = ("reset", "checked_reset", "look", "step", "get_state", "set_state", "clone", "close")
+ACT_ON_ALL = ("reset", "look", "step", "get_state", "set_state", "clone", "close")
 
 
 class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -209,52 +207,12 @@ class MetaGANVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                 drawn at random.
         """
         seeds = member_seeds(seed, self.num_envs)
-        mask, tasks, gan_seeds = self.checked_reset(options, first=self.runs is None)
-        members = np.flatnonzero(mask)
-        for member in members:
+        asked = Reset.of(options, self.num_envs, self.split, first=self.runs is None)
+        for member in asked.members:
             if seeds[member] is not None:
                 self.rngs[member], self.seeds[member] = seeding.np_random(seeds[member])
-        self._begin(members, tasks, gan_seeds)
-        return self.look(mask)
-
-    def checked_reset(
-        self, options: Mapping[str, Any] | None, *, first: bool
-    ) -> tuple[np.ndarray, list[Task] | None, list[int] | None]:
-        """What the options of a reset say: the mask ``[B]``, and the tasks and GAN seeds of the members in it.
-
-        Args:
-            options: as in :meth:`reset`.
-            first: whether there was no reset before.
-
-        Raises:
-            UnknownNameError: there is no such option or task.
-            InvalidValueError: the mask, a task or a seed is none, or there is not one for each member.
-        """
-        options = dict(options or {})
-        for name in options:
-            if name not in RESET_OPTIONS:
-                raise UnknownNameError("reset option", name, RESET_OPTIONS)
-        mask = np.asarray(options.get("reset_mask", np.ones(self.num_envs, dtype=bool)))
-        if mask.shape != (self.num_envs,) or mask.dtype != bool or not mask.any():
-            raise InvalidValueError(f"reset_mask must be {self.num_envs} booleans, at least one of them true")
-        if first and not mask.all():
-            raise InvalidValueError("the first reset must be of all members; leave reset_mask out")
-        tasks, gan_seeds = options.get("tasks"), options.get("gan_seeds")
-        for name, given in (("tasks", tasks), ("gan_seeds", gan_seeds)):
-            if given is not None and len(given) != mask.sum():
-                raise InvalidValueError(f"{len(given)} {name} for {mask.sum()} members; give one for each")
-        if tasks is not None:
-            tasks = [self._task(each) for each in tasks]
-            Controls.base([task.base for task in tasks])  # raises for a bad base before anything is changed
-        if gan_seeds is not None:
-            gan_seeds = [_whole(each, "gan_seed", MAX_GAN_SEED) for each in gan_seeds]
-        return mask, tasks, gan_seeds
-
-    def _task(self, given: Any) -> Task:
-        task = self.split[given] if isinstance(given, str) else given
-        if not isinstance(task, Task):
-            raise InvalidValueError(f"{task!r} is not a task; give a Task, or the name of a task of the split")
-        return task
+        self._begin(asked.members, asked.tasks, asked.gan_seeds)
+        return self.look(asked.mask)
 
     def look(self, mask: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
         """What ``reset`` returns, with infos of the members in a mask ``[B]``; nothing is reset."""
@@ -511,28 +469,3 @@ def _remade(kind: type[Any], made: dict[str, Any], state: Any, drawn: tuple[list
         env.set_state(state)
     env.spec = spec
     return env
-
-
-def member_seeds(seed: int | Sequence[int | None] | None, members: int) -> list[int | None]:
-    """The seed of each member: ``seed + i`` from a number, as given from a sequence, ``None`` to continue as before.
-
-    Raises:
-        InvalidValueError: there is not one seed for each member, or a seed is not a whole number of at least 0.
-    """
-    if seed is None:
-        return [None] * members
-    if isinstance(seed, (int, np.integer)):
-        first = _whole(seed, "seed")
-        return [first + i for i in range(members)]
-    seeds = [None if own is None else _whole(own, "seed") for own in seed]
-    if len(seeds) != members:
-        raise InvalidValueError(f"{len(seeds)} seeds for {members} members; give one for each")
-    return seeds
-
-
-def _whole(value: Any, name: str, largest: int | None = None) -> int:
-    fits = isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
-    if not fits or (largest is not None and value > largest):
-        upper = "" if largest is None else f" and at most {largest}"
-        raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 0{upper}")
-    return int(value)

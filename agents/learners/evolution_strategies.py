@@ -14,8 +14,8 @@ from metagan_rl.agents.learners.options import require
 from metagan_rl.agents.learners.policy import PolicyNetwork, PolicyScheduler
 from metagan_rl.agents.learners.policy_files import check_same
 from metagan_rl.agents.learners.rollout import Rollout
+from metagan_rl.envs.resets import MAX_SEED
 from metagan_rl.envs.sb3 import make_sb3_vec_env
-from metagan_rl.envs.vector import MAX_SEED
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.tasks import get_suite
 

@@ -88,6 +88,8 @@ CONDITIONS: tuple[Condition, ...] = (
     Condition("tables", "tabular"),
     Condition("digits", "digits"),
     Condition("digits, G's rate x8, hidden", "digits", change=under(hidden=_hidden(generator=8.0))),
+    Condition("MNIST, convolutions", "mnist"),
+    Condition("Fashion-MNIST, convolutions", "fashion-mnist"),
     *(
         Condition(f"wide: {tag}", "wide", tag, only_test=tag != KNOWN)
         for tag in (
