@@ -98,7 +98,7 @@ class Benchmark:
     schedulers: str = "constant,linear,cosine,ttur,random"
     """Names, separated by commas (metagan-rl list schedulers); all: all of them."""
     without: str = ""
-    """Names to leave out of these, for example pbt, which trains eight GANs for each run."""
+    """Names to leave out of these, for example pbt and mf-pbt, which train eight GANs for each run."""
     policy: tuple[Path, ...] = ()
     """Policies and tuned schedules to compare too, each named after its file (policy.safetensors: its folder)."""
     seeds: int = 4

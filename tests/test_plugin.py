@@ -28,7 +28,7 @@ from metagan_rl.tasks import Base, get_suite
 ROOT = Path(__file__).resolve().parent.parent
 NEED_QUALITY = ("default", "recurrent-ppo", "ppo", "dqn", "autoloss", "fsco", "ucb")
 LOOP = choose_signals("loop")
-ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt", "identified-rule")]
+ALONE = [name for name in scheduler_names() if name not in (*NEED_QUALITY, "pbt", "mf-pbt", "identified-rule")]
 
 
 # The contract of torch.optim.lr_scheduler

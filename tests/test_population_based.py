@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metagan_rl.agents import Scheduler, make_scheduler
-from metagan_rl.agents.searches.population_based import PopulationBased, fitness
+from metagan_rl.agents.searches.population_based import MultipleFrequencies, PopulationBased, fitness
 from metagan_rl.errors import InvalidValueError, SchedulerError
 from metagan_rl.loop import Controls, Runs, Situation, drive
 from metagan_rl.loop.drive import member_seed, situation_of
@@ -308,6 +308,51 @@ def test_a_run_is_scheduled_the_same_whoever_else_is() -> None:
             single_controls = scheduler.propose(own)
             for member in range(8):
                 assert single_controls.describe(member) == given.describe(run * 8 + member)
+
+
+def split(scheduler: MultipleFrequencies, progress: float, distance: np.ndarray) -> Any:
+    """Who goes on from whom, and all rates of G before and after."""
+    before = scheduler.propose(situation(0, np.zeros(len(distance)))).generator_lr_factor.copy()
+    sources = scheduler.exploit(situation(progress, distance))
+    return sources, before, scheduler.propose(situation(0, np.zeros(len(distance)))).generator_lr_factor
+
+
+def changed(one: float, other: float) -> bool:
+    return any(np.isclose(one, np.clip(other * factor, 1 / LR_FACTOR, LR_FACTOR)) for factor in (0.8, 1.25))
+
+
+def test_a_sub_population_that_selects_often_takes_in_whole_members_of_one_that_selects_seldom() -> None:
+    scheduler = MultipleFrequencies(8, 2)
+    scheduler.begin([3] * 8)
+    sources, before, after = split(scheduler, 1 / 8, np.array([0.4, 0.5, 0.6, 0.7, 0.9, 0.1, 0.8, 0.2]))
+    assert sources.tolist() == [0, 1, 5, 0, 4, 5, 6, 7]  # the second one sits this round out
+    assert after[2] == before[5] and changed(after[3], before[0])
+    assert after[[0, 1, 4, 5, 6, 7]].tolist() == before[[0, 1, 4, 5, 6, 7]].tolist()
+
+
+def test_a_sub_population_that_selects_seldom_takes_in_weights_alone() -> None:
+    scheduler = MultipleFrequencies(8, 2)
+    scheduler.begin([3] * 8)
+    scheduler.exploit(situation(1 / 8, np.zeros(8)))
+    sources, before, after = split(scheduler, 2 / 8, np.array([0.1, 0.2, 0.3, 0.9, 0.4, 0.5, 0.6, 0.7]))
+    assert sources.tolist() == [0, 1, 2, 0, 4, 5, 0, 4]
+    assert after[6] == before[4] and changed(after[7], before[4]) and changed(after[3], before[0])
+
+
+def test_migrants_are_better_ones_alone_and_none_comes_twice() -> None:
+    scheduler = MultipleFrequencies(16, 2)
+    scheduler.begin([3] * 16)
+    distance = np.concatenate([np.linspace(0.1, 0.8, 8), np.linspace(0.55, 1.5, 8)])
+    sources, *_ = split(scheduler, 2 / 8, distance)
+    assert sources[:8].tolist() == [0, 1, 2, 3, 4, 8, 0, 1]  # the fifth and sixth are the third quarter
+    assert sources[8:].tolist() == [8, 9, 10, 11, 0, 1, 8, 9]
+
+
+def test_sub_populations_are_equal_and_not_too_small() -> None:
+    for members, populations in ((8, 3), (8, 4), (8, 0)):
+        with pytest.raises(InvalidValueError, match=f"{populations} populations of {members} members; at least 4"):
+            MultipleFrequencies(members, populations)
+    check_scheduler("mf-pbt")
 
 
 def test_fitness_is_quality_where_it_is_known_and_else_how_even_the_game_is() -> None:

@@ -89,9 +89,9 @@ def place(count, **other):
 def test_every_method_plays_its_runs(name):
     if name == "tpe":
         pytest.importorskip("optuna")
-    count = 4 if name == "pbt" else 2
+    count = {"pbt": 4, "mf-pbt": 8}.get(name, 2)
     played = METHODS[name].play(place(count))
-    assert played.runs == ((4,) if name == "pbt" else (1, 2))
+    assert played.runs == ((count,) if METHODS[name].searches else (1, 2))
     assert played.seen.shape == played.judged.shape == (2, len(played.runs)) and np.isfinite(played.judged).all()
 
 

@@ -1,7 +1,7 @@
 """Population-based training: several GANs for each run, of which the worst go on from copies of the best."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -85,35 +85,112 @@ class PopulationBased(Scheduler):
 
     def exploit(self, situation: Situation) -> np.ndarray | None:
         """When a run's round is over, its worst GANs go on from its best, with changed controls."""
-        now = np.floor(situation.progress[:: self.members] * self.rounds + 1e-9).astype(int)
-        over = np.flatnonzero(now > self._round)
+        before, now = self._round, np.floor(situation.progress[:: self.members] * self.rounds + 1e-9).astype(int)
+        over = np.flatnonzero(now > before)
         self._round = now
         if not len(over):
             return None
         sources, how_good = np.arange(len(situation)), fitness(situation)
-        for run in over:
+        for run in over.tolist():
             own = np.arange(run * self.members, (run + 1) * self.members)
             ranked = own[np.argsort(-how_good[own], kind="stable")]
-            worst = ranked[-self.replaced :]
-            sources[worst] = self._rngs[run].choice(ranked[: self.replaced], len(worst))
-            self._explore(self._rngs[run], worst, sources[worst])
+            self.select(run, ranked, range(before[run] + 1, now[run] + 1), sources)
         return sources
+
+    def select(self, run: int, ranked: np.ndarray, rounds: range, sources: np.ndarray) -> None:
+        """Decides who goes on from whom, and with which controls.
+
+        Args:
+            run: number of the run.
+            ranked: its members, the best first.
+            rounds: numbers of the rounds that are over, from 1; mostly one.
+            sources: from whom each member goes on, itself so far; changed.
+        """
+        worst = ranked[-self.replaced :]
+        sources[worst] = self._rngs[run].choice(ranked[: self.replaced], len(worst))
+        self._explore(self._rngs[run], worst, sources[worst])
 
     def propose(self, situation: Situation) -> Controls:
         """The controls of each member."""
         return situation.base.replace(**self._values)
 
-    def _explore(self, rng: np.random.Generator, members: np.ndarray, sources: np.ndarray) -> None:
-        """Gives members changed copies of the controls of others."""
+    def _explore(
+        self,
+        rng: np.random.Generator,
+        members: np.ndarray,
+        sources: np.ndarray,
+        before: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        """Gives members changed copies of the controls that others have, or had before."""
         anew, count = _draw(self.knobs, rng, len(members)), len(members)
         for knob in self.knobs:
             values = self._values[knob.name]
+            taken = (values if before is None else before[knob.name])[sources]
             if isinstance(knob, NumberKnob) and knob.factor:
-                changed = values[sources] * rng.choice(self.factors, count)
+                changed = taken * rng.choice(self.factors, count)
                 values[members] = np.clip(changed, knob.scale.low, knob.scale.high)
             else:
                 kept = rng.uniform(size=count) >= self.resample
-                values[members] = np.where(kept, values[sources], anew[knob.name])
+                values[members] = np.where(kept, taken, anew[knob.name])
+
+
+@register_scheduler("mf-pbt")
+class MultipleFrequencies(PopulationBased):
+    """PBT with sub-populations that select at different frequencies, so that not all of it is greedy.
+
+    Controls begin and change as in ``pbt``. Sub-population i of a run, from 0, selects after every 2^i rounds. Its
+    worst quarter then goes on from its best quarter, with changed controls. Its third quarter takes in migrants: each
+    member there goes on from the best member of the other sub-populations that nobody took yet, if that is better. A
+    migrant from a sub-population that selects more seldom brings its controls along. One from a sub-population that
+    selects more often brings its weights alone, and gets the controls of the best member where it comes to. So
+    controls that pay at once do not spread to where long-term gains are looked for.
+
+    Args:
+        members: GANs of a run.
+        populations: sub-populations of a run, of equal size, at least 4 members each.
+        rounds: parts of the budget; the first sub-population selects after each.
+        factors: a rate is multiplied by one of these two.
+        resample: probability with which a knob that is not a factor is drawn anew.
+        knobs: what is searched; by default the knobs of agents. The rest stays at the base.
+    """
+
+    source = "MF-PBT, Doulazmi et al. 2025, arXiv:2506.03225: sub-populations, asymmetric migration"
+
+    def __init__(
+        self,
+        members: int = 8,
+        populations: int = 2,
+        rounds: int = 8,
+        factors: tuple[float, float] = (0.8, 1.25),
+        resample: float = 0.25,
+        knobs: Knobs | None = None,
+    ) -> None:
+        if populations < 1 or members % populations or members // populations < 4:
+            raise InvalidValueError(
+                f"{populations} populations of {members} members; at least 4 members in each are needed, all alike"
+            )
+        super().__init__(members, rounds, 0.25, factors, resample, knobs)
+        self.populations = populations
+        self.replaced = members // populations // 4
+
+    def select(self, run: int, ranked: np.ndarray, rounds: range, sources: np.ndarray) -> None:
+        """As in the parent, but in sub-populations."""
+        size, before = self.members // self.populations, {name: each.copy() for name, each in self._values.items()}
+        place = (ranked - run * self.members) // size
+        for population in range(self.populations):
+            if not any(number % 2**population == 0 for number in rounds):
+                continue
+            own, others = ranked[place == population], [*ranked[place != population]]
+            worst = own[-self.replaced :]
+            sources[worst] = own[: self.replaced]
+            self._explore(self._rngs[run], worst, sources[worst], before)
+            for member in own[2 * self.replaced : 3 * self.replaced]:
+                if others and np.flatnonzero(ranked == others[0]) < np.flatnonzero(ranked == member):
+                    migrant = others.pop(0)
+                    sources[member] = migrant
+                    seldom = (migrant - run * self.members) // size > population
+                    for name, values in self._values.items():
+                        values[member] = before[name][migrant if seldom else own[0]]
 
 
 def _draw(knobs: Sequence[Knob], rng: np.random.Generator, count: int) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from metagan_rl.agents.catalogue import load_scheduler, make_scheduler
-from metagan_rl.agents.searches.population_based import PopulationBased
+from metagan_rl.agents.searches.population_based import MultipleFrequencies, PopulationBased
 from metagan_rl.agents.searches.rule import HIGHEST, LOWEST, NUMBERS
 from metagan_rl.agents.searches.tuned import Candidates
 from metagan_rl.errors import MissingDependencyError
@@ -22,7 +22,7 @@ from metagan_rl.tasks import Task
 FIRST_SEED, APART = 40_000, 1_000
 """The first number that GAN seeds are made from, and how far apart the numbers of two repetitions are."""
 MEMBERS = (4, 8, 16)
-"""GANs of PBT, each a search of its own. PBT with 8 takes as many updates as 8 runs."""
+"""GANs of population-based training, each a search of its own. PBT with 8 takes as many updates as 8 runs."""
 REACH = 3.0
 """TPE looks so far around the rule's numbers, in deviations of what is tried first: a factor 32 for rates."""
 STARTUP = 5
@@ -86,6 +86,7 @@ class Method:
         play: does them.
         in_order: whether a run depends on those before it, or has a place in a list. Otherwise the figure is the mean
             over all choices of k of the runs.
+        searches: whether each number of runs is a search of its own, which trains so many GANs side by side.
         needs: the kind of file it needs: ``"list"``, ``"policy"`` or none.
     """
 
@@ -93,6 +94,7 @@ class Method:
     count: int
     play: Callable[[Place], Played]
     in_order: bool = False
+    searches: bool = False
     needs: str | None = None
 
 
@@ -157,11 +159,25 @@ def tpe(place: Place) -> Played:
     return one_by_one(place, choose, tell)
 
 
-def pbt(place: Place) -> Played:
-    """Population-based training with as many GANs as others have runs; its best GAN at the end counts."""
-    counts = [members for members in MEMBERS if members <= place.count]
-    ends = [run(PopulationBased(members), place.tasks, place.seeds(0), place.decisions) for members in counts]
-    return _stacked(ends, counts)
+def searched(make: Callable[[int], Scheduler], least: int = 1) -> Callable[[Place], Played]:
+    """Population-based training with as many GANs as others have runs; its best GAN at the end counts.
+
+    Args:
+        make: makes the scheduler for a number of GANs.
+        least: GANs that it needs.
+    """
+
+    def play(place: Place) -> Played:
+        counts = [members for members in MEMBERS if least <= members <= place.count]
+        ends = [run(make(members), place.tasks, place.seeds(0), place.decisions) for members in counts]
+        return _stacked(ends, counts)
+
+    return play
+
+
+def mf_pbt(members: int) -> MultipleFrequencies:
+    """MF-PBT with sub-populations of four, the smallest that there can be."""
+    return MultipleFrequencies(members, members // 4)
 
 
 def trial(place: Place) -> Played:
@@ -188,6 +204,7 @@ METHODS: dict[str, Method] = {
     "list": Method("list learned on other tasks", 16, fixed_list, in_order=True, needs="list"),
     "rule": Method("`rule` again and again", 16, repeated("rule")),
     "default": Method("`default` again and again", 16, repeated("default")),
-    "pbt": Method("PBT", 16, pbt),
+    "pbt": Method("PBT", 16, searched(PopulationBased), searches=True),
+    "mf-pbt": Method("MF-PBT", 16, searched(mf_pbt, 8), searches=True),
 }
 """The most telling first. ``tuned-decay`` is what all are compared with."""

@@ -34,10 +34,10 @@ def curve(row: Mapping[str, Any], counts: Sequence[int]) -> dict[int, float]:
     """The judged logarithmic distance of the best of k runs, for those of the counts that the row has.
 
     Where the order of runs means something it is that of the first k runs, elsewhere the mean over all choices of k
-    runs. Of PBT each count is a search of its own.
+    runs. Of population-based training each count is a search of its own.
     """
     seen, judged = np.array(row["seen"]), np.array(row["judged"])
-    if row["method"] == "pbt":
+    if METHODS[row["method"]].searches:
         own = dict(zip(row["at"], judged.tolist(), strict=True))
         return {count: own[count] for count in counts if count in own}
     there = [count for count in counts if count <= len(seen)]
