@@ -1,6 +1,5 @@
 """``GANScheduler`` runs any scheduler of this package in a user's own PyTorch loop, as those of ``torch.optim`` do."""
 
-import copy
 import math
 import os
 import warnings
@@ -23,11 +22,11 @@ from metagan_rl.agents.plugin.limits import Limits, follows_the_clock, usual_lim
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
 from metagan_rl.agents.plugin.momentum import Momentum
 from metagan_rl.agents.plugin.moves import Move
-from metagan_rl.agents.plugin.optimizer_rates import checked_rates
 from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
 from metagan_rl.agents.plugin.quality import evaluation_of
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, unshare
+from metagan_rl.agents.plugin.saved import VERSION, Saved
 from metagan_rl.agents.plugin.steady import SteadyPolicy, checks_rates, steadied
 from metagan_rl.agents.plugin.watching import Watch
 from metagan_rl.errors import InvalidValueError, MetaGANError, SchedulerError
@@ -40,9 +39,6 @@ from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import Base
 
 MOVES = ("generator_move", "discriminator_move")
-VERSION = 3
-OTHER_RUN = ("scheduler", "fingerprint", "loss", "ratio", "penalty_weight")
-"""Options that a resumed run must share. Its length, interval, bounds, knobs and mode may be others."""
 
 
 class GANScheduler:
@@ -372,48 +368,25 @@ class GANScheduler:
         Raises:
             InvalidValueError: the state is damaged, or of another scheduler, loss or ratio. Nothing is changed then.
         """
-        try:
-            if state["version"] != VERSION:
-                raise InvalidValueError(f"the state is of version {state['version']}; this one reads {VERSION}")
-            for name in OTHER_RUN:
-                if state["identity"][name] != self._identity[name]:
-                    raise InvalidValueError(
-                        f"the state is of another run: {name} was {state['identity'][name]!r} and is "
-                        f"{self._identity[name]!r}"
-                    )
-            scheduler = copy.deepcopy(self.scheduler)
-            scheduler.begin([0])
-            scheduler.load_state_dict(state["scheduler"])
-            ledger = Ledger(self._base, np.ones(1), setup=self.ledger.setup)
-            ledger.load_state_dict(state["ledger"])
-            ledger.budget = self.ledger.budget.copy()
-            reward = np.array(state["reward"], dtype=np.float64).reshape(1)
-            decisions = copy.copy(self._decisions)
-            decisions.load_state_dict(state["decisions"])
-            advice = Advice(**state["advice"])
-            health, intake = Health(self._health.critic, self._health.margin), Intake(self._intake.loss)
-            health.load_state_dict(state["health"])
-            last_step, recorded = int(state["last_step"]), int(state["recorded"])
-            intake.load_state_dict(state["intake"], begun=last_step > 0)
-            rates = [[checked_rates(each) for each in side] for side in state["rates"]]
-            weights = [list(each) for each in state["moves"]]
-            if len(rates) != 2 or len(weights) not in (0, 2):
-                raise ValueError("there are not two networks in it")
-            misfit = state["misfit"]
-            if not isinstance(misfit, bool):
-                raise ValueError(f"misfit is {misfit!r}, neither true nor false")
-        except InvalidValueError:
-            raise
-        except Exception as error:  # a damaged state may raise anything
-            raise InvalidValueError(f"the state is not a complete state of a GANScheduler ({error!r})") from None
-        self.scheduler, self.ledger, self._health, self._intake = scheduler, ledger, health, intake
-        self._reward, self._decisions, self._misfit = reward, decisions, misfit
-        self.last_step, self._recorded = last_step, recorded
-        for move, before in zip(self._moves, weights, strict=False):
+        saved = Saved.of(
+            state,
+            self._identity,
+            scheduler=self.scheduler,
+            ledger=Ledger(self._base, self.ledger.budget.copy(), setup=self.ledger.setup),
+            decisions=self._decisions,
+            health=Health(self._health.critic, self._health.margin),
+            intake=Intake(self._intake.loss),
+        )
+        self.scheduler, self.ledger, self._health, self._intake = (
+            saved.scheduler, saved.ledger, saved.health, saved.intake,
+        )  # fmt: skip
+        self._reward, self._decisions, self._misfit = saved.reward, saved.decisions, saved.misfit
+        self.last_step, self._recorded = saved.last_step, saved.recorded
+        for move, before in zip(self._moves, saved.moves, strict=False):
             move.load_state_dict(before)
-        for each, saved in zip(self._rates, rates, strict=True):
-            each.resume(saved)
-        self._put_in_force(decisions.acting, advice)
+        for each, rates in zip(self._rates, saved.rates, strict=True):
+            each.resume(rates)
+        self._put_in_force(saved.decisions.acting, saved.advice)
 
     def _judged(self) -> tuple[Advice, bool]:
         """What :meth:`_take_in` returns; where that fails, nothing is known and nothing changes."""
