@@ -85,5 +85,7 @@ def test_optimizers_that_are_not_there_are_refused(tmp_path):
     callback = GANSchedulerCallback("constant", total_steps=3, discriminator=2)
     with pytest.raises(InvalidValueError, match="2 optimizers"):
         callback.on_train_start(type("Trainer", (), {"optimizers": [None, None]}), None)
+    with pytest.raises(InvalidValueError, match="networks has 'generatr', which the module has not"):
+        fit(1, tmp_path, networks=("generatr", "discriminator"))
     with pytest.raises(InvalidValueError, match="before training starts"):
         _ = callback.controls

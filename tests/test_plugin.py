@@ -266,7 +266,11 @@ def test_tuned_schedules_take_the_same_course_from_the_loops_own_rates():
         ("constant", {"total_steps": 0}, InvalidValueError, "total_steps is 0"),
         ("constant", {"interval": 1.5}, InvalidValueError, "interval is 1.5"),
         ("constant", {"bounds": (2, 3)}, InvalidValueError, "bounds"),
+        ("constant", {"interval": 1000}, InvalidValueError, "interval is 1000, more than total_steps"),
+        ("constant", {"knobs": None}, InvalidValueError, "knobs is None; give names"),
+        ("constant", {"quality": None}, InvalidValueError, "quality is None; give names"),
         ("constant", {"bounds": 2.0}, InvalidValueError, "bounds are 2.0"),
+        ("constant", {"bounds": (None, 3)}, InvalidValueError, "bounds are .None, 3."),
         ("constant", {"margin": "a"}, InvalidValueError, "margin is 'a'"),
         ("constant", {"penalty_weight": "10"}, InvalidValueError, "penalty_weight is '10'"),
         ("constant", {"knobs": ("adversarial_weight",)}, InvalidValueError, "mode"),
@@ -452,8 +456,8 @@ def test_more_steps_than_there_are_keep_the_last_controls():
     with pytest.warns(RuntimeWarning, match="once a round"):
         scheduler.step()
     assert scheduler.get_last_lr() == last
-    with pytest.raises(InvalidValueError, match="total_steps=1 "):
-        feed(Loop().scheduler("cosine", total_steps=1, strict=True), 2)
+    with pytest.raises(InvalidValueError, match="total_steps=2 "):
+        feed(Loop().scheduler("cosine", total_steps=2, strict=True), 2)
 
 
 def test_a_scheduler_that_fails_gives_the_run_back():

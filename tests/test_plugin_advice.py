@@ -141,6 +141,27 @@ def test_samples_of_any_shape_are_kept_small():
     assert scheduler.controls.advice.status == "ok"
 
 
+def test_samples_of_another_discriminator_cost_nothing():
+    """As in CycleGAN: two kinds of samples in turn, one table with two columns and one with three."""
+    scheduler = watched()
+    random = torch.Generator().manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for step in range(64):
+            columns = 2 + step % 2
+            real = torch.randn(64, columns, generator=random)
+            scheduler.step(**balanced(), samples=real.mean(dim=0, keepdim=True).expand(64, -1), real_samples=real)
+    assert scheduler.controls.advice.cause == "one sample"
+
+
+def test_the_size_of_samples_may_change():
+    scheduler, random = watched(), torch.Generator().manual_seed(0)
+    for step in range(64):
+        real = torch.randn(64, 3, 4 if step < 32 else 8, 8, generator=random)
+        scheduler.step(**balanced(), samples=real.mean(dim=0, keepdim=True).expand_as(real), real_samples=real)
+    assert scheduler.controls.advice.cause == "one sample"
+
+
 def test_every_cause_has_a_status_and_a_remedy():
     assert {cause.status for cause in CAUSES.values()} <= set(STATUSES) - {"ok"}
     assert all(cause.remedy for cause in CAUSES.values())

@@ -43,6 +43,29 @@ def test_groups_added_later_get_it_too():
     assert betas(g, d) == [(0.25, 0.99)] * 3
 
 
+def test_a_scheduler_of_torch_that_cycles_momentum_is_overruled():
+    g, d = adam(), adam()
+    scheduler = scheduled(g, d, beta1=0.0)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(g, 1e-2, total_steps=8)
+    used = []
+    g.register_step_pre_hook(lambda optimizer, *_: used.append(optimizer.param_groups[0]["betas"][0]))
+    for _ in range(4):
+        g.step()
+        scheduler.step()
+        cycle.step()
+    assert used == [0.0] * 4
+
+
+def test_another_scheduler_takes_the_optimizer_over():
+    g, d = adam(), adam()
+    first = scheduled(g, d, beta1=0.0)
+    scheduled(g, d, beta1=0.25)
+    with pytest.warns(RuntimeWarning, match="another GANScheduler"):
+        first.step()
+    g.step()
+    assert betas(g, d) == [(0.25, 0.99)] * 2
+
+
 def test_copies_of_a_loop_go_on_with_it():
     g, d = adam(), adam()
     scheduler, g, d = copy.deepcopy((scheduled(g, d, beta1=0.0), g, d))

@@ -98,8 +98,9 @@ def test_a_loop_that_writes_its_rates_each_round_is_multiplied_and_told_once():
                 each.step()
             ours.step()
     assert len(caught) == 2  # one for each network
-    assert g.used == pytest.approx([2e-2 * math.cos(step / 10) for step in range(10)])
-    assert d.used == pytest.approx([0.5e-2 * math.cos(step / 10) for step in range(10)])
+    for used, factor in ((g.used, 2.0), (d.used, 0.5)):  # the first rate that they set is taken as it is
+        factors = [factor, 1.0, *[factor] * 8]
+        assert used == pytest.approx([each * 1e-2 * math.cos(step / 10) for step, each in enumerate(factors)])
 
 
 def test_reducing_on_a_plateau_beside_it_is_multiplied():
@@ -112,6 +113,33 @@ def test_reducing_on_a_plateau_beside_it_is_multiplied():
             theirs.step(1.0)
             ours.step()
     assert g.used[0] == pytest.approx(1.5e-2) and g.used[-1] == pytest.approx(1.5e-4)
+
+
+@pytest.mark.parametrize(("factor", "cut"), [(3.0, 0.1), (10.0, 0.1), (1.8, 0.5), (2.0, 0.5), (1 / 3, 0.3)])
+def test_a_rate_that_others_cut_in_place_is_multiplied_once(factor, cut):
+    g, d = Spy(), optimizer()
+    ours = scheduled(g, d, Fixed(factor, 1.0), bounds=(1 / 30, 30.0))
+    with pytest.warns(RuntimeWarning, match="something else"):
+        for step in range(6):
+            g.step()
+            ours.step()
+            if step in (2, 4):
+                g.param_groups[0]["lr"] *= cut
+    assert g.used == pytest.approx([1e-2 * factor * cut**power for power in (0, 0, 0, 1, 1, 2)])
+
+
+def test_a_run_that_is_resumed_to_be_watched_only_trains_with_its_own_rates():
+    g, d = Spy(), optimizer()
+    ours = scheduled(g, d)
+    g.step()
+    ours.step()
+    saved, again = copy.deepcopy((g.state_dict(), ours.state_dict())), Spy()
+    watching = scheduled(again, optimizer(), mode="log")
+    again.load_state_dict(saved[0])
+    watching.load_state_dict(saved[1])
+    again.step()
+    watching.step()
+    assert again.used == [1e-2] and watching.get_last_lr()[0] == 1e-2
 
 
 def test_replacing_is_an_option():

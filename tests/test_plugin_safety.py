@@ -336,6 +336,20 @@ def test_logits_without_a_loss_are_looked_at_too():
         )
 
 
+def test_nothing_changes_while_logits_may_be_probabilities():
+    even = {"real_logits": torch.linspace(0.4, 0.6, 32), "fake_logits": torch.linspace(0.4, 0.6, 32)}
+    sure = {"real_logits": torch.linspace(0.5, 0.99, 32), "fake_logits": torch.linspace(0.01, 0.6, 32)}
+    scheduler = Loop().scheduler("accuracy-gate", total_steps=64, interval=1)
+    held = [factors(each) for given in (even, even, sure) for each in steps(scheduler, 1, given)]
+    assert held == [(1.0, 1.0)] * 3
+    with pytest.warns(RuntimeWarning, match="as probabilities are"):
+        held = [factors(each) for each in steps(scheduler, 20, sure)]
+    assert held == [(1.0, 1.0)] * 20
+    real = {"real_logits": logits(2.0), "fake_logits": logits(-2.0)}
+    acting = Loop().scheduler("accuracy-gate", total_steps=64, interval=1)
+    assert factors(steps(acting, 3, real)[-1]) != (1.0, 1.0)
+
+
 @pytest.mark.parametrize(("given", "wanted"), [("bce", "non-saturating"), ("MSELoss", "lsgan"), ("wgan-gp", "wgan")])
 def test_what_others_call_a_loss_is_told_at_once(given, wanted):
     with pytest.raises(InvalidValueError, match=f"here it is called '{wanted}'"):

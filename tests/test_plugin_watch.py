@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import weakref
 
 import pytest
 import torch
@@ -115,6 +116,36 @@ def with_penalties(loop):
     loop.step_generator(D(G(z)))
 
 
+def penalty_first(loop):
+    D, G, (x, z) = loop.discriminator, loop.generator, loop.data()
+    fake = G(z)
+    between = (0.3 * x + 0.7 * fake).detach().requires_grad_()
+    (slope,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
+    between_them = D(0.5 * x + 0.5 * fake)
+    loop.step_discriminator(D(x), D(fake) + 0 * (slope.sum() + between_them.sum()))
+    loop.step_generator(D(G(z)))
+
+
+def one_batch_with_a_penalty(loop):
+    D, G, (x, z) = loop.discriminator, loop.generator, loop.data()
+    real, fake = D(torch.cat([x, G(z)])).chunk(2)
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    loop.step_discriminator(real, fake + 0 * slope.sum())
+    loop.step_generator(D(G(z)))
+
+
+def a_step_for_the_penalty(loop):
+    D, G, (x, z) = loop.discriminator, loop.generator, loop.data()
+    loop.step_discriminator(D(x), D(G(z).detach()))
+    x.requires_grad_()
+    (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
+    loop.d.zero_grad()
+    (0 * slope.sum()).backward()
+    loop.d.step()
+    loop.step_generator(D(G(z)))
+
+
 def all_forwards_first(loop):
     D, G, (x, z) = loop.discriminator, loop.generator, loop.data()
     fake = G(z)
@@ -145,7 +176,8 @@ def relativistic(loop):
 
 LOOPS = [
     two_calls, fake_first, generator_first, one_batch, one_batch_generated_first, augmented_not_detached,
-    augmented_with_a_call_between, with_penalties, all_forwards_first, relativistic,
+    augmented_with_a_call_between, with_penalties, penalty_first, one_batch_with_a_penalty, a_step_for_the_penalty,
+    all_forwards_first, relativistic,
 ]  # fmt: skip
 
 
@@ -178,6 +210,52 @@ def test_five_steps_of_d_for_one_of_g():
     recent = loop.seen[20:]
     wanted = sum(float((real > fake).double().mean()) for real, fake in recent) / 20
     assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * wanted - 1)
+
+
+def test_two_steps_of_g_for_one_of_d_are_a_round():
+    loop = Networks()
+    scheduler = loop.scheduler(ratio="1:2").watch(discriminator=loop.discriminator, generator=loop.generator)
+    for done in range(4):
+        assert scheduler.last_step == done
+        x, z = loop.data()
+        loop.step_discriminator(loop.discriminator(x), loop.discriminator(loop.generator(z).detach()))
+        for _ in range(2):
+            loop.step_generator(loop.discriminator(loop.generator(z)))
+
+
+def test_samples_that_serve_several_steps_of_d_are_known_each_time():
+    loop = Networks()
+    scheduler = loop.scheduler(ratio="3:1", interval=1)
+    scheduler.watch(discriminator=loop.discriminator, generator=loop.generator)
+    x, z = loop.data()
+    fake = loop.generator(z).detach()
+    for _ in range(3):
+        loop.step_discriminator(loop.discriminator(x), loop.discriminator(fake))
+    loop.step_generator(loop.discriminator(loop.generator(z)))
+    wanted = sum(float((real > fake).double().mean()) for real, fake in loop.seen) / 3
+    assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * wanted - 1)
+
+
+def test_nothing_is_kept_of_how_samples_were_computed():
+    loop = Networks()
+    loop.scheduler().watch(discriminator=loop.discriminator, generator=loop.generator)
+    made = loop.generator(loop.data()[1])
+    inner, fake = weakref.ref(made), made.detach()
+    del made
+    assert inner() is None and fake.isfinite().all()
+
+
+def test_features_that_come_before_logits_are_asked_about():
+    loop = Networks()
+
+    class WithFeatures(nn.Module):
+        def forward(self, samples):
+            return samples.repeat(1, 4), loop.discriminator(samples)
+
+    both, (x, z) = WithFeatures(), loop.data()
+    loop.scheduler(strict=False).watch(discriminator=both, generator=loop.generator)
+    with pytest.warns(RuntimeWarning, match="several tensors, and the first, taken as logits, is not the smallest"):
+        loop.step_discriminator(both(x)[1], both(loop.generator(z).detach())[1])
 
 
 def test_several_discriminators_and_outputs_in_a_tuple():

@@ -55,6 +55,18 @@ def test_its_parts_are_what_a_scheduler_takes():
     assert {"distance_to_floor", "coverage", "precision"} <= set(scheduler.ledger.seen())
 
 
+def test_double_precision_by_default_makes_no_difference():
+    real, made = torch.randn(200, 5), torch.randn(200, 5)
+    single = QualityMeter(real)(made)
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = QualityMeter(torch.cat([real, real[:, :1]], dim=1))(torch.cat([made, made[:, :1]], dim=1))
+        again = QualityMeter(real)(made)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert again == pytest.approx(single) and 0 < double["distance"] < 1
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [

@@ -70,11 +70,28 @@ def test_runs_that_fail_or_diverge_are_the_worst():
         ({"knobs": {"rate": (0.0, 1.0)}}, "'rate' has the range"),
         ({"knobs": {"loss": []}}, "no choices"),
         ({"make_run": lambda knobs: []}, "gave no distance"),
+        ({"make_run": lambda knobs: 0.3}, "returned 0.3; it must return an iterable of distances"),
+        ({"budget": "20"}, "budget is '20'"),
+        ({"knobs": ["rate"]}, "give a range or choices for each name"),
     ],
 )
 def test_what_cannot_be_searched_is_told(options, words):
     with pytest.raises(InvalidValueError, match=words):
         tune_gan(**{"make_run": Runs(), "budget": 2, **options})
+
+
+def test_what_is_tried_first_keeps_to_ranges_and_choices():
+    tried = []
+
+    def run(knobs):
+        tried.append(knobs)
+        yield 1.0
+
+    tune_gan(run, 3, knobs={"generator_lr_factor": (2.0, 8.0), "decay": [1, 10]})
+    assert all(2.0 <= each["generator_lr_factor"] <= 8.0 and each["decay"] in (1, 10) for each in tried)
+    tried.clear()
+    tune_gan(run, 2, knobs={"generator_lr_factor": (0.5, 8.0)})
+    assert tried[0]["generator_lr_factor"] == 1.0
 
 
 def test_what_the_first_run_raises_is_raised():

@@ -49,6 +49,11 @@ class Fit:
         self._intervals, self._within_unit = 0, True
         self.judged = False
 
+    @property
+    def doubts(self) -> bool:
+        """Whether all logits so far may be probabilities, which only D's first successes will tell."""
+        return not self.judged and self._intervals > 0 and self._within_unit and self.loss in UNBOUNDED
+
     def note(self, real: Any, fake: Any, given: Any) -> None:
         """Notes one round that gave logits and D's loss; waits for nothing."""
         if self.judged or len(self._rounds) == ROUNDS:

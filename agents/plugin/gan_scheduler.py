@@ -22,7 +22,7 @@ from metagan_rl.agents.plugin.limits import Limits, follows_the_clock, usual_lim
 from metagan_rl.agents.plugin.loop_controls import LoopControls, scalars
 from metagan_rl.agents.plugin.momentum import Momentum
 from metagan_rl.agents.plugin.moves import Move
-from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss
+from metagan_rl.agents.plugin.options import INTERVALS, LOOP_KNOBS, RATES, LoopOptions, checked_loss, checked_names
 from metagan_rl.agents.plugin.quality import evaluation_of
 from metagan_rl.agents.plugin.ranks import Ranks
 from metagan_rl.agents.plugin.rates import Rates, unshare
@@ -136,11 +136,11 @@ class GANScheduler:
             total_steps=total_steps,
             interval=_default_interval(total_steps, decisions) if interval is None else interval,
             penalty_weight=penalty_weight,
-            knobs=(knobs,) if isinstance(knobs, str) else tuple(knobs),
+            knobs=checked_names(knobs, "knobs"),
             mode=mode,
             bounds=usual_bounds if bounds is None else bounds,
             change=change,
-            quality=(quality,) if isinstance(quality, str) else tuple(quality),
+            quality=checked_names(quality, "quality"),
             margin=margin,
             wait=wait,
         )
@@ -174,8 +174,7 @@ class GANScheduler:
         self._cycle = sum(RATIOS[ratio])
         self._moves = [Move(rates) for rates in self._rates] if measure_moves and self._ranks.decides else []
         self._intake, self._misfit = Intake(loss), False
-        written = [(rates.name, each) for rates in self._rates if rates.write for each in rates.optimizers]
-        self._momentum = Momentum(written, beta1)
+        self._momentum = Momentum((each for rates in self._rates if rates.write for each in rates.each), beta1)
         facts = facts_of_loop((each.optimizers for each in self._rates), batch_size)
         self.ledger = Ledger(self._base, np.array([float(total_steps * self._cycle)]), setup=facts)
         """What is known about the run."""
@@ -268,9 +267,9 @@ class GANScheduler:
     ) -> "GANScheduler":
         """Reads logits and rounds by hooks from now on, so that the loop needs no call of :meth:`step`.
 
-        A step of G's optimizer ends a round. Logits are those of the first real and the first generated batch before
-        each step of D's optimizer. :meth:`step` may still be called, for instance with ``quality``; it then counts no
-        rounds. Losses are computed from the logits.
+        A round ends with as many steps of G's optimizer as the ratio has. Logits are those of the first real and the
+        first generated batch before each step of D's optimizer. :meth:`step` may still be called, for instance with
+        ``quality``; it then counts no rounds. Losses are computed from the logits.
 
         Args:
             discriminator: D as the loop calls it, or several, each with outputs of its own.
@@ -286,25 +285,37 @@ class GANScheduler:
         Raises:
             InvalidValueError: something is not a network, an optimizer has no hooks, or ``first`` is neither.
         """
-        if self._watch is not None:
-            self._watch.remove()
+        steps = 0
 
         def tell(real: list[Any], fake: list[Any], samples: Mapping[str, Any]) -> None:
             with torch.no_grad():
                 self._note(real, fake, {}, samples)
 
-        def end_round() -> None:
-            with torch.no_grad():
-                self._end_round()
+        def generator_stepped() -> None:
+            nonlocal steps
+            steps += 1
+            if all(rates.retired for rates in self._rates):
+                self._unwatch()
+            elif steps >= self._controls.generator_steps:
+                steps = 0
+                with torch.no_grad():
+                    self._end_round()
 
         def puzzled(what: str) -> None:
             self._complain(f"watch does not see the logits: {what}; say first= or logits=, or call step() instead")
 
-        self._watch = Watch(
+        watch = Watch(
             _listed(discriminator), _listed(generator), self._rates,
-            tell=tell, end_round=end_round, puzzled=puzzled, logits=logits, first=first,
+            tell=tell, generator_stepped=generator_stepped, puzzled=puzzled, logits=logits, first=first,
         )  # fmt: skip
+        self._unwatch()
+        self._watch = watch
         return self
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.remove()
+        self._watch = None
 
     def _note(self, *given: Any) -> None:
         """Takes in what one round gave, and complains of what cannot be used."""
@@ -433,7 +444,7 @@ class GANScheduler:
         self._reward = self.ledger.record(measured, self._decisions.acting, updates, quality, floor).reward
         self._intake.quality = {}
         signals = {name: float(value[0]) for name, value in self.ledger.seen().items()}
-        acts = self._by_clock or not self._misfit
+        acts = self._by_clock or not (self._misfit or self._intake.fit.doubts)
         missing = [] if self._by_clock else lacking_inputs(self.scheduler, signals, given)
         if missing and not told["bad"]:
             self._complain(f"nothing to act on: step was not given {missing[0]}; the rates stay as they are")

@@ -31,7 +31,7 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
         total_steps: batches of the whole run. (Lightning's own ``max_steps`` counts steps of both optimizers.)
         generator, discriminator: places of G's and of D's optimizer among the module's optimizers; a sequence of
             places for several.
-        networks: names of G and of D among the module's attributes, to read logits by hooks
+        networks: names of G and of D among the module's networks (``"net.generator"``), to read logits by hooks
             (:meth:`GANScheduler.watch`). ``training_step`` then need not return anything.
         **options: other options of :class:`GANScheduler`.
     """
@@ -74,7 +74,7 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
         sides = ([trainer.optimizers[place] for place in side] for side in self._places)
         self.scheduler = GANScheduler(self._named, *sides, **options)
         if self._networks is not None:
-            generator, discriminator = (getattr(pl_module, name) for name in self._networks)
+            generator, discriminator = (_network(pl_module, name) for name in self._networks)
             self.scheduler.watch(generator=generator, discriminator=discriminator)
         if self._waiting is not None:
             self.scheduler.load_state_dict(self._waiting)
@@ -93,3 +93,11 @@ class GANSchedulerCallback(Callback):  # type: ignore[misc, unused-ignore]  # of
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keeps the state until the optimizers exist."""
         self._waiting = state_dict or None
+
+
+def _network(module: Any, name: str) -> Any:
+    """A network of a module by its name; dots lead into parts of it."""
+    try:
+        return module.get_submodule(name)
+    except AttributeError:
+        raise InvalidValueError(f"networks has {name!r}, which the module has not; name two of its networks") from None

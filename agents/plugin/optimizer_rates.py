@@ -132,6 +132,12 @@ class OptimizerRates:
             raise InvalidValueError(f"{self.name} has no hooks; call step() once a round instead")
         return inner.register_step_post_hook(lambda *_: use())
 
+    def before_step(self, use: Callable[..., None]) -> None:
+        """Calls a function before each step of the optimizer, with what the step gets, if the optimizer has hooks."""
+        inner = _torch_optimizer(self.optimizer)
+        if inner is not None:
+            inner.register_step_pre_hook(use)
+
     @property
     def hooked(self) -> bool:
         """Whether the optimizer tells when it steps."""
@@ -163,20 +169,22 @@ class OptimizerRates:
             rate = float(group["lr"])
             if math.isclose(rate, written, rel_tol=CLOSE) or math.isclose(first, saved_first, rel_tol=CLOSE):
                 self.held.own[place], self.held.first[place] = own, saved_first
+            if not self.write and math.isclose(rate, written, rel_tol=CLOSE):
+                _write(group, own)  # the saved run multiplied this rate, and this one does not
+                self.held.written[place] = own
 
     def _own(self, place: int, now: float) -> float:
         """The user's own rate, from a rate that somebody else wrote."""
         if self._saved is not None and self._is_saved(place, now):
             return self._saved[1][place]
         before = self.held.own[place]
-        if self.lends or self.factor == 1 or now <= 0 or before <= 0:
-            return now
-        # Either a rate of their own, or ours times something of theirs. People change rates by round numbers, and
-        # schedules by a little
-        alone, together = (
-            (_digits(own / before), abs(math.log(own / before)), own) for own in (now, now / self.factor)
-        )
-        return min(alone, together)[-1]
+        if now <= 0 or before <= 0 or math.isclose(self.held.written[place], before, rel_tol=CLOSE):
+            return now  # what they found was their own rate
+        if not self._hooks:
+            return now  # they will never find their own rate, so what they write is taken for one
+        # Most read the rate and multiply it, as ReduceLROnPlateau does. If it was a rate of their own instead, they get
+        # it as it is, until they set the next one: from here on they find their own rate, and nothing is guessed
+        return now / self.factor
 
     def _is_saved(self, place: int, now: float) -> bool:
         saved = self._saved
@@ -194,10 +202,7 @@ class OptimizerRates:
             rate = held.own[place] * (self.factor if multiplied else 1.0)
             if rate == held.written[place]:
                 continue
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)  # in place: compiled and captured steps read this tensor
-            else:
-                group["lr"] = rate
+            _write(group, rate)
             held.written[place] = rate
 
     def _check_that_writes_arrive(self) -> None:
@@ -221,10 +226,7 @@ class OptimizerRates:
             owner.release()
         for group, own, written in zip(self.optimizer.param_groups, held.own, held.written, strict=False):
             if math.isclose(float(group["lr"]), written, rel_tol=CLOSE) and not math.isclose(own, written):
-                if isinstance(group["lr"], Tensor):
-                    group["lr"].fill_(own)
-                else:
-                    group["lr"] = own
+                _write(group, own)
         _HELD[self.optimizer] = fresh = Held(owner=weakref.ref(self))
         return fresh
 
@@ -261,16 +263,11 @@ class OptimizerRates:
             self._hook()
 
 
-def _digits(ratio: float) -> int:
-    """How many digits it takes to write down a ratio or its inverse, 1 to 3; 4 if more."""
-    return next(
-        (
-            digits
-            for digits in (1, 2, 3)
-            if any(math.isclose(float(f"{each:.{digits}g}"), each, rel_tol=CLOSE) for each in (ratio, 1 / ratio))
-        ),
-        4,
-    )
+def _write(group: dict[str, Any], rate: float) -> None:
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)  # in place: compiled and captured steps read this tensor
+    else:
+        group["lr"] = rate
 
 
 def checked_rates(state: Mapping[str, Any]) -> dict[str, Any]:

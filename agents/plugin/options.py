@@ -1,7 +1,9 @@
 """The options of a :class:`GANScheduler`, checked."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.knobs import KNOBS, LR_FACTOR
@@ -42,7 +44,15 @@ class LoopOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
-        if not (isinstance(self.bounds, tuple | list) and len(self.bounds) == 2):
+        if self.interval > self.total_steps:
+            raise InvalidValueError(
+                f"interval is {self.interval}, more than total_steps, {self.total_steps}; nothing would be decided"
+            )
+        if not (
+            isinstance(self.bounds, tuple | list)
+            and len(self.bounds) == 2
+            and all(isinstance(each, int | float) for each in self.bounds)
+        ):
             raise InvalidValueError(f"bounds are {self.bounds!r}; give the lowest and the highest factor")
         for name in ("penalty_weight", "margin", "change", "wait"):
             if not isinstance(getattr(self, name), int | float):
@@ -97,3 +107,16 @@ def checked_loss(name: str) -> str:
         raise InvalidValueError(f"unknown loss {name!r}; here it is called {LOSS_WORDS[word]!r}")
     LOSSES.index(name)
     return name
+
+
+def checked_names(given: Any, option: str) -> tuple[str, ...]:
+    """Several names, or a single one.
+
+    Raises:
+        InvalidValueError: they are no names.
+    """
+    if isinstance(given, str):
+        return (given,)
+    if not isinstance(given, Sequence) or not all(isinstance(each, str) for each in given):
+        raise InvalidValueError(f"{option} is {given!r}; give names, as a sequence")
+    return tuple(given)

@@ -71,7 +71,7 @@ class QualityMeter:
         self._scale = torch.where(deviation > 0, deviation, 1.0)
         low, high = float(real.min()), float(real.max())
         self._features = _grey_features(features, low, high) if isinstance(features, str) else features
-        order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+        order = torch.randperm(len(real), generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
         chosen, others = real[order[: self.count]], real[order[self.count : 2 * self.count]]
         self._directions = projections(columns.shape[1])
         self._in_order = sorted_projections(self._standardised(chosen), self._directions)

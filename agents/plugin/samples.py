@@ -12,6 +12,8 @@ KEPT = 256
 """Samples of each kind that are kept; a call gives at most a quarter of them."""
 DIMENSIONS = 64
 """Samples of more numbers are projected to so many at random, which keeps their distances nearly as they are."""
+MOST = 16_384
+"""Of samples with more numbers, evenly spread ones are taken: neighbouring pixels are alike."""
 NEIGHBOURS = 3
 BATCHES = 4
 """Generated batches within which distances are measured: G moves from one batch to the next."""
@@ -24,6 +26,8 @@ class SampleKeeper:
 
     def __init__(self) -> None:
         self._projection: Tensor | None = None
+        self._width = 0
+        """Numbers of a sample; others are left out until something was read."""
         self.clear()
 
     def clear(self) -> None:
@@ -42,6 +46,11 @@ class SampleKeeper:
             if batch.ndim < 1 or batch.is_complex():
                 raise ValueError(f"samples of shape {tuple(batch.shape)}; give a batch of numbers [N, ...]")
             rows = batch[: KEPT // 4].reshape(min(len(batch), KEPT // 4), -1).float()
+            if rows.shape[1] != self._width:
+                if self._new:
+                    continue  # another discriminator's samples
+                self.clear()
+                self._width = rows.shape[1]
             kept, self._new = self._kept[kind], True
             kept.append(self._projected(rows))
             while sum(map(len, kept[1:])) >= KEPT:
@@ -79,9 +88,11 @@ class SampleKeeper:
     def _projected(self, rows: Tensor) -> Tensor:
         if rows.shape[1] <= DIMENSIONS:
             return rows.clone()
+        rows = rows[:, :: math.ceil(rows.shape[1] / MOST)]
         made = self._projection
         if made is None or made.shape[0] != rows.shape[1] or made.device != rows.device:
-            random = torch.Generator().manual_seed(0)
-            made = torch.randn(rows.shape[1], DIMENSIONS, generator=random) / math.sqrt(DIMENSIONS)
+            random = torch.Generator("cpu").manual_seed(0)
+            made = torch.randn(rows.shape[1], DIMENSIONS, generator=random, device="cpu", dtype=torch.float32)
+            made = made / math.sqrt(DIMENSIONS)
             self._projection = made = made.to(rows.device)
         return rows @ made

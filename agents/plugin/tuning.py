@@ -73,7 +73,8 @@ def tune_gan(
             function. All runs must give equally many distances.
         budget: how many whole runs the search may cost, at least 1.
         knobs: what is searched: a tuple is a range of positive numbers, a list holds choices. Names are yours.
-        prior: values to try first, those of them that are in ``knobs``.
+        prior: values to try first, those of them that are in ``knobs``. Entries with a value that a range or the
+            choices do not allow are left out.
         seed: of the search.
         out: a file for the rows, as JSON lines, written after each run; ``None`` for none.
         show: gets a line after each run.
@@ -95,7 +96,7 @@ def tune_gan(
     )
     for values in prior:
         own = {name: value for name, value in values.items() if name in knobs}
-        if own:
+        if own and all(_allows(knobs[name], value) for name, value in own.items()):
             study.enqueue_trial(own, skip_if_exists=True)
     rows: list[dict[str, Any]] = []
     length = spent = 0
@@ -124,7 +125,12 @@ def _run(make_run: MakeRun, values: dict[str, Any], trial: Any, left: float, *, 
     """One run, until its end, until it is stopped, or until nothing is left of the budget."""
     row: dict[str, Any] = {"knobs": values, "distances": [], "stopped": False, "error": ""}
     try:
-        for distance in make_run(dict(values)):
+        distances = make_run(dict(values))
+        if not isinstance(distances, Iterable):
+            raise InvalidValueError(
+                f"make_run returned {distances!r}; it must return an iterable of distances: write yield in it"
+            )
+        for distance in distances:
             number = float(distance)
             row["distances"].append(number if math.isfinite(number) else FAILED)
             trial.report(row["distances"][-1], len(row["distances"]))
@@ -153,9 +159,15 @@ def _suggest(trial: Any, name: str, among: Range) -> Any:
     return trial.suggest_categorical(name, list(among))
 
 
+def _allows(among: Range, value: Any) -> bool:
+    return among[0] <= value <= among[1] if isinstance(among, tuple) else value in list(among)
+
+
 def _check(knobs: Mapping[str, Range], budget: float) -> None:
-    if not budget >= 1:
-        raise InvalidValueError(f"budget is {budget}; it must be at least 1 whole run")
+    if not (isinstance(budget, int | float) and budget >= 1):
+        raise InvalidValueError(f"budget is {budget!r}; it must be at least 1 whole run")
+    if not isinstance(knobs, Mapping):
+        raise InvalidValueError(f"knobs are {knobs!r}; give a range or choices for each name, as {{name: (low, high)}}")
     if not knobs:
         raise InvalidValueError("knobs are empty; name at least one")
     for name, among in knobs.items():

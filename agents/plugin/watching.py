@@ -4,8 +4,9 @@ What D is called with tells what is what. An input is generated if it shares mem
 computed from one. Of a batch that holds both, the half that equals an output of G is the generated one. If neither is
 so, because inputs were augmented, say, then the second of two calls is the generated one if G was called in between.
 
-Calls before a step of D's optimizer belong to it. A step of G's optimizer ends a round. Calls in evaluation mode or
-without gradients do not count.
+Calls before a step of D's optimizer belong to it. A round ends with the last step of G's optimizer that the ratio has
+in it. Calls in evaluation mode or without gradients do not count. Calls whose input itself wants a gradient are those
+of a penalty, if there are others.
 """
 
 from collections import deque
@@ -25,7 +26,9 @@ TINY = 1e-6
 """Probabilities are this far from 0 and 1 at least, when they are turned into logits."""
 
 KEPT = 8
-"""Outputs of G that are kept until D's optimizer steps."""
+"""Outputs of G, and inputs of each discriminator, that are kept at most."""
+MARK = "metagan_rl"
+"""Marks what computed an output of G, so that nothing else need be kept of it."""
 
 Read = Callable[[Any], Any]
 
@@ -38,6 +41,8 @@ class Call:
         place: which discriminator.
         time: how many networks had been called before.
         generated: whether its input is; ``None`` if that is unknown.
+        exact: whether its input is an output of G itself.
+        probes: whether its input itself wants a gradient, as that of a gradient penalty does.
         logits: what it gave; a pair of real and generated ones if it gives both.
         data: its first input.
     """
@@ -45,6 +50,8 @@ class Call:
     place: int
     time: int
     generated: bool | None
+    exact: bool
+    probes: bool
     logits: Any
     data: Tensor | None
 
@@ -72,7 +79,7 @@ class Watch:
         rates: those of G's and of D's optimizers.
         tell: gets the real and the generated logits of a step of D's optimizer, a list for each, and the ``"real"`` and
             ``"generated"`` samples that the first discriminator saw, if these are separate.
-        end_round: called after each step of G's (first) optimizer.
+        generator_stepped: called after each step of G's (first) optimizer.
         puzzled: gets a sentence if it cannot tell which logits are which.
         logits: makes logits of a discriminator's output: one tensor, or a pair of real and generated ones. By default
             the first tensor, and ``"logits"`` of a dictionary.
@@ -89,7 +96,7 @@ class Watch:
         rates: tuple[Rates, Rates],
         *,
         tell: Callable[[list[Any], list[Any], Mapping[str, Any]], None],
-        end_round: Callable[[], None],
+        generator_stepped: Callable[[], None],
         puzzled: Callable[[str], None],
         logits: Read | None = None,
         first: str | None = None,
@@ -104,11 +111,13 @@ class Watch:
         for side in rates:
             if not all(each.can_be_hooked for each in side.each):
                 raise InvalidValueError(f"{side.name} has no hooks; call step() once a round instead")
-        self._tell, self._end_round, self._puzzled, self._first = tell, end_round, puzzled, first
+        self._tell, self._tell_of_step, self._puzzled, self._first = tell, generator_stepped, puzzled, first
         self._made: deque[Tensor] = deque(maxlen=KEPT)
         self._calls: list[Call] = []
         self._set_aside: list[Call] = []
         self._time = self._last_made = 0
+        self._used = False
+        """Whether D has stepped since G was called: the next output of G begins a new set."""
         self._samples: dict[str, Any] = {}
         self._fake_half: dict[int, bool | None] = {}
         """For discriminators that get both kinds in one batch, whether the generated ones come first."""
@@ -145,7 +154,13 @@ class Watch:
     def _note_generator(self, module: nn.Module, inputs: Any, output: Any) -> None:
         self._time += 1
         self._last_made = self._time
-        self._made += list(_tensors(output))
+        if self._used:
+            self._made.clear()
+            self._used = False
+        for made in _tensors(output):
+            if made.grad_fn is not None:
+                made.grad_fn.metadata[MARK] = True  # type: ignore[index]  # a dictionary
+            self._made.append(made.detach())  # the same memory, without what computed it
 
     def _reader(self, place: int, module: nn.Module, logits: Read | None) -> Callable[..., None]:
         ends_in_sigmoid = isinstance(list(module.modules())[-1], nn.Sigmoid)
@@ -155,34 +170,32 @@ class Watch:
             if not (module.training and torch.is_grad_enabled()):
                 return
             given = list(_tensors([*inputs, *keywords.values()]))
-            read = _first_tensor(output) if logits is None else logits(output)
+            read = self._first_tensor(output) if logits is None else logits(output)
             if read is None:
                 return
             if ends_in_sigmoid and isinstance(read, Tensor):
                 read = torch.logit(read.detach().float(), eps=TINY)
-            generated = True if given and self._is_generated(given) else None
-            data = given[0].detach() if given else None
-            self._calls.append(Call(place, self._time, generated, _detached(read), data))
+            exact = any(self._is_made(each) for each in given)
+            generated = True if exact or any(map(_computed_from_made, given)) else None
+            probes = bool(given) and given[0].requires_grad and given[0].is_leaf
+            keeps = sum(call.place == place for call in self._calls) < KEPT
+            data = given[0].detach() if given and keeps else None
+            self._calls.append(Call(place, self._time, generated, exact, probes, _detached(read), data))
 
         return note
 
-    def _is_generated(self, given: list[Tensor]) -> bool:
-        memory = {made.untyped_storage().data_ptr() for made in self._made}
-        if any(each.untyped_storage().data_ptr() in memory for each in given):
-            return True
-        made = {made.grad_fn for made in self._made if made.grad_fn is not None}
-        waiting, known = deque([given[0].grad_fn]), {given[0].grad_fn}
-        while waiting and len(known) < REACH:
-            node = waiting.popleft()
-            if node is None:
-                continue
-            variable = getattr(node, "variable", None)
-            if node in made or (variable is not None and variable.untyped_storage().data_ptr() in memory):
-                return True
-            more = [each for each, _ in node.next_functions if each not in known]
-            known.update(more)
-            waiting.extend(more)
-        return False
+    def _is_made(self, given: Tensor) -> bool:
+        """Whether an input shares memory with an output of G."""
+        memory = given.untyped_storage().data_ptr()
+        return any(made.untyped_storage().data_ptr() == memory for made in self._made)
+
+    def _first_tensor(self, output: Any) -> Tensor | None:
+        if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
+            return output["logits"]
+        given = [each for each in _tensors(output) if each.is_floating_point()]
+        if any(each.numel() < given[0].numel() for each in given[1:]):
+            self._puzzled("a discriminator gives several tensors, and the first, taken as logits, is not the smallest")
+        return given[0] if given else None
 
     def _discriminator_stepped(self) -> None:
         calls = self._calls or self._set_aside
@@ -195,24 +208,30 @@ class Watch:
                 fakes.append(pair[1])
         if reals:
             self._tell(reals, fakes, self._samples)
-        self._made.clear()
+        self._used = True
         self._calls, self._set_aside = [], []
 
     def _generator_stepped(self) -> None:
         # A loop may call all networks first, and then step G before D
         self._set_aside = self._calls if any(not call.generated for call in self._calls) else []
         self._calls = []
-        self._end_round()
+        self._tell_of_step()
 
     def _pair(self, calls: list[Call]) -> tuple[Any, Any] | None:
         """The real and the generated logits of one discriminator, from its first calls of either kind."""
         if isinstance(calls[0].logits, tuple):
             real, fake = calls[0].logits
             return real, fake
-        generated = [call for call in calls if call.generated]
+        generated = sorted((call for call in calls if call.generated), key=lambda call: not call.exact)
         others = [call for call in calls if not call.generated]
+        asked = [call for call in others if not call.probes]
+        if generated and not asked and self._made_half(generated[0]) is not None:
+            return self._halves(generated[0])  # one batch of both kinds; what else D saw was for a penalty
+        others = asked or others
         if generated and others:
             return self._told(others[0], generated[0])
+        if len(others) == 1 and others[0].probes:
+            return None  # a step for a penalty alone
         if len(others) == 1:
             return self._halves(others[0])
         if len(others) > 1:
@@ -222,13 +241,18 @@ class Watch:
         self._puzzled("no call of a discriminator before its optimizer's step was on real data")
         return None
 
+    def _made_half(self, call: Call) -> Tensor | None:
+        """The latest output of G that is half as long as a batch."""
+        if call.data is None:
+            return None
+        return next((made for made in reversed(self._made) if _is_half(made, call.data)), None)
+
     def _halves(self, call: Call) -> tuple[Any, Any] | None:
         """The halves of a batch that holds real and generated samples."""
-        recent = reversed(self._made)
-        made = next((each for each in recent if call.data is not None and self._is_half(each, call.data)), None)
+        made = self._made_half(call)
         if call.place not in self._fake_half:
             self._fake_half[call.place] = None if made is None else _which_half(made, call.data)
-        fake_first = self._fake_half[call.place]
+        fake_first = None if made is None else self._fake_half[call.place]
         if fake_first is None and self._first is not None and made is not None:
             fake_first = self._first == "fake"
         if fake_first is None:
@@ -239,10 +263,6 @@ class Watch:
         count = len(call.logits) // 2
         one, other = call.logits[:count], call.logits[count : 2 * count]
         return (other, one) if fake_first else (one, other)
-
-    @staticmethod
-    def _is_half(made: Tensor, data: Tensor) -> bool:
-        return 2 * len(made) == len(data) if made.ndim and data.ndim else False
 
     def _ordered(self, one: Call, other: Call) -> tuple[Any, Any] | None:
         if one.time < self._last_made < other.time:
@@ -256,6 +276,10 @@ class Watch:
         if not self._samples and real.data is not None and generated.data is not None:
             self._samples = {"real": real.data, "generated": generated.data}
         return real.logits, generated.logits
+
+
+def _is_half(made: Tensor, data: Tensor) -> bool:
+    return 2 * len(made) == len(data) if made.ndim and data.ndim else False
 
 
 def _which_half(made: Tensor, data: Tensor | None) -> bool | None:
@@ -278,10 +302,19 @@ def _tensors(value: Any) -> Iterator[Tensor]:
             yield from _tensors(each)
 
 
-def _first_tensor(output: Any) -> Tensor | None:
-    if isinstance(output, Mapping) and isinstance(output.get("logits"), Tensor):
-        return output["logits"]
-    return next((each for each in _tensors(output) if each.is_floating_point()), None)
+def _computed_from_made(given: Tensor) -> bool:
+    """Whether an output of G is among what an input was computed from, with gradients."""
+    waiting, known = deque([given.grad_fn]), {given.grad_fn}
+    while waiting and len(known) < REACH:
+        node = waiting.popleft()
+        if node is None:
+            continue
+        if MARK in node.metadata:  # type: ignore[operator]  # a dictionary
+            return True
+        more = [each for each, _ in node.next_functions if each not in known]
+        known.update(more)
+        waiting.extend(more)
+    return False
 
 
 def _detached(read: Any) -> Any:

@@ -20,11 +20,11 @@ def projections(dim: int, count: int = DIRECTIONS) -> Tensor:
 @cache
 def _projections(dim: int, count: int) -> Tensor:
     if dim == 1:
-        return torch.ones(1, 1)
+        return torch.ones(1, 1, dtype=torch.float32)
     if dim == 2:
-        angle = math.pi * (torch.arange(count) + 0.5) / count
+        angle = math.pi * (torch.arange(count, dtype=torch.float32) + 0.5) / count
         return torch.stack([angle.cos(), angle.sin()])
-    directions = torch.randn(dim, count, generator=torch.Generator().manual_seed(dim))
+    directions = torch.randn(dim, count, generator=torch.Generator("cpu").manual_seed(dim), dtype=torch.float32)
     return directions / directions.norm(dim=0, keepdim=True)
 
 
