@@ -337,6 +337,20 @@ def test_what_cannot_be_seen_is_asked_for():
     assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * float((real > fake).double().mean()) - 1)
 
 
+def test_networks_that_the_optimizers_do_not_move_are_refused():
+    loop = Networks()
+    right = {"discriminator": loop.discriminator, "generator": loop.generator}
+    scheduler = loop.scheduler().watch(**right)
+    for wrong, words in (
+        ({"discriminator": loop.generator, "generator": loop.discriminator}, "generator_optimizer moves no weight"),
+        ({**right, "discriminator": copy.deepcopy(loop.discriminator)}, "discriminator_optimizer .* is it a copy"),
+    ):
+        with pytest.raises(InvalidValueError, match=words):
+            scheduler.watch(**wrong)
+    two_calls(loop)
+    assert scheduler.last_step == 1  # what was watched before still is
+
+
 def test_what_fails_in_a_hook_does_not_end_the_run():
     loop = Networks()
     scheduler = loop.scheduler(strict=False).watch(

@@ -283,7 +283,8 @@ class GANScheduler:
             This scheduler.
 
         Raises:
-            InvalidValueError: something is not a network, an optimizer has no hooks, or ``first`` is neither.
+            InvalidValueError: something is not a network, an optimizer has no hooks or moves none of its networks'
+                weights, or ``first`` is neither.
         """
         steps = 0
 

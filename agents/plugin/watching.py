@@ -86,7 +86,8 @@ class Watch:
         first: which of two calls is ``"real"`` or ``"fake"`` where that cannot be seen.
 
     Raises:
-        InvalidValueError: something is not a network, an optimizer has no hooks, or ``first`` is neither.
+        InvalidValueError: something is not a network, an optimizer has no hooks or moves none of its networks' weights,
+            or ``first`` is neither.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class Watch:
         for side in rates:
             if not all(each.can_be_hooked for each in side.each):
                 raise InvalidValueError(f"{side.name} has no hooks; call step() once a round instead")
+        for networks, side, what in ((generators, rates[0], "generator"), (discriminators, rates[1], "discriminator")):
+            _check_that_they_belong(networks, side, what)
         self._tell, self._tell_of_step, self._puzzled, self._first = tell, generator_stepped, puzzled, first
         self._made: deque[Tensor] = deque(maxlen=KEPT)
         self._calls: list[Call] = []
@@ -276,6 +279,17 @@ class Watch:
         if not self._samples and real.data is not None and generated.data is not None:
             self._samples = {"real": real.data, "generated": generated.data}
         return real.logits, generated.logits
+
+
+def _check_that_they_belong(networks: Sequence[nn.Module], rates: Rates, what: str) -> None:
+    """Refuses networks of which the optimizers move no weight."""
+    weights = {id(weight) for each in networks for weight in each.parameters()}
+    moved = {id(weight) for each in rates.optimizers for group in each.param_groups for weight in group["params"]}
+    if weights and not weights & moved:
+        raise InvalidValueError(
+            f"{rates.name} moves no weight of the {what} that watch was given; are networks or optimizers swapped, or "
+            "is it a copy?"
+        )
 
 
 def _is_half(made: Tensor, data: Tensor) -> bool:
