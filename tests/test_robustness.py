@@ -1,4 +1,4 @@
-"""Light versions of the tools in ``tests/robustness``, where README.md has the figures of the full ones."""
+"""Light versions of the tools in ``tests/robustness``, whose full runs docs/trust.md has figures of."""
 
 import json
 import random

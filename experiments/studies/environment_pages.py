@@ -104,7 +104,7 @@ A task of the split and fresh weights, both drawn by the environment's generator
 `gan_seed`.
 
 ## Episode End
-Termination: the budget is spent ({lengths}), or the GAN diverged (`info["diverged"]`). Truncation: never, but by
+Termination: the budget is spent ({lengths}), or the GAN diverged (`info["diverged"]`). Truncation: only by
 `max_episode_steps`.
 
 ## Arguments

@@ -15,7 +15,7 @@ from metagan_rl.loop.signals import SIGNAL_SETS, SIGNALS, choose_signals
 KINDS = {
     "fixed": "Follows the clock alone.",
     "reactive": "A rule that reacts to what it sees of the run.",
-    "searching": "Has its numbers from a search, beforehand or while it trains.",
+    "searching": "Its numbers come from a search, made beforehand or while it trains.",
     "learned": "A policy that was trained on many GAN runs.",
 }
 """The kinds of schedulers, in the order of the list, with what each means."""

@@ -158,7 +158,7 @@ def _forms(rows: Sequence[Measurement]) -> str:
                 row["side"],
                 "{} to {}".format(*row["channels"]),
                 *(row["milliseconds"].get(form, "") for form in ("unrolled", "patches", "inturns", "grouped")),
-                row["chosen"],
+                {"inturns": "in turns"}.get(row["chosen"], row["chosen"]),
             ]
             for row in rows
         ],
