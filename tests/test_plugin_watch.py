@@ -337,6 +337,18 @@ def test_what_cannot_be_seen_is_asked_for():
     assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * float((real > fake).double().mean()) - 1)
 
 
+def test_a_scheduler_whose_optimizers_were_taken_over_watches_no_more():
+    loop = Networks()
+    right = {"discriminator": loop.discriminator, "generator": loop.generator}
+    first = loop.scheduler(strict=False).watch(**right)
+    two_calls(loop)
+    second = loop.scheduler().watch(**right)
+    for _ in range(3):
+        two_calls(loop)
+    assert (first.last_step, second.last_step) == (1, 3)
+    assert len(loop.discriminator._forward_hooks) == 1
+
+
 def test_networks_that_the_optimizers_do_not_move_are_refused():
     loop = Networks()
     right = {"discriminator": loop.discriminator, "generator": loop.generator}

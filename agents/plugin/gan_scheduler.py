@@ -3,6 +3,7 @@
 import math
 import os
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -295,9 +296,7 @@ class GANScheduler:
         def generator_stepped() -> None:
             nonlocal steps
             steps += 1
-            if all(rates.retired for rates in self._rates):
-                self._unwatch()
-            elif steps >= self._controls.generator_steps:
+            if steps >= self._controls.generator_steps:
                 steps = 0
                 with torch.no_grad():
                     self._end_round()
@@ -311,6 +310,8 @@ class GANScheduler:
         )  # fmt: skip
         self._unwatch()
         self._watch = watch
+        for each in (each for rates in self._rates for each in rates.each):
+            each.when_released = weakref.WeakMethod(self._unwatch)
         return self
 
     def _unwatch(self) -> None:

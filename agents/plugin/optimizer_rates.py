@@ -67,6 +67,8 @@ class OptimizerRates:
         self.disturbed = self.retired = False
         """Whether somebody else changed a rate; whether another scheduler has taken the optimizer over."""
         self._begun = False  # a scheduler of torch made after this one must find the loop's own rates
+        self.when_released: weakref.WeakMethod[Callable[[], None]] | None = None
+        """Called once another scheduler has taken the optimizer over."""
         self._saved: tuple[list[float], list[float]] | None = None
         self._hooks: list[Any] = []
         if write:
@@ -153,6 +155,9 @@ class OptimizerRates:
         for hook in self._hooks:
             hook.remove()
         self._hooks, self.retired = [], True
+        tell = None if self.when_released is None else self.when_released()
+        if tell is not None:
+            tell()
 
     def state_dict(self) -> dict[str, Any]:
         """Rates as plain numbers."""
@@ -253,7 +258,7 @@ class OptimizerRates:
 
     def __getstate__(self) -> dict[str, Any]:
         held = Held(list(self.held.first), list(self.held.own), list(self.held.written))
-        return {**vars(self), "_hooks": [], "held": held}
+        return {**vars(self), "_hooks": [], "when_released": None, "held": held}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
