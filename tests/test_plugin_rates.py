@@ -3,6 +3,7 @@
 import copy
 import math
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -126,6 +127,23 @@ def test_a_rate_that_others_cut_in_place_is_multiplied_once(factor, cut):
             if step in (2, 4):
                 g.param_groups[0]["lr"] *= cut
     assert g.used == pytest.approx([1e-2 * factor * cut**power for power in (0, 0, 0, 1, 1, 2)])
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_run_that_is_resumed_is_not_taken_for_disturbed(replace):
+    g, d = Spy(), optimizer()
+    ours = scheduled(g, d, replace=replace)
+    g.step()
+    ours.step()
+    saved, again = copy.deepcopy((g.state_dict(), ours.state_dict())), Spy()
+    resumed = scheduled(again, optimizer(), replace=replace)
+    again.load_state_dict(saved[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resumed.load_state_dict(saved[1])
+        again.step()
+        resumed.step()
+    assert again.used == [2e-2]
 
 
 def test_a_run_that_is_resumed_to_be_watched_only_trains_with_its_own_rates():

@@ -112,8 +112,8 @@ class OptimizerRates:
             elif not math.isclose(now, held.written[place], rel_tol=CLOSE, abs_tol=0.0):
                 if not self.replace:
                     held.own[place] = self._own(place, now)
-                known = self.lends or self._is_scheduled() or self._is_saved(place, now)
-                self.disturbed = self.disturbed or not known or self.replace
+                known = not self.replace and (self.lends or self._is_scheduled())
+                self.disturbed = self.disturbed or not (known or self._is_saved(place, now))
                 held.written[place] = now
         if self.write and self._hooks and not (self.lends or self.replace) and (self.disturbed or self._is_scheduled()):
             self.lends = True
