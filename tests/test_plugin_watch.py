@@ -1,6 +1,7 @@
 """Loops that are not edited: logits by forward hooks, rounds by the optimizers' steps."""
 
 import copy
+import gc
 import math
 import pickle
 import weakref
@@ -346,7 +347,10 @@ def test_a_scheduler_whose_optimizers_were_taken_over_watches_no_more():
     for _ in range(3):
         two_calls(loop)
     assert (first.last_step, second.last_step) == (1, 3)
-    assert len(loop.discriminator._forward_hooks) == 1
+    gone = weakref.ref(first)
+    del first
+    gc.collect()
+    assert gone() is None  # no hook holds it
 
 
 def test_networks_that_the_optimizers_do_not_move_are_refused():

@@ -12,6 +12,8 @@ TOLD = (
     "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
 )  # fmt: skip
 """Conditions whose course is shown."""
+TRAININGS = (REFERENCE, "default", "default-1", "default-2")
+"""The shipped policy, and two more trainings of it with other seeds."""
 OWN = ("users-own", "users-own-checked", "on-top")
 WORDS = {
     "budget": "log(budget / 3072)",
@@ -29,12 +31,14 @@ def tables() -> list[str]:
     rows = [row for row in read_lines(RESULTS / "transfer" / "rows.jsonl") if row["split"] == "test"]
     own = [row for row in rows if row["condition"].startswith(OWN_LOOPS)]
     others = [row for row in rows if not row["condition"].startswith(OWN_LOOPS)]
+    trained = {row["condition"] for row in others if row["scheduler"] == TRAININGS[-1]}
     oracle = read_lines(RESULTS / "transfer" / "oracle.jsonl")
     return [
         table(others, SHOWN),
         table(own, OWN, OWN[0]),
         room_table(oracle, others, SHOWN[2:]),
         courses(others, "default", "rule", TOLD),
+        table([row for row in others if row["condition"] in trained], TRAININGS),
         rule_lines(),
     ]
 
