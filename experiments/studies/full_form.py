@@ -49,7 +49,11 @@ def table() -> str:
     for name in sorted((name for name in SHOWN if name in whole), key=lambda name: -float(whole[name]["score"])):
         row = whole[name]
         value, low, high = (fixed(float(row[f"score_over_tasks{end}"])) for end in ("", "_low", "_high"))
-        cells = [name, f"{value} [{low}, {high}]", "" if name == "oracle" else _trials(worth[name], most)]
+        cells = [
+            name,
+            f"{value} [{low}, {high}]",
+            "" if name == "oracle" or name not in worth else _trials(worth[name], most),
+        ]
         cells += [f"{distances[suite, tag, name]:.2f}" for _, suite, tag in COLUMNS]
         rows.append([*cells, _cost(row)])
     return markdown_table(headings, rows) + "\n"
