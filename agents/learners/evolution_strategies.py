@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
+from torch.nn.utils import parameters_to_vector
 
 from metagan_rl.agents.learners.learner import Learner, register_learner
 from metagan_rl.agents.learners.options import require
@@ -82,7 +83,7 @@ class EvolutionLearner(Learner):
             for values in layer.parameters():
                 torch.nn.init.zeros_(values)
         self._network.requires_grad_(False)
-        self._mean = torch.nn.Parameter(_flat(self._network.state_dict()))
+        self._mean = torch.nn.Parameter(parameters_to_vector(self._network.parameters()))
         self._optimizer = torch.optim.Adam([self._mean], lr=own.learning_rate)
 
     @property
@@ -145,7 +146,7 @@ class EvolutionLearner(Learner):
     def _parts(self, weights: Tensor) -> dict[str, Tensor]:
         """The network's tensors out of flat weights ``[..., weights]``; they keep the leading dimensions."""
         parts, place = {}, 0
-        for name, value in self._network.state_dict().items():
+        for name, value in self._network.named_parameters():
             taken = weights[..., place : place + value.numel()]
             parts[name] = taken.reshape(*weights.shape[:-1], *value.shape)
             place += value.numel()
@@ -168,12 +169,8 @@ class EvolutionLearner(Learner):
     def start_from(self, policy: PolicyScheduler) -> None:
         """See :class:`Learner`."""
         check_same(self._described, policy.config)
-        self._mean.data.copy_(_flat(policy.network.state_dict()))
+        self._mean.data.copy_(parameters_to_vector(policy.network.parameters()))
 
     def close(self) -> None:
         """Ends the environment and its workers."""
         self._env.close()
-
-
-def _flat(tensors: Mapping[str, Tensor]) -> Tensor:
-    return torch.cat([value.flatten() for value in tensors.values()])

@@ -58,8 +58,7 @@ class Momentum:
                 momentum.put()
 
         for each in self.rates:
-            if each.can_be_hooked:
-                each.before_step(put)
+            each.before_step(put)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -48,7 +48,8 @@ class OptimizerRates:
     Args:
         optimizer: a torch optimizer, or anything else with ``param_groups``, such as another library's wrapper.
         name: used in messages.
-        write: whether rates are ever written. If not, the optimizer is left untouched.
+        write: whether rates are ever written. If not, the optimizer is left untouched, but for the factor of a
+            saved run, which :meth:`resume` takes out again.
         replace: whether rates are counted from ``initial_lr``, and whoever else writes them is overruled.
 
     Raises:
@@ -183,10 +184,9 @@ class OptimizerRates:
         if self._saved is not None and self._is_saved(place, now):
             return self._saved[1][place]
         before = self.held.own[place]
-        if now <= 0 or before <= 0 or math.isclose(self.held.written[place], before, rel_tol=CLOSE):
-            return now  # what they found was their own rate
-        if not self._hooks:
-            return now  # they will never find their own rate, so what they write is taken for one
+        found_own = math.isclose(self.held.written[place], before, rel_tol=CLOSE)
+        if found_own or now <= 0 or before <= 0 or not self._hooks:  # without hooks they will never find their own
+            return now
         # Most read the rate and multiply it, as ReduceLROnPlateau does. If it was a rate of their own instead, they get
         # it as it is, until they set the next one: from here on they find their own rate, and nothing is guessed
         return now / self.factor

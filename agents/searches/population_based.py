@@ -1,7 +1,7 @@
 """Population-based training: several GANs for each run, of which the worst go on from copies of the best."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -114,24 +114,17 @@ class PopulationBased(Scheduler):
         """The controls of each member."""
         return situation.base.replace(**self._values)
 
-    def _explore(
-        self,
-        rng: np.random.Generator,
-        members: np.ndarray,
-        sources: np.ndarray,
-        before: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        """Gives members changed copies of the controls that others have, or had before."""
+    def _explore(self, rng: np.random.Generator, members: np.ndarray, sources: np.ndarray) -> None:
+        """Gives members changed copies of the controls of others."""
         anew, count = _draw(self.knobs, rng, len(members)), len(members)
         for knob in self.knobs:
             values = self._values[knob.name]
-            taken = (values if before is None else before[knob.name])[sources]
             if isinstance(knob, NumberKnob) and knob.factor:
-                changed = taken * rng.choice(self.factors, count)
+                changed = values[sources] * rng.choice(self.factors, count)
                 values[members] = np.clip(changed, knob.scale.low, knob.scale.high)
             else:
                 kept = rng.uniform(size=count) >= self.resample
-                values[members] = np.where(kept, taken, anew[knob.name])
+                values[members] = np.where(kept, values[sources], anew[knob.name])
 
 
 @register_scheduler("mf-pbt")
@@ -183,7 +176,7 @@ class MultipleFrequencies(PopulationBased):
             own, others = ranked[place == population], [*ranked[place != population]]
             worst = own[-self.replaced :]
             sources[worst] = own[: self.replaced]
-            self._explore(self._rngs[run], worst, sources[worst], before)
+            self._explore(self._rngs[run], worst, sources[worst])
             for member in own[2 * self.replaced : 3 * self.replaced]:
                 if others and np.flatnonzero(ranked == others[0]) < np.flatnonzero(ranked == member):
                     migrant = others.pop(0)
