@@ -13,7 +13,15 @@ def scheduler_names() -> list[str]:
     """The names that :func:`make_scheduler` knows."""
     from metagan_rl.agents.learners import shipped  # noqa: F401  (imported to register their schedulers)
     from metagan_rl.agents.rules import clock, own, reactive, recipes  # noqa: F401
-    from metagan_rl.agents.searches import bandit, identified, population_based, rate_check, rule, tuned  # noqa: F401
+    from metagan_rl.agents.searches import (  # noqa: F401
+        bandit,
+        identified,
+        own_or_rule,
+        population_based,
+        rate_check,
+        rule,
+        tuned,
+    )
 
     load_entry_points()
     return [name for name in SCHEDULERS if ":" not in name]

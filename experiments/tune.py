@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -82,6 +83,8 @@ class TuneConfig(PlainRunOptions):
         for name in ("trials", "rounds", "tasks", "finalists", "batch", "parts"):
             if getattr(self, name) < 1:
                 raise InvalidValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if not 0 <= self.seed < 2**32:
+            raise InvalidValueError(f"seed is {self.seed}; it must be from 0 to 2**32 - 1")
         if self.start is not None:
             load_schedule(self.start)
 
@@ -103,6 +106,12 @@ class Part:
 def spread(tasks: Sequence[Task], count: int) -> list[Task]:
     """``count`` tasks, spread evenly over the split."""
     return [tasks[place * len(tasks) // count] for place in range(min(count, len(tasks)))]
+
+
+def knowing(suite: str, function: Callable[[Any], Any], job: Any) -> Any:
+    """Runs a job in a worker that knows the suite: tasks of a file need the data that come with it."""
+    get_suite(suite)
+    return function(job)
 
 
 def score(part: Part) -> list[float]:
@@ -192,7 +201,8 @@ def tune(
     study = _study(config)
     out = Path(out)
     with ExitStack() as stack:
-        crew: Workers[Part, list[float]] = Workers(score, backend=backend, workers=workers)
+        work = partial(knowing, config.suite, score)
+        crew: Workers[Part, list[float]] = Workers(work, backend=backend, workers=workers)
         stack.enter_context(crew)
         lock = stack.enter_context(held(out))
         claim(out, config)
@@ -205,7 +215,7 @@ def claim(out: Path, config: TuneConfig) -> None:
     Raises:
         InvalidValueError: it belongs to another; the message names the difference.
     """
-    options: dict[str, Any] = {**asdict(config), **mark()}
+    options: dict[str, Any] = {**asdict(config), "sha256": get_suite(config.suite).sha256, **mark()}
     if config.start is not None:  # its content, not its path
         options["start"] = f"sha256:{file_digest(config.start)}"
     if exists(out / OPTIONS):
@@ -232,7 +242,8 @@ class Trials:
         self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        """Trials on training tasks; those on validation tasks come after them."""
+        return sum(row["split"] == "train" for row in self._rows)
 
     @property
     def folder(self) -> Path:

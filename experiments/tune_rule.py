@@ -14,6 +14,7 @@ stopped goes on.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from metagan_rl.experiments.benchmark.backends import Workers
 from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.benchmark.row import six_digits
-from metagan_rl.experiments.tune import TuneConfig, claim
+from metagan_rl.experiments.tune import TuneConfig, claim, knowing
 from metagan_rl.files import write_whole
 from metagan_rl.folders import held
 from metagan_rl.loop.drive import drive, situation_of
@@ -218,7 +219,8 @@ def tune_rule(
     options = replace(RunOptions.of(config), decisions=config.decisions or DECISIONS)
     train, val = (known(list(suite.split(split))) for split in ("train", "val"))
     count = min(-(-config.trials * config.tasks // TRIED), len(train))
-    with Workers(try_part, backend=backend, workers=workers) as crew, held(out) as lock:
+    work = partial(knowing, config.suite, try_part)
+    with Workers(work, backend=backend, workers=workers) as crew, held(out) as lock:
         claim(out, config)
         rows, trials = read_lines(out / "rounds.jsonl"), Trials(crew, options, config.parts * PARTS)
         while len(rows) <= config.rounds:

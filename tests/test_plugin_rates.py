@@ -28,6 +28,18 @@ class Fixed(Scheduler):
         )
 
 
+class Later(Scheduler):
+    """Two and a half times the base from the fifth decision on."""
+
+    remembers = ("decided",)
+    decided = 0
+
+    def propose(self, situation):
+        self.decided += 1
+        factor = np.array([2.5 if self.decided >= 5 else 1.0])
+        return situation.base.replace(generator_lr_factor=factor, discriminator_lr_factor=factor)
+
+
 def optimizer(rate=1e-2, **options):
     weight = nn.Parameter(torch.ones(2))
     weight.grad = torch.zeros(2)
@@ -158,6 +170,51 @@ def test_a_run_that_is_resumed_to_be_watched_only_trains_with_its_own_rates():
     again.step()
     watching.step()
     assert again.used == [1e-2] and watching.get_last_lr()[0] == 1e-2
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_roll_back_to_a_checkpoint_keeps_the_factor_once(before):
+    """``before``: the checkpoint was made before the factor held; the rates in it are the loop's own."""
+    g, d = Spy(), Spy()
+    scheduler = scheduled(g, d, Later())
+    saved = None
+    for step in range(12):
+        for each in (g, d):
+            each.step()
+        scheduler.step()
+        if step == (1 if before else 7):
+            saved = copy.deepcopy([each.state_dict() for each in (g, d)])
+        if step == 9:
+            for each, state in zip((g, d), saved, strict=True):
+                each.load_state_dict(state)
+    assert g.used[-2:] == pytest.approx([2.5e-2] * 2) and d.used[-2:] == pytest.approx([2.5e-2] * 2)
+    assert scheduler.get_last_lr() == pytest.approx([2.5e-2] * 2)
+
+
+def test_rates_that_somebody_wrote_are_not_taken_for_loaded_ones():
+    g, d = Spy(), Spy()
+    scheduler = scheduled(g, d, Fixed(2.0, 2.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for step in range(6):
+            for each in (g, d):
+                each.step()
+            scheduler.step()
+            if step == 3:
+                g.param_groups[0]["lr"] = 1e-2  # halved in place; it was the rate that the run began with
+    assert g.used[-1] == pytest.approx(1e-2)
+
+
+def test_after_rearming_controls_say_so_at_once():
+    g, d = optimizer(), optimizer()
+    scheduler = scheduled(g, d, interval=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(4):
+            controls = scheduler.step(discriminator_loss=float("nan"))
+    assert controls.fallen_back
+    scheduler.rearm()
+    assert not scheduler.controls.fallen_back and not scheduler.step().fallen_back
 
 
 def test_replacing_is_an_option():

@@ -277,11 +277,21 @@ def as_given(change, loss="non-saturating", real=None, fake=None, **more):
     return {**given, **change(given), **more}
 
 
+def probabilities(given, share):
+    """What a D that ends in a sigmoid gives at its start, and its cross-entropy times a share."""
+    real, fake = (0.1 * given[name] for name in ("real_logits", "fake_logits"))
+    loss = softplus(-real).mean() + softplus(fake).mean()
+    return {"real_logits": real.sigmoid(), "fake_logits": fake.sigmoid(), "discriminator_loss": share * loss}
+
+
 @pytest.mark.parametrize(
     ("change", "options", "words", "acts"),
     [
         (lambda g: {key: g[key].sigmoid() for key in ("real_logits", "fake_logits")}, {}, "probabilities", False),
+        (lambda g: probabilities(g, 0.5), {}, "probabilities", False),
         (lambda g: {"discriminator_loss": g["discriminator_loss"] / 2}, {}, "half of what the logits say", True),
+        (lambda g: {"discriminator_loss": g["discriminator_loss"] * 2}, {}, "twice what the logits say", True),
+        (lambda g: {"real_logits": -g["real_logits"], "fake_logits": -g["fake_logits"]}, {}, "the other sign", False),
         (lambda g: {"discriminator_loss": g["discriminator_loss"] * 65536}, {}, "not scaled", True),
         (lambda g: {"discriminator_loss": (g["fake_logits"] - g["real_logits"]).mean()}, {}, "loss='wgan'", False),
         (lambda g: {}, {"loss": "hinge"}, "loss='non-saturating', not of 'hinge'", False),
@@ -345,6 +355,12 @@ def test_nothing_changes_while_logits_may_be_probabilities():
     with pytest.warns(RuntimeWarning, match="as probabilities are"):
         held = [factors(each) for each in steps(scheduler, 20, sure)]
     assert held == [(1.0, 1.0)] * 20
+    going_on = Loop().scheduler("accuracy-gate", total_steps=64, interval=1)
+    first = Loop().scheduler("accuracy-gate", total_steps=64, interval=1)
+    steps(first, 2, even)
+    going_on.load_state_dict(first.state_dict())
+    with pytest.warns(RuntimeWarning, match="as probabilities are"):  # a run that was resumed is as careful
+        assert [factors(each) for each in steps(going_on, 20, sure)] == [(1.0, 1.0)] * 20
     real = {"real_logits": logits(2.0), "fake_logits": logits(-2.0)}
     acting = Loop().scheduler("accuracy-gate", total_steps=64, interval=1)
     assert factors(steps(acting, 3, real)[-1]) != (1.0, 1.0)

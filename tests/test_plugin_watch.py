@@ -316,6 +316,131 @@ def test_a_sigmoid_at_the_end_is_undone():
     assert measured == pytest.approx(float(loss.detach()), rel=1e-4)
 
 
+@pytest.mark.parametrize("loss", ["lsgan", "hinge", "wgan"])
+def test_a_sigmoid_that_belongs_to_the_loss_is_left(loss):
+    loop = Networks(sigmoid=True)
+    scheduler = loop.scheduler(interval=1, loss=loss)
+    scheduler.watch(discriminator=loop.discriminator, generator=loop.generator)
+    x, z = loop.data()
+    real, fake = loop.discriminator(x), loop.discriminator(loop.generator(z).detach())
+    (fake.mean() - real.mean()).backward()
+    loop.d.step()
+    loop.g.step()
+    gap = scheduler.ledger.seen()["logit_gap"][0]
+    told = Networks(sigmoid=True).scheduler(interval=1, loss=loss)
+    told.step(real_logits=real, fake_logits=fake)
+    assert gap == pytest.approx(told.ledger.seen()["logit_gap"][0])
+
+
+def test_a_sigmoid_that_is_kept_for_something_else_is_not_undone():
+    loop = Networks()
+
+    class Kept(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.sigmoid = loop.discriminator, nn.Sigmoid()
+
+        def forward(self, samples):
+            return self.inner(samples)
+
+    kept = Kept()
+    scheduler = loop.scheduler(interval=1).watch(discriminator=kept, generator=loop.generator)
+    x, z = loop.data()
+    real, fake = kept(x), kept(loop.generator(z).detach())
+    loop.step_discriminator(real, fake)
+    loop.step_generator(kept(loop.generator(z)))
+    loss = softplus(-real).mean() + softplus(fake).mean()
+    measured = 10 ** scheduler.ledger.seen()["discriminator_loss"][0] * math.log(4)
+    assert measured == pytest.approx(float(loss.detach()), rel=1e-4)
+
+
+def test_scales_in_a_tuple_are_no_pair():
+    loop = Networks()
+
+    class Scales(nn.Module):
+        def forward(self, samples):
+            return loop.discriminator(samples), loop.discriminator(samples[:, [1, 0]])
+
+    scales = Scales()
+    scheduler = loop.scheduler(interval=1)
+    scheduler.watch(discriminator=scales, generator=loop.generator, logits=lambda output: output)
+    x, z = loop.data()
+    real, fake = scales(x), scales(loop.generator(z).detach())
+    loop.step_discriminator(torch.cat(real), torch.cat(fake))
+    loop.step_generator(scales(loop.generator(z))[0])
+    wanted = float((torch.cat(real) > torch.cat(fake)).double().mean())
+    assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * wanted - 1)
+
+
+def test_first_tells_real_from_generated_where_a_penalty_is_on_the_real_batch_itself():
+    loop = Networks()
+    scheduler = loop.scheduler(interval=1).watch(
+        discriminator=loop.discriminator, generator=loop.generator, first="real"
+    )
+    D, G, (x, z) = loop.discriminator, loop.generator, loop.data()
+    x.requires_grad_()
+    fake = augment(G(z).detach())
+    real_logits, fake_logits = D(x), D(fake)
+    loop.step_discriminator(real_logits, fake_logits)
+    loop.step_generator(D(G(z)))
+    wanted = float((real_logits > fake_logits).double().mean())
+    assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * wanted - 1)
+
+
+def test_first_tells_where_g_passes_on_what_d_also_gets_with_real_samples():
+    loop = Networks()
+
+    class Passing(nn.Module):
+        def forward(self, noise):
+            return loop.generator(noise), noise * 2
+
+    class Conditioned(nn.Module):
+        def forward(self, samples, condition):
+            return loop.discriminator(samples + 0 * condition)
+
+    made, judge = Passing(), Conditioned()
+    scheduler = loop.scheduler(interval=1).watch(discriminator=judge, generator=made, first="real")
+    x, z = loop.data()
+    fake, condition = made(z)
+    real_logits, fake_logits = judge(x, condition), judge(fake.detach(), condition)
+    loop.step_discriminator(real_logits, fake_logits)
+    loop.step_generator(judge(*made(z)))
+    wanted = float((real_logits > fake_logits).double().mean())
+    assert scheduler.ledger.seen()["pair_accuracy"][0] == pytest.approx(2 * wanted - 1)
+
+
+def test_a_discriminator_is_watched_by_one_scheduler_at_a_time():
+    loop = Networks()
+    both = [loop.scheduler(mode=mode, total_steps=20) for mode in ("log", "both")]
+    for scheduler in both:
+        scheduler.watch(discriminator=loop.discriminator, generator=loop.generator)
+    two_calls(loop)
+    assert [each.last_step for each in both] == [0, 1]
+    both[1].unwatch()
+    two_calls(loop)
+    assert both[1].last_step == 1
+    both[1].step()
+    assert both[1].last_step == 2
+
+
+def test_weights_that_are_loaded_before_the_first_step_are_no_move():
+    moved = []
+    for late in (False, True):
+        loop = Networks()
+        start = [copy.deepcopy(each.state_dict()) for each in (loop.generator, loop.discriminator)]
+        if late:
+            for each in (loop.generator, loop.discriminator):
+                for weight in each.parameters():
+                    weight.data.mul_(5)
+        scheduler = loop.scheduler().watch(discriminator=loop.discriminator, generator=loop.generator)
+        for each, state in zip((loop.generator, loop.discriminator), start, strict=True):
+            each.load_state_dict(state)
+        for _ in range(4):
+            two_calls(loop)
+        moved.append([scheduler.ledger.seen()[f"{name}_move"][0] for name in ("generator", "discriminator")])
+    assert moved[0] == moved[1]
+
+
 def test_what_cannot_be_seen_is_asked_for():
     def augmented(loop):
         D, G, (x, z) = loop.discriminator, loop.generator, loop.data()

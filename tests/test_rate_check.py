@@ -72,6 +72,18 @@ def test_where_nothing_is_measured_nothing_is_corrected():
     np.testing.assert_array_equal(controls.generator_lr_factor, 1)
 
 
+def test_intervals_in_which_nothing_was_measured_are_waited_for():
+    runs, _, _ = begun(Hidden(10.0, 10.0), intervals=1)
+    scheduler = make_scheduler(RATE_CHECK)
+    scheduler.begin(list(range(len(runs))))
+    now = situation_of(runs, np.zeros(len(runs)))
+    blind = replace(now, signals={name: values for name, values in now.signals.items() if "logit" not in name})
+    for situation in (blind, now, blind):
+        controls = scheduler.step(situation)
+        np.testing.assert_array_equal(controls.generator_lr_factor, 1)
+    assert (scheduler.step(now).generator_lr_factor < 1).any()
+
+
 def test_it_goes_on_after_a_stop_between_the_two_intervals():
     runs, scheduler, given = begun(Hidden(10.0, 1.0), CHECKED_OWN, intervals=1)  # has looked at one of the two
     other = make_scheduler(CHECKED_OWN)

@@ -154,12 +154,13 @@ def test_the_observation_tells_the_departures_and_a_new_run_begins_at_the_refere
     assert not env.reset()[0][-5:].any()
 
 
-def test_a_reference_that_remembers_is_begun_anew_with_each_run():
+@pytest.mark.parametrize("named", [("steps",), ()])
+def test_a_reference_that_remembers_is_begun_anew_with_each_run(named):
     @register_scheduler("counting")
     class Counting(Scheduler):
         """Halves G's rate before each interval."""
 
-        remembers = ("steps",)
+        remembers = named
 
         def begin(self, seeds):
             self.steps = 0

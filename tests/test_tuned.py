@@ -12,7 +12,8 @@ from metagan_rl.agents import make_scheduler
 from metagan_rl.agents.searches.tuned import Candidates, Schedule, Tuned, load_schedule, save_schedule
 from metagan_rl.errors import FileFormatError, InvalidValueError, MetaGANError, UnknownNameError
 from metagan_rl.loop import Controls, Situation
-from metagan_rl.tasks import Base
+from metagan_rl.records import write_record
+from metagan_rl.tasks import Base, get_suite
 
 SCHEDULE = Schedule((2e-3, 2e-4), (4e-3, 4e-3), 0.5, "2:1", "rpgan", 0.1)
 
@@ -173,6 +174,30 @@ def test_a_search_finds_the_same_wherever_it_is_run(tmp_path: Path) -> None:
         results.append((found.schedule, found.metadata, (out / "trials.jsonl").read_text()))
     assert results[0] == results[1]
     assert results[0][2].count("\n") == 5
+
+
+@pytest.mark.parametrize("kind", ["constant", "rule"])
+def test_a_search_on_own_data_runs_in_workers(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from metagan_rl.experiments.tune import TuneConfig, tune
+    from metagan_rl.experiments.tune_rule import tune_rule
+
+    table, out = tmp_path / "own.csv", tmp_path / "out"
+    rows = np.random.default_rng(0).normal(size=(400, 2))
+    np.savetxt(table, rows, delimiter=",", header="a,b", comments="")
+    sizes: dict[str, Any] = {"trials": 1, "rounds": 1, "tasks": 1, "finalists": 1, "horizon": 2}
+    config = TuneConfig(suite=str(table), kind=kind, **sizes)  # type: ignore[arg-type]
+    search: Any = tune if kind == "constant" else tune_rule
+    search(config, out, workers=1)
+    if kind == "constant":
+        lines: list[str] = []
+        tune(config, out, workers=0, show=lines.append)
+        assert lines[0] == "going on with a search of 1 trials"
+        there = json.loads((out / "tune.json").read_text())
+        there["options"]["sha256"] = get_suite("dirac").sha256
+        write_record(out / "tune.json", {name: value for name, value in there.items() if name != "digest"})
+        with pytest.raises(InvalidValueError, match="sha256"):  # as if the table had been another
+            tune(config, out, workers=0)
 
 
 def test_a_search_that_is_stopped_anywhere_ends_with_the_same_schedule(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a user's loop knows of itself: read from its optimizers, and told by the user."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def facts_of_loop(sides: Iterable[Iterable[Any]], batch_size: int | None) -> Set
     Raises:
         InvalidValueError: the batch size is not a whole number of at least 1.
     """
-    if batch_size is not None and not (isinstance(batch_size, int) and batch_size >= 1):
+    if batch_size is not None and not (isinstance(batch_size, Integral) and batch_size >= 1):
         raise InvalidValueError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1, or None")
     groups = [[group for optimizer in side for group in optimizer.param_groups] for side in sides]
     weights = {id(each): each.numel() for side in groups for group in side for each in group["params"]}

@@ -1,10 +1,12 @@
 """Tells, in the first interval, whether the logits and the loss that a loop gives can belong together."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from metagan_rl.agents.plugin.meter import as_real, tensors_of
 from metagan_rl.losses import LOSSES
@@ -13,6 +15,10 @@ ROUNDS = 16
 """Rounds at the start of a run that are compared."""
 EQUAL = 0.02
 """Losses that differ by less, relatively, are the same: half precision rounds by a little less."""
+EXACT = 2e-5
+"""Losses that differ by less in every round, relatively, are the same to the last digits of single precision."""
+APART = 10.0
+"""Another loss differs by this many times as much on average, if it can be told from the same."""
 NEAR = 1.5
 """A loss this many times another may come from another batch; beyond, it is another loss."""
 HUGE = 4.0
@@ -63,7 +69,10 @@ class Fit:
             count = min(one.numel(), other.numel())
             r, f = (as_real(each.reshape(1, -1)[:, :count]) for each in (one, other.to(one.device)))
             unlikely = torch.stack([r, 1 - f]).clamp(1e-6, 1).log().sum(dim=0)  # as if these were probabilities
-            rows.append(torch.cat([*(loss.discriminator(r, f) for loss in LOSSES.values()), -unlikely.mean(dim=-1)]))
+            exchanged = LOSSES[self.loss].discriminator(f, r)
+            rows.append(
+                torch.cat([*(loss.discriminator(r, f) for loss in LOSSES.values()), exchanged, -unlikely.mean(dim=-1)])
+            )
         told = torch.stack([as_real(each).mean().to(rows[0].device) for each in tensors_of(given)]).mean()
         self._rounds.append(torch.cat([torch.stack([row.to(rows[0].device) for row in rows]).mean(dim=0), told[None]]))
 
@@ -80,30 +89,69 @@ class Fit:
         self._intervals += 1
         self.judged = bool(self._rounds) or math.isnan(known["real_logit"]) or self._intervals >= LAST
         if self._rounds:
-            *losses, probabilities, given = torch.stack(self._rounds).mean(dim=0).tolist()
+            rounds = torch.stack(self._rounds)
             self._rounds = []
-            return self._compared(dict(zip(LOSSES, losses, strict=True)), probabilities, given)
+            return self._compared(rounds)
         if math.isnan(known["real_logit"]):
             return self._loss_alone(told["given_loss"], ideal)
         return self._logits_alone(told["within_unit"], ideal, known)
 
-    def _compared(self, losses: dict[str, float], probabilities: float, given: float) -> Misfit | None:
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data to go on from; waits for the device."""
+        rounds = [each.tolist() for each in self._rounds]
+        return {
+            "rounds": rounds, "intervals": self._intervals, "within_unit": self._within_unit, "judged": self.judged,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on from saved data.
+
+        Raises:
+            KeyError, TypeError, ValueError: they are damaged.
+        """
+        rounds = [torch.tensor([float(number) for number in each], dtype=torch.float64) for each in state["rounds"]]
+        if any(len(each) != len(LOSSES) + 3 for each in rounds):
+            raise ValueError("the rounds that were compared have other numbers")
+        for name in ("within_unit", "judged"):
+            if not isinstance(state[name], bool):
+                raise ValueError(f"{name} is {state[name]!r}, neither true nor false")
+        self._rounds, self._intervals = rounds, int(state["intervals"])
+        self._within_unit, self.judged = state["within_unit"], state["judged"]
+
+    def _compared(self, rounds: Tensor) -> Misfit | None:
+        """What does not fit in some rounds, each with the numbers that :meth:`note` made of it."""
+        *every, _, probabilities, given = rounds.mean(dim=0).tolist()
+        losses = dict(zip(LOSSES, every, strict=True))
         own = losses[self.loss]
         if not math.isfinite(given) or not math.isfinite(own):
             return None
         scale = max(abs(given), 0.05)
-        if abs(own - given) <= EQUAL * scale:
+
+        def off(loss: float) -> float:
+            return abs(loss - given) / scale
+
+        if self._is_exchanged(rounds, scale):
+            return Misfit(
+                "D's outputs have the other sign: it is trained to give real samples the lower ones; give them negated "
+                "(for watch, logits=lambda output: -output)",
+                True,
+            )
+        if off(own) <= EQUAL:
             return None
-        if abs(probabilities - given) <= EQUAL * scale:
+        if min(off(probabilities), off(probabilities / 2)) <= EQUAL:
             return Misfit("the logits are probabilities; give D's outputs before the sigmoid", True)
-        if abs(own / 2 - given) <= EQUAL * scale:
+        if off(own / 2) <= EQUAL:
             return Misfit(
                 "discriminator_loss is half of what the logits say: a mean of its two halves, or a factor one half; "
                 "the loss is computed from the logits instead",
                 False,
             )
+        if off(2 * own) <= EQUAL:
+            return Misfit(
+                "discriminator_loss is twice what the logits say; the loss is computed from the logits instead", False
+            )
         for name, loss in losses.items():
-            if abs(loss - given) <= EQUAL * scale:
+            if off(loss) <= EQUAL:
                 return Misfit(f"discriminator_loss is that of loss={name!r}, not of {self.loss!r}; say so", True)
         if 1 / NEAR < given / (own or math.inf) < NEAR:
             return None
@@ -111,6 +159,14 @@ class Fit:
             f"discriminator_loss is {given:.4g}, but the logits say {own:.4g} for loss={self.loss!r}; give it without "
             "penalty and not scaled; the loss is computed from the logits instead",
             False,
+        )
+
+    def _is_exchanged(self, rounds: Tensor, scale: float) -> bool:
+        """Whether D's loss is that of exchanged labels, to the last digit, and not that of the usual ones."""
+        own = rounds[:, list(LOSSES).index(self.loss)]
+        exchanged, given = rounds[:, len(LOSSES)], rounds[:, -1]
+        return bool((exchanged - given).abs().max() <= EXACT * scale) and bool(
+            (own - given).abs().mean() >= APART * EXACT * scale
         )
 
     def _loss_alone(self, given: float, ideal: float) -> Misfit | None:

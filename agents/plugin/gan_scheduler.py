@@ -6,6 +6,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,8 @@ from metagan_rl.populations.settings import RATIOS
 from metagan_rl.tasks.task import Base
 
 MOVES = ("generator_move", "discriminator_move")
+_WATCHING: "weakref.WeakKeyDictionary[nn.Module, weakref.WeakMethod[Callable[[], None]]]" = weakref.WeakKeyDictionary()
+"""What ends the watch over a discriminator, which one scheduler has at a time."""
 
 
 class GANScheduler:
@@ -187,6 +190,7 @@ class GANScheduler:
         }  # fmt: skip
         self.last_step = self._recorded = 0
         self._watch: Watch | None = None
+        self._controls: LoopControls
         self.scheduler.begin([seed])
         self._decide(Advice(), acts=by_clock or not self.scheduler.needs)
 
@@ -302,19 +306,29 @@ class GANScheduler:
                     self._end_round()
 
         def puzzled(what: str) -> None:
-            self._complain(f"watch does not see the logits: {what}; say first= or logits=, or call step() instead")
+            self._complain(
+                f"watch does not see the logits: {what}; say first= or logits=, or call step() instead",
+                kind=what.split(":")[0],
+            )
 
         watch = Watch(
             _listed(discriminator), _listed(generator), self._rates,
             tell=tell, generator_stepped=generator_stepped, puzzled=puzzled, logits=logits, first=first,
+            undoes_sigmoid=self._base.loss[0] == list(LOSSES).index("non-saturating"),
         )  # fmt: skip
-        self._unwatch()
+        self.unwatch()
+        for network in _listed(discriminator):
+            earlier = _WATCHING[network]() if network in _WATCHING else None
+            if earlier is not None:
+                earlier()
+            _WATCHING[network] = weakref.WeakMethod(self.unwatch)
         self._watch = watch
         for each in (each for rates in self._rates for each in rates.each):
-            each.when_released = weakref.WeakMethod(self._unwatch)
+            each.when_released = weakref.WeakMethod(self.unwatch)
         return self
 
-    def _unwatch(self) -> None:
+    def unwatch(self) -> None:
+        """Takes the hooks of :meth:`watch` away. Rounds are then counted by :meth:`step` again."""
         if self._watch is not None:
             self._watch.remove()
         self._watch = None
@@ -343,6 +357,7 @@ class GANScheduler:
     def rearm(self) -> None:
         """Lets the scheduler decide again after the safeguard fell back, for instance once you have rolled back."""
         self._decisions.fallen_back = False
+        self._controls = replace(self.controls, fallen_back=False)
         self._health = Health(self._health.critic, self._health.margin)
         self._intake.clear()
         for move in self._moves:
@@ -529,11 +544,11 @@ class GANScheduler:
         except Exception as error:  # a full disk must not end a user's run
             self._complain(f"the writer failed: {error}")
 
-    def _complain(self, message: str, error: MetaGANError | None = None) -> None:
+    def _complain(self, message: str, error: MetaGANError | None = None, kind: str | None = None) -> None:
         """Warns once about each kind of problem, or raises if strict."""
         if self.strict:
             raise error or InvalidValueError(message)
-        kind = message.split(":")[0]
+        kind = message.split(":")[0] if kind is None else kind
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(message, RuntimeWarning, stacklevel=3)
@@ -544,4 +559,4 @@ def _listed(networks: Any) -> list[nn.Module]:
 
 
 def _default_interval(total_steps: int, decisions: int) -> int:
-    return max(1, round(total_steps / decisions)) if isinstance(total_steps, int) else 1
+    return max(1, round(total_steps / decisions)) if isinstance(total_steps, Integral) else 1

@@ -105,21 +105,17 @@ class Intake:
 
     def state_dict(self) -> dict[str, Any]:
         """The sums so far and the parts of quality; samples are not saved."""
-        return {"meter": self.meter.state_dict(), "quality": dict(self.quality)}
+        return {"meter": self.meter.state_dict(), "quality": dict(self.quality), "fit": self.fit.state_dict()}
 
-    def load_state_dict(self, state: Mapping[str, Any], *, begun: bool) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues from saved sums.
-
-        Args:
-            state: what :meth:`state_dict` returned.
-            begun: whether the run has begun. What does not fit was told then.
 
         Raises:
             KeyError, TypeError, ValueError: it is damaged.
         """
         self.meter.load_state_dict(state["meter"])
         self.quality = {str(name): float(value) for name, value in state["quality"].items()}
-        self.fit.judged = begun
+        self.fit.load_state_dict(state["fit"])
 
 
 def halves(differences: Any) -> tuple[list[torch.Tensor], list[torch.Tensor]]:

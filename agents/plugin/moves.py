@@ -1,12 +1,14 @@
 """Measures how far weights move, from a sample of them: a copy of all would double the memory of a large network."""
 
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from metagan_rl.agents.plugin.optimizer_rates import remove
 from metagan_rl.agents.plugin.rates import Rates
 
 SAMPLED = 16_384
@@ -16,17 +18,22 @@ SAMPLED = 16_384
 class Move:
     """Measures how far a network's weights moved since the last reading; keeps a sample of them.
 
+    Where the optimizer tells, it begins at the first step, and again at the first step after a state was loaded into
+    it. So weights that are loaded are no move.
+
     Args:
         rates: those of the network's optimizers.
     """
 
     def __init__(self, rates: Rates) -> None:
         self.rates = rates
+        self._hook()
         self.restart()
 
     def restart(self) -> None:
-        """Measures from the current weights on, for instance after a roll-back."""
+        """Measures from the next step of an optimizer on, for instance after a roll-back."""
         self._before = self._sample()
+        self._waits = self._hooked
 
     @torch.no_grad()
     def read(self) -> float:
@@ -49,6 +56,28 @@ class Move:
         current = self._sample()
         if [one.shape for one in state] == [one.shape for one in current]:
             self._before = [old.to(weights.device).clone() for old, weights in zip(state, current, strict=True)]
+            self._waits = False
+
+    def _hook(self) -> None:
+        mine = weakref.ref(self)  # an optimizer must not keep a scheduler alive
+
+        def begin(*_: Any) -> None:
+            move = mine()
+            if move is not None and move._waits:
+                move._before, move._waits = move._sample(), False
+
+        def again() -> None:
+            move = mine()
+            if move is not None:
+                move.restart()
+
+        hooks = [hook for each in self.rates.each for hook in (each.before_step(begin), each.after_load(again))]
+        self._hooked = all(hook is not None for hook in hooks)
+        weakref.finalize(self, remove, [hook for hook in hooks if hook is not None]).atexit = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._hook()  # hooks of an optimizer are not copied with it
 
     @torch.no_grad()
     def _sample(self) -> list[Tensor]:

@@ -8,7 +8,8 @@ computes from it stays right.
 
 import math
 import weakref
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,15 +31,19 @@ class Held:
         own: each group's own rate now, as the user's loop sets it.
         written: what was last put into each group's ``lr``; NaN if nothing was.
         owner: who multiplies them.
+        past: for each group, what was written before, and the own rate that it was made of; the latest only.
     """
 
     first: list[float] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
     written: list[float] = field(default_factory=list)
     owner: "weakref.ref[OptimizerRates] | None" = None
+    past: "list[deque[tuple[float, float]]]" = field(default_factory=list)
 
 
 NUMBERS = ("first", "own", "written")
+PAST = 256
+"""Written rates of a group that are remembered, so that one which is loaded with a checkpoint is known again."""
 _HELD: "weakref.WeakKeyDictionary[Any, Held]" = weakref.WeakKeyDictionary()
 
 
@@ -110,6 +115,7 @@ class OptimizerRates:
                 own = float(group["initial_lr"]) if self.replace and self.write else now
                 for numbers, number in ((held.first, own), (held.own, own), (held.written, now)):
                     numbers.append(number)
+                held.past.append(deque([(now, own)], PAST))
             elif not math.isclose(now, held.written[place], rel_tol=CLOSE, abs_tol=0.0):
                 if not self.replace:
                     held.own[place] = self._own(place, now)
@@ -118,6 +124,14 @@ class OptimizerRates:
                 held.written[place] = now
         if self.write and self._hooks and not (self.lends or self.replace) and (self.disturbed or self._is_scheduled()):
             self.lends = True
+
+    def _take_loaded(self) -> None:
+        """Takes in what a checkpoint has brought: rates that were written here before are known again."""
+        for place, (group, past) in enumerate(zip(self.optimizer.param_groups, self.held.past, strict=False)):
+            now = float(group["lr"])
+            known = [own for written, own in past if math.isclose(now, written, rel_tol=CLOSE)]
+            if known:
+                self.held.own[place], self.held.written[place] = known[-1], now
 
     @property
     def can_be_hooked(self) -> bool:
@@ -135,11 +149,19 @@ class OptimizerRates:
             raise InvalidValueError(f"{self.name} has no hooks; call step() once a round instead")
         return inner.register_step_post_hook(lambda *_: use())
 
-    def before_step(self, use: Callable[..., None]) -> None:
-        """Calls a function before each step of the optimizer, with what the step gets, if the optimizer has hooks."""
+    def before_step(self, use: Callable[..., None]) -> Any:
+        """Calls a function before each step of the optimizer, with what the step gets.
+
+        Returns:
+            A handle with ``remove``; ``None`` if the optimizer has no hooks.
+        """
         inner = _torch_optimizer(self.optimizer)
-        if inner is not None:
-            inner.register_step_pre_hook(use)
+        return None if inner is None else inner.register_step_pre_hook(use)
+
+    def after_load(self, use: Callable[[], None]) -> Any:
+        """Calls a function after a state was loaded into the optimizer; returns as :meth:`before_step` does."""
+        inner = _torch_optimizer(self.optimizer)
+        return None if inner is None else inner.register_load_state_dict_post_hook(lambda *_: use())
 
     @property
     def hooked(self) -> bool:
@@ -153,8 +175,7 @@ class OptimizerRates:
     def release(self) -> None:
         """Gives every group its own rate back, and lets the optimizer go."""
         self._put(multiplied=False)
-        for hook in self._hooks:
-            hook.remove()
+        remove(self._hooks)
         self._hooks, self.retired = [], True
         tell = None if self.when_released is None else self.when_released()
         if tell is not None:
@@ -209,6 +230,7 @@ class OptimizerRates:
                 continue
             _write(group, rate)
             held.written[place] = rate
+            held.past[place].append((rate, held.own[place]))
 
     def _check_that_writes_arrive(self) -> None:
         """Refuses a wrapper that shows copies of its groups."""
@@ -254,10 +276,21 @@ class OptimizerRates:
             if rates is not None and rates.lends:
                 rates._put(multiplied=False)
 
-        self._hooks = [inner.register_step_pre_hook(before), inner.register_step_post_hook(after)]
+        def loaded(*_: Any) -> None:
+            rates = mine()
+            if rates is not None:
+                rates._take_loaded()
+
+        self._hooks = [
+            inner.register_step_pre_hook(before),
+            inner.register_step_post_hook(after),
+            inner.register_load_state_dict_post_hook(loaded),
+        ]
+        weakref.finalize(self, remove, self._hooks).atexit = False
 
     def __getstate__(self) -> dict[str, Any]:
-        held = Held(list(self.held.first), list(self.held.own), list(self.held.written))
+        past = [deque(each, PAST) for each in self.held.past]
+        held = Held(list(self.held.first), list(self.held.own), list(self.held.written), past=past)
         return {**vars(self), "_hooks": [], "when_released": None, "held": held}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -266,6 +299,12 @@ class OptimizerRates:
             self.held.owner = weakref.ref(self)
             _HELD[self.optimizer] = self.held
             self._hook()
+
+
+def remove(hooks: Iterable[Any]) -> None:
+    """Takes hooks away."""
+    for hook in hooks:
+        hook.remove()
 
 
 def _write(group: dict[str, Any], rate: float) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from metagan_rl.errors import InvalidValueError, UnknownNameError
@@ -42,8 +43,9 @@ class LoopOptions:
     def __post_init__(self) -> None:
         for name in ("total_steps", "interval"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
                 raise InvalidValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+            object.__setattr__(self, name, int(value))
         if self.interval > self.total_steps:
             raise InvalidValueError(
                 f"interval is {self.interval}, more than total_steps, {self.total_steps}; nothing would be decided"
@@ -51,11 +53,11 @@ class LoopOptions:
         if not (
             isinstance(self.bounds, tuple | list)
             and len(self.bounds) == 2
-            and all(isinstance(each, int | float) for each in self.bounds)
+            and all(isinstance(each, Real) for each in self.bounds)
         ):
             raise InvalidValueError(f"bounds are {self.bounds!r}; give the lowest and the highest factor")
         for name in ("penalty_weight", "margin", "change", "wait"):
-            if not isinstance(getattr(self, name), int | float):
+            if not isinstance(getattr(self, name), Real):
                 raise InvalidValueError(f"{name} is {getattr(self, name)!r}; it must be a number")
         low, high = self.bounds
         if not 1 / LR_FACTOR <= low <= 1 <= high <= LR_FACTOR:
@@ -91,7 +93,8 @@ LOSS_WORDS = {
     "bce": "non-saturating", "bcewithlogits": "non-saturating", "vanilla": "non-saturating", "gan": "non-saturating",
     "logistic": "non-saturating", "softplus": "non-saturating", "ns": "non-saturating", "minimax": "non-saturating",
     "mse": "lsgan", "ls": "lsgan", "least-squares": "lsgan", "wgan-gp": "wgan", "wgangp": "wgan", "wasserstein": "wgan",
-    "critic": "wgan", "relativistic": "rpgan", "rsgan": "rpgan", "r3gan": "rpgan", "hinge-loss": "hinge",
+    "critic": "wgan", "relativistic": "rpgan", "rsgan": "rpgan", "r3gan": "rpgan",
+    "binary-cross-entropy": "non-saturating",
 }  # fmt: skip
 """What others call the losses of ``LOSSES``."""
 
@@ -103,8 +106,9 @@ def checked_loss(name: str) -> str:
         UnknownNameError: there is no such loss; the message offers what it is called here.
     """
     word = str(name).lower().replace("_", "-").removesuffix("loss").rstrip("-")
-    if name not in LOSSES and word in LOSS_WORDS:
-        raise InvalidValueError(f"unknown loss {name!r}; here it is called {LOSS_WORDS[word]!r}")
+    called = word if word in LOSSES else LOSS_WORDS.get(word)
+    if name not in LOSSES and called is not None:
+        raise InvalidValueError(f"unknown loss {name!r}; here it is called {called!r}")
     LOSSES.index(name)
     return name
 

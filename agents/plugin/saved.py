@@ -15,7 +15,7 @@ from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop.ledger import Ledger
 from metagan_rl.loop.scheduler import Scheduler
 
-VERSION = 3
+VERSION = 4
 OTHER_RUN = ("scheduler", "fingerprint", "loss", "ratio", "penalty_weight")
 """Options that a resumed run must share. Its length, interval, bounds, knobs and mode may be others."""
 
@@ -90,8 +90,7 @@ class Saved:
             decisions = copy.copy(decisions)
             decisions.load_state_dict(state["decisions"])
             health.load_state_dict(state["health"])
-            last_step = int(state["last_step"])
-            intake.load_state_dict(state["intake"], begun=last_step > 0)
+            intake.load_state_dict(state["intake"])
             found = cls(
                 scheduler,
                 ledger,
@@ -102,7 +101,7 @@ class Saved:
                 reward=np.array(state["reward"], dtype=np.float64).reshape(1),
                 rates=[[checked_rates(each) for each in side] for side in state["rates"]],
                 moves=[list(each) for each in state["moves"]],
-                last_step=last_step,
+                last_step=int(state["last_step"]),
                 recorded=int(state["recorded"]),
                 misfit=state["misfit"],
             )

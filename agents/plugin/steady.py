@@ -14,6 +14,7 @@ from metagan_rl.agents.rules.clock import TwoTimeScale
 from metagan_rl.agents.rules.own import OWN
 from metagan_rl.agents.rules.scaling import scaled
 from metagan_rl.agents.searches.identified import IDENTIFIED, IdentifiedRule
+from metagan_rl.agents.searches.own_or_rule import OWN_OR_RULE
 from metagan_rl.agents.searches.rate_check import CHECKED_OWN, RATE_CHECK, RateCheck
 from metagan_rl.agents.searches.rule import Rule
 from metagan_rl.agents.searches.tuned import SWITCHED, Tuned, schedule_from
@@ -25,7 +26,7 @@ from metagan_rl.loop.scheduler import Scheduler, Situation
 
 TTUR = 4.0
 """How much faster than G the rule of two time scales lets D learn."""
-ON_TOP = {OWN: CONSTANT, CHECKED_OWN: RATE_CHECK}
+ON_TOP = {OWN: CONSTANT, CHECKED_OWN: RATE_CHECK, OWN_OR_RULE: RATE_CHECK}
 """What a policy departs from in a loop, if it was trained on top of users' schedules: what the loop does by itself."""
 IN_LOOPS = {**ON_TOP, IDENTIFIED: "rule"}
 """The same for all references that are another in a loop. Rates are not identified there: they are the user's."""
@@ -54,7 +55,7 @@ class SteadyPolicy(PolicyScheduler):
         reference = str(trained.get("reference")) if policy.config.reference is not None else ""
         self.on_top = reference in ON_TOP
         """Whether it was trained on top of users' schedules, and so knows how to end a run."""
-        self.checks = reference == CHECKED_OWN
+        self.checks = ON_TOP.get(reference) == RATE_CHECK
         """Whether the rates that it departs from are checked first."""
         policy = policy.around(IN_LOOPS[reference]) if reference in IN_LOOPS else policy
         super().__init__(policy.config, policy.network.state_dict(), policy.metadata)

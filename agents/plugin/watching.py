@@ -27,6 +27,10 @@ TINY = 1e-6
 
 KEPT = 8
 """Outputs of G, and inputs of each discriminator, that are kept at most."""
+CALLS = 256
+"""Calls of discriminators that are kept at most, where their optimizer does not step."""
+SHAPES = ("View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Alias", "ToCopy", "Select", "Clone")
+"""What may be done to the result of a sigmoid before a discriminator returns it."""
 MARK = "metagan_rl"
 """Marks what computed an output of G, so that nothing else need be kept of it."""
 
@@ -43,7 +47,7 @@ class Call:
         generated: whether its input is; ``None`` if that is unknown.
         exact: whether its input is an output of G itself.
         probes: whether its input itself wants a gradient, as that of a gradient penalty does.
-        logits: what it gave; a pair of real and generated ones if it gives both.
+        logits: what it gave. A tuple is a pair of real and generated ones if it gives both, and scales if not.
         data: its first input.
     """
 
@@ -81,6 +85,8 @@ class Watch:
             ``"generated"`` samples that the first discriminator saw, if these are separate.
         generator_stepped: called after each step of G's (first) optimizer.
         puzzled: gets a sentence if it cannot tell which logits are which.
+        undoes_sigmoid: whether the results of a sigmoid are taken back to logits, as they are where D has a
+            cross-entropy of probabilities.
         logits: makes logits of a discriminator's output: one tensor, or a pair of real and generated ones. By default
             the first tensor, and ``"logits"`` of a dictionary.
         first: which of two calls is ``"real"`` or ``"fake"`` where that cannot be seen.
@@ -99,6 +105,7 @@ class Watch:
         tell: Callable[[list[Any], list[Any], Mapping[str, Any]], None],
         generator_stepped: Callable[[], None],
         puzzled: Callable[[str], None],
+        undoes_sigmoid: bool = True,
         logits: Read | None = None,
         first: str | None = None,
     ) -> None:
@@ -115,6 +122,7 @@ class Watch:
         for networks, side, what in ((generators, rates[0], "generator"), (discriminators, rates[1], "discriminator")):
             _check_that_they_belong(networks, side, what)
         self._tell, self._tell_of_step, self._puzzled, self._first = tell, generator_stepped, puzzled, first
+        self._undoes_sigmoid = undoes_sigmoid
         self._made: deque[Tensor] = deque(maxlen=KEPT)
         self._calls: list[Call] = []
         self._set_aside: list[Call] = []
@@ -127,7 +135,7 @@ class Watch:
         self._hooks = [
             *(each.register_forward_hook(Hook(self._guarded(self._note_generator))) for each in generators),
             *(
-                each.register_forward_hook(Hook(self._guarded(self._reader(place, each, logits))), with_kwargs=True)
+                each.register_forward_hook(Hook(self._guarded(self._reader(place, logits))), with_kwargs=True)
                 for place, each in enumerate(discriminators)
             ),
             *(each.on_step(self._guarded(self._discriminator_stepped)) for each in rates[1].each),
@@ -165,18 +173,16 @@ class Watch:
                 made.grad_fn.metadata[MARK] = True  # type: ignore[index]  # a dictionary
             self._made.append(made.detach())  # the same memory, without what computed it
 
-    def _reader(self, place: int, module: nn.Module, logits: Read | None) -> Callable[..., None]:
-        ends_in_sigmoid = isinstance(list(module.modules())[-1], nn.Sigmoid)
-
+    def _reader(self, place: int, logits: Read | None) -> Callable[..., None]:
         def note(module: nn.Module, inputs: Any, keywords: Any, output: Any) -> None:
             self._time += 1
-            if not (module.training and torch.is_grad_enabled()):
+            if not (module.training and torch.is_grad_enabled()) or len(self._calls) == CALLS:
                 return
             given = list(_tensors([*inputs, *keywords.values()]))
             read = self._first_tensor(output) if logits is None else logits(output)
             if read is None:
                 return
-            if ends_in_sigmoid and isinstance(read, Tensor):
+            if self._undoes_sigmoid and logits is None and isinstance(read, Tensor) and _is_sigmoid(read):
                 read = torch.logit(read.detach().float(), eps=TINY)
             exact = any(self._is_made(each) for each in given)
             generated = True if exact or any(map(_computed_from_made, given)) else None
@@ -222,14 +228,15 @@ class Watch:
 
     def _pair(self, calls: list[Call]) -> tuple[Any, Any] | None:
         """The real and the generated logits of one discriminator, from its first calls of either kind."""
-        if isinstance(calls[0].logits, tuple):
-            real, fake = calls[0].logits
-            return real, fake
         generated = sorted((call for call in calls if call.generated), key=lambda call: not call.exact)
         others = [call for call in calls if not call.generated]
+        if isinstance(calls[0].logits, tuple) and not (generated and others):
+            return self._both(calls[0].logits)
         asked = [call for call in others if not call.probes]
         if generated and not asked and self._made_half(generated[0]) is not None:
             return self._halves(generated[0])  # one batch of both kinds; what else D saw was for a penalty
+        if not generated and len(asked) == 1 < len(others) and self._made_half(asked[0]) is None:
+            asked = others  # real samples that want a gradient themselves, for a penalty on them
         others = asked or others
         if generated and others:
             return self._told(others[0], generated[0])
@@ -241,8 +248,18 @@ class Watch:
             return self._ordered(others[0], others[1])
         if len(generated) == 1:
             return self._halves(generated[0])
+        if self._first is not None:  # G passes on what D is given with real samples too, a condition say
+            one, other = sorted(generated, key=lambda call: call.time)[:2]
+            return self._told(one, other) if self._first == "real" else self._told(other, one)
         self._puzzled("no call of a discriminator before its optimizer's step was on real data")
         return None
+
+    def _both(self, logits: tuple[Any, ...]) -> tuple[Any, Any] | None:
+        """The real and the generated logits of a discriminator that gives both."""
+        if len(logits) != 2:
+            self._puzzled(f"logits= gave {len(logits)} outputs for one call; give two, of real and generated samples")
+            return None
+        return logits[0], logits[1]
 
     def _made_half(self, call: Call) -> Tensor | None:
         """The latest output of G that is half as long as a batch."""
@@ -329,6 +346,14 @@ def _computed_from_made(given: Tensor) -> bool:
         known.update(more)
         waiting.extend(more)
     return False
+
+
+def _is_sigmoid(read: Tensor) -> bool:
+    """Whether a tensor is the result of a sigmoid; it may have another shape since."""
+    node = read.grad_fn
+    while node is not None and node.name().startswith(SHAPES):
+        node = node.next_functions[0][0]
+    return node is not None and node.name().startswith("Sigmoid")
 
 
 def _detached(read: Any) -> Any:

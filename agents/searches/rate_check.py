@@ -25,6 +25,8 @@ from metagan_rl.records import read_record, write_record
 FILE = Path(__file__).with_name("schedules") / "rate-check.json"
 KIND = "metagan-rl rate check"
 RATE_CHECK, CHECKED_OWN = "rate-check", "users-own-checked"
+AUTO = "auto"
+"""What made no loop worse whose rates were tuned, in the study of practice."""
 FACTS = ("budget", "batch", "size", "momentum")
 SET = tuple(signal.name for name in ("loss", "ratio", "penalty_weight") for signal in knob_signals(KNOBS[name]))
 """Signals of what the loop uses."""
@@ -40,16 +42,17 @@ def shown_of(situation: Situation) -> np.ndarray:
     return np.stack([situation.signals.get(name, nothing) for name in SHOWN], axis=1)
 
 
-def features_of(shown: Sequence[np.ndarray], situation: Situation) -> np.ndarray:
+def features_of(shown: Sequence[np.ndarray], situation: Situation, passed: int = INTERVALS) -> np.ndarray:
     """What the readings are made of, ``[2, B, F]`` for G and D, after the intervals that are read.
 
     Args:
         shown: what :func:`shown_of` gave after each of them.
         situation: after the last of them.
+        passed: intervals of the run so far; more than are read if nothing was measured in some.
     """
     count = len(situation)
     known = np.stack([np.nan_to_num(situation.signals.get(name, np.zeros(count))) for name in (*FACTS, *SET)], axis=1)
-    length = np.log10(np.maximum(situation.progress, 1e-6) * 16 / INTERVALS)[:, None]
+    length = np.log10(np.maximum(situation.progress, 1e-6) * 16 / passed)[:, None]
     outputs = np.concatenate([np.clip(each[:, len(MOVES) :], -1, 1) for each in shown], axis=1)
     found = []
     for own, other in ((0, 1), (1, 0)):
@@ -68,7 +71,7 @@ class RateCheck(Scheduler):
     """
 
     source = "formulas fitted on the training split of wide-loops, by the study rate_check"
-    remembers = ("factors", "_shown", "own")
+    remembers = ("factors", "_shown", "_passed", "own")
     needs = SHOWN
     decisions = 16
     turned = ("generator_lr_factor", "discriminator_lr_factor")
@@ -89,6 +92,7 @@ class RateCheck(Scheduler):
         self.factors: np.ndarray | None = None
         """What both rates are multiplied by, ``[B, 2]``; ``None`` until it is known."""
         self._shown: list[np.ndarray] = []
+        self._passed = 0
         if self.own is not None:
             self.own.begin(seeds)
 
@@ -100,11 +104,15 @@ class RateCheck(Scheduler):
         return controls if self.factors is None else scaled(controls, *self.factors.T)
 
     def _look(self, situation: Situation) -> None:
-        """Takes in one interval; reads the rates if it was the last that is read."""
-        self._shown.append(shown_of(situation))
+        """Takes in one interval, if anything was measured in it; reads the rates if it was the last that is read."""
+        self._passed += 1
+        shown = shown_of(situation)
+        if np.isnan(shown).any(axis=1).all():  # D has not begun yet, say
+            return
+        self._shown.append(shown)
         if len(self._shown) < INTERVALS:
             return
-        features = features_of(self._shown, situation)
+        features = features_of(self._shown, situation, self._passed)
         off = np.stack([read(each) for read, each in zip(self.readings, features, strict=True)], axis=1)
         self.factors = np.clip(10**-off, 1 / LR_FACTOR, LR_FACTOR)
         self._shown = []
@@ -143,6 +151,12 @@ def load_rate_check(path: Path, own: Scheduler | None = None) -> RateCheck:
 def shipped_rate_check() -> RateCheck:
     """The loop's own rates, corrected once where the first two intervals show that they are far off."""
     return load_rate_check(FILE)
+
+
+@register_scheduler(AUTO)
+def auto() -> RateCheck:
+    """What to take for a loop of your own: `rate-check`, which made tuned loops no worse in the study of practice."""
+    return shipped_rate_check()
 
 
 @register_scheduler(CHECKED_OWN)

@@ -7,7 +7,7 @@ stability, ``reward``), ``scheduler`` (the interface of all schedulers), and ``d
 
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.drive import Trace, drive
-from metagan_rl.loop.knobs import KNOBS, Knob, choose_knobs, register_knob
+from metagan_rl.loop.knobs import KNOBS, Knob, NumberKnob, choose_knobs, register_knob
 from metagan_rl.loop.ledger import Ledger, Outcome
 from metagan_rl.loop.parts import Parts
 from metagan_rl.loop.reward import REWARDS, Reward
@@ -24,6 +24,7 @@ __all__ = [
     "Controls",
     "Knob",
     "Ledger",
+    "NumberKnob",
     "Outcome",
     "Parts",
     "Reward",

@@ -1,8 +1,8 @@
 """References: the schedules that actions depart from, and how far B members have departed from theirs.
 
 Any scheduler may be a reference. ``"constant"`` is the user's own base, ``"tuned-decay"`` the schedule that was tuned
-once for all tasks. Members of an environment begin and end one by one, so a scheduler that remembers gets an instance
-for each member.
+once for all tasks. Members of an environment begin and end one by one, so a scheduler that remembers, or that
+begins in a way of its own, gets an instance for each member.
 """
 
 import pkgutil
@@ -60,7 +60,7 @@ class Reference(Remembering):
             raise InvalidValueError(
                 f"reference is {named!r}, which trains {first.members} GANs for each run; take a schedule for one GAN"
             )
-        self._each = bool(first.remembers)
+        self._each = bool(first.remembers) or type(first).begin is not Scheduler.begin
         self._schedulers = [first, *(found_reference(named) for _ in range(members - 1))] if self._each else [first]
 
     @property
