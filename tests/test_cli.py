@@ -141,6 +141,8 @@ def test_quick_is_everything_once(monkeypatch, tmp_path):
     assert [config.suite for config in asked] == ["planar", "planar-mixed", "tabular", "digits"]
     assert all(set(scheduler_names()) <= set(config.schedulers) for config in asked)
     assert all(config.seeds == config.tasks == 1 for config in asked)
+    for more in (("--schedulers", "constant"), ("--seeds", "7"), ("--tasks", "2")):
+        assert main(["benchmark", "--suite", "planar", "--quick", *more, "--out", str(tmp_path)]) != 0
     asked.clear()
     without = ("--schedulers", "all", "--without", "pbt,mf-pbt,oracle")
     main(["benchmark", "--suite", "planar", *without, "--out", str(tmp_path)])

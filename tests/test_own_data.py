@@ -354,3 +354,8 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_an_unknown_suite(
         get_suite(name)
     with pytest.raises(MetaGANError, match="unknown environment or suite"):
         make_sb3_vec_env(name, 2)
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    with pytest.raises(UnknownNameError, match="unknown suite ''"):
+        get_suite("")

@@ -17,6 +17,7 @@ import pytest
 
 from metagan_rl.errors import FileFormatError, MissingDependencyError
 from metagan_rl.experiments import read_rows, write_report
+from metagan_rl.experiments.benchmark import BenchmarkConfig, run_benchmark
 from metagan_rl.experiments.benchmark.records import read_curves
 from metagan_rl.experiments.benchmark.row import FIRST_ENGINE, Curve, Row
 from metagan_rl.experiments.benchmark.samples import write_samples
@@ -530,3 +531,19 @@ def test_numbers_are_short() -> None:
     assert [number(value) for value in values] == ["0.500", "1.23", "20.0", "123", "0", "\u2013", "\u2013"]
     assert shade(0.4, 1.0).startswith("rgba(0,114,178,0.42")
     assert shade(float("nan"), 1.0) == "transparent"
+
+
+def test_a_benchmark_that_was_stopped_says_so(tmp_path: Path) -> None:
+    config = BenchmarkConfig("dirac", "val", ("constant", "cosine"), seeds=2, tasks=1, horizon=2)
+    run_benchmark(config, tmp_path, workers=0)
+    rows = (tmp_path / "rows.jsonl").read_text().splitlines(keepends=True)
+    write_report(tmp_path)
+    assert "Unfinished" not in (tmp_path / "summary.md").read_text()
+    (tmp_path / "rows.jsonl").write_text("".join(rows[:-1]))
+    for name in ("summary.md", "report.html"):
+        write_report(tmp_path)
+        told = f"Unfinished: {len(rows) - 1} of {len(rows)} runs are there. Run the command again to go on."
+        assert told in (tmp_path / name).read_text()
+    run_benchmark(config, tmp_path, workers=0)
+    write_report(tmp_path)
+    assert "Unfinished" not in (tmp_path / "summary.md").read_text()

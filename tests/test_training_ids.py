@@ -148,3 +148,8 @@ def test_the_bridge_takes_an_environment_that_is_not_ours():
             make_sb3_vec_env("MetaGAN/Planar-Move-v2")
     finally:
         del gym.registry["Mine/Counter-v0"]
+
+
+def test_a_suite_and_an_environment_are_not_both_trained_on():
+    with pytest.raises(InvalidValueError, match="suite is 'dirac' and env is 'MetaGAN/Planar-v2'; give one"):
+        TrainConfig(suite="dirac", env="MetaGAN/Planar-v2")

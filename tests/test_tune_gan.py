@@ -101,3 +101,8 @@ def test_what_the_first_run_raises_is_raised():
 
     with pytest.raises(KeyError, match="data"):
         tune_gan(broken, 3)
+
+
+def test_what_is_no_number_is_told():
+    with pytest.raises(InvalidValueError, match=r"make_run yielded \{'distance': 1.0\}; it must yield one number"):
+        tune_gan(lambda knobs: iter([{"distance": 1.0}]), 2)

@@ -131,7 +131,7 @@ def _run(make_run: MakeRun, values: dict[str, Any], trial: Any, left: float, *, 
                 f"make_run returned {distances!r}; it must return an iterable of distances: write yield in it"
             )
         for distance in distances:
-            number = float(distance)
+            number = _number(distance)
             row["distances"].append(number if math.isfinite(number) else FAILED)
             trial.report(row["distances"][-1], len(row["distances"]))
             if trial.should_prune() or len(row["distances"]) >= left:
@@ -144,6 +144,15 @@ def _run(make_run: MakeRun, values: dict[str, Any], trial: Any, left: float, *, 
     if first and not row["distances"]:
         raise InvalidValueError("the first run gave no distance; make_run must return an iterable that yields some")
     return row
+
+
+def _number(distance: Any) -> float:
+    try:
+        return float(distance)
+    except (TypeError, ValueError):
+        raise InvalidValueError(
+            f'make_run yielded {distance!r:.80}; it must yield one number at a time, such as meter(samples)["distance"]'
+        ) from None
 
 
 def _best(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

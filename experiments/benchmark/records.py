@@ -18,7 +18,7 @@ from metagan_rl.records import CHECKED, line_of, parse_line, read_record
 
 BENCHMARK_KIND = "metagan-rl benchmark"
 CONFIG, ROWS, CURVES = "benchmark.json", "rows.jsonl", "curves.jsonl"
-KEYS = ("version", "commands", "suites", "schedulers", "seeds", "configs")
+KEYS = ("version", "commands", "suites", "schedulers", "seeds", "configs", "runs")
 """What ``benchmark.json`` holds besides its kind."""
 TRAINING = "training.jsonl"
 """The progress of the training that a compared policy comes from; the report draws it."""

@@ -82,10 +82,11 @@ def run_benchmark(
         stack.enter_context(crew)
         lock = stack.enter_context(held(out))
         check_files(out)
-        _write_config(configs, out, command)
-        done = _done(out)
+        done = _done(out) if exists(out / CONFIG) else set()
         batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.wanted)]
         batches.sort(key=lambda batch: batch.cells[0][1])  # early seeds first: a stopped benchmark has all tasks
+        missing = {key for batch in batches for key in batch.wanted} - done
+        _write_config(configs, out, command, {"there": len(done), "missing": len(missing)})
         total = sum(len(batch.wanted) for batch in batches)
         finished, started = 0, time.monotonic()
         for _, result in crew.run(batches):
@@ -143,7 +144,7 @@ def _check_same(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -
     )
 
 
-def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -> None:
+def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str, runs: Mapping[str, int]) -> None:
     suites: list[dict[str, Any]] = [
         {
             "suite": config.suite,
@@ -181,6 +182,7 @@ def _write_config(configs: Sequence[BenchmarkConfig], out: Path, command: str) -
         "schedulers": list(dict.fromkeys(n for c in configs for n in (*c.schedulers, *(p for p, _ in c.policies)))),
         "seeds": max(config.seeds for config in configs),
         "configs": [asdict(config) for config in configs],
+        "runs": dict(runs),
     }
     for config in record["configs"]:
         config["policies"] = [[name, Path(path).name] for name, path in config["policies"]]

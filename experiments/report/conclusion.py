@@ -7,6 +7,7 @@ settled before a run begins. That is what a user can have without any of this.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from metagan_rl.experiments.benchmark.references import ORACLE
 from metagan_rl.experiments.benchmark.row import Cell, Row
@@ -41,6 +42,21 @@ class Conclusion:
     tasks: int = 0
     pair: tuple[str, ...] = ()
     tiers: Mapping[str, tuple[Estimate, int]] = field(default_factory=dict)
+
+
+def unfinished(config: Mapping[str, Any], rows: Iterable[Row]) -> str:
+    """A sentence on the runs that are missing if a benchmark was stopped or some of its runs failed; ``""`` if none.
+
+    Args:
+        config: what :func:`metagan_rl.experiments.benchmark.records.read_config` gives.
+        rows: the rows that are there.
+    """
+    begun = config.get("runs") or {"there": 0, "missing": 0}
+    there = len({row.key for row in rows if row.error is None})
+    wanted = begun["there"] + begun["missing"]
+    if there >= wanted:
+        return ""
+    return f"Unfinished: {there} of {wanted} runs are there. Run the command again to go on."
 
 
 def conclude(rows: Iterable[Row], ranking: Ranking, fixed: Collection[str]) -> Conclusion:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from metagan_rl.experiments.benchmark.references import FOLDER, ORACLE, Referenc
 from metagan_rl.experiments.benchmark.row import Curve, Row, RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES
 from metagan_rl.experiments.report import figures, promises
-from metagan_rl.experiments.report.conclusion import Conclusion, conclude
+from metagan_rl.experiments.report.conclusion import Conclusion, conclude, unfinished
 from metagan_rl.experiments.report.curves import choices_in, quality_bands, schedule_of
 from metagan_rl.experiments.report.gallery import default_pair, script_data, task_pages
 from metagan_rl.experiments.report.ranking import Ranking, Standing, rank
@@ -71,6 +72,8 @@ def write_report(directory: str | Path, *, references: str | Path = FOLDER) -> P
     measured = _references(config, references)
     ranking = rank(rows, measured)
     conclusion = conclude(rows, ranking, _settled(schedulers))
+    sentence = " ".join(filter(None, (unfinished(config, rows), conclusion.sentence)))
+    conclusion = replace(conclusion, sentence=sentence)
     leading = [*_policies(config), *(standing.scheduler for standing in ranking.standings)]
     all_lines = figures.lines_for(schedulers, leading)
     lines = figures.quieted(all_lines, leading)

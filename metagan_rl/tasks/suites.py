@@ -242,7 +242,7 @@ def is_suite(name: str) -> bool:
     if name in SUITES:
         return True
     path = Path(name)
-    return path.is_dir() or (path.suffix in READERS and path.is_file())
+    return bool(name) and (path.is_dir() or (path.suffix in READERS and path.is_file()))
 
 
 def missing_file(name: str) -> str:
