@@ -16,7 +16,7 @@ from metagan_rl.experiments.benchmark.records import TRAINING
 from metagan_rl.experiments.benchmark.run import check_files
 from metagan_rl.experiments.report.page import write_report
 from metagan_rl.files import exists, write_whole
-from metagan_rl.folders import held, refuse_another
+from metagan_rl.folders import held, refuse_another, refuse_other_kind
 from metagan_rl.loop.runs import PlainRunOptions
 from metagan_rl.records import read_record, write_record
 from metagan_rl.reproducible import mark
@@ -86,6 +86,7 @@ def quickstart(
 
 def _claim(out: Path, options: dict[str, Any]) -> None:
     """Makes a directory belong to these options, or checks that it does."""
+    refuse_other_kind(out, OPTIONS)
     path = out / OPTIONS
     if exists(path):
         there = read_record(path, "the options of a quickstart", kind=KIND, known=("version", "options"))

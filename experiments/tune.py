@@ -23,7 +23,7 @@ from metagan_rl.experiments.benchmark.cells import gan_seed
 from metagan_rl.experiments.benchmark.records import read_lines
 from metagan_rl.experiments.benchmark.row import six_digits
 from metagan_rl.files import exists, file_digest, write_whole
-from metagan_rl.folders import Held, held, refuse_another
+from metagan_rl.folders import Held, held, refuse_another, refuse_other_kind
 from metagan_rl.loop.drive import drive
 from metagan_rl.loop.knobs import KNOBS
 from metagan_rl.loop.runs import PlainRunOptions, RunOptions
@@ -215,6 +215,7 @@ def claim(out: Path, config: TuneConfig) -> None:
     Raises:
         InvalidValueError: it belongs to another; the message names the difference.
     """
+    refuse_other_kind(out, OPTIONS)
     options: dict[str, Any] = {**asdict(config), "sha256": get_suite(config.suite).sha256, **mark()}
     if config.start is not None:  # its content, not its path
         options["start"] = f"sha256:{file_digest(config.start)}"

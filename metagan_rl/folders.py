@@ -72,6 +72,28 @@ def held(folder: str | os.PathLike[str], name: str = LOCK) -> Iterator[Held]:
             file.close()
 
 
+KINDS = {
+    "config.json": "a training run", "tune.json": "a search for a schedule", "benchmark.json": "a benchmark",
+    "quickstart.json": "a quickstart",
+}  # fmt: skip
+"""The files by which folders are known, and what each folder then holds."""
+
+
+def refuse_other_kind(folder: Path, own: str) -> None:
+    """Refuses a folder that holds a run of another kind.
+
+    Args:
+        folder: the folder.
+        own: name of the file by which folders of this kind are known.
+
+    Raises:
+        InvalidValueError: it holds a run of another kind.
+    """
+    for name, kind in KINDS.items():
+        if name != own and (folder / name).is_file():
+            raise InvalidValueError(f"{folder} holds {kind} ({name}), not {KINDS[own]}; choose another --out")
+
+
 def refuse_another(where: object, there: Mapping[str, Any], here: Mapping[str, Any], remedy: str) -> None:
     """Refuses to go on with a run of another configuration.
 

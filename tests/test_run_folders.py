@@ -149,6 +149,30 @@ def test_a_quickstart_belongs_to_its_options(tmp_path, monkeypatch):
             quickstart.quickstart(minutes, tmp_path, seed, seeds, command="", show=quiet)
 
 
+@pytest.mark.parametrize("begin", ["train", "tune", "benchmark", "quickstart"])
+def test_a_folder_of_another_kind_of_run_is_refused(begin, tmp_path, capsys):
+    options = {
+        "train": ("--suite", "dirac", "--updates", "100"),
+        "tune": ("--suite", "dirac", "--trials", "1", "--workers", "0"),
+        "benchmark": ("--suite", "dirac", "--workers", "0"),
+        "quickstart": ("--minutes", "1"),
+    }
+    others = {
+        "train": "config.json",
+        "tune": "tune.json",
+        "benchmark": "benchmark.json",
+        "quickstart": "quickstart.json",
+    }
+    for kind, name in others.items():
+        if kind != begin:
+            folder = tmp_path / kind
+            folder.mkdir()
+            (folder / name).write_text("{}")
+            assert main([begin, *options[begin], "--out", str(folder)]) != 0
+            assert f"({name}), not" in capsys.readouterr().err
+            assert sorted(each.name for each in folder.iterdir()) == [name]
+
+
 def test_differences_are_named_whatever_their_form():
     refuse_another("here", {"a": (1, 2), "b": {"c": 1}}, {"a": [1, 2], "b": {"c": 1}}, "")
     with pytest.raises(InvalidValueError, match=r"here holds a run with c 1, not 2; d none, not x\. Stop"):

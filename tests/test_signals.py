@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from metagan_rl.agents.plugin.quality import evaluation_of
-from metagan_rl.loop import KNOBS, SIGNALS, Controls, Ledger, choose_signals
+from metagan_rl.errors import InvalidValueError
+from metagan_rl.loop import KNOBS, SIGNALS, Controls, Ledger, Signal, choose_signals, register_signal
 from metagan_rl.loop.knobs import KNOWN_LOSSES, LR_FACTOR, MAX_PENALTY_WEIGHT, default_knobs
 from metagan_rl.loop.signals import AUTOLOSS, FURTHER, SIGNAL_SETS, as_matrix
 from metagan_rl.losses import LOSSES
@@ -276,3 +277,18 @@ def test_signals_tell_nothing_of_a_member_that_is_frozen() -> None:
     population.state.diverged[:] = True
     told = training_signals(population.train(Settings.of([task().base]), 12), controls(1))
     assert (as_matrix(told, TRAINING, 1) == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"needs": "eyes"}, "signal 'odd' needs 'eyes'; it must be one of clock, setup, "),
+        ({"low": 2.0}, "the range 2.0 to 1.0; give two finite numbers"),
+        ({"high": math.nan}, "the range 0.0 to nan"),
+    ],
+)
+def test_signals_that_cannot_be_are_refused_where_they_are_registered(changes: dict[str, Any], words: str) -> None:
+    given: dict[str, Any] = {"name": "odd", "low": 0.0, "high": 1.0, "meaning": "none", "needs": "clock", **changes}
+    with pytest.raises(InvalidValueError, match=words):
+        register_signal(Signal(**given, formula=lambda known: known.measured.real_logit))
+    assert "odd" not in SIGNALS

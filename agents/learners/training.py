@@ -43,7 +43,7 @@ from metagan_rl.agents.learners.validation import Validation
 from metagan_rl.archives import sealed
 from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.files import exists, write_whole
-from metagan_rl.folders import Held, held
+from metagan_rl.folders import Held, held, refuse_other_kind
 from metagan_rl.populations.engines import engine_of
 from metagan_rl.tasks import get_suite
 
@@ -75,6 +75,7 @@ def train(
     if resume:
         read_config(out)  # before the directory is made
     with held(out) as lock:
+        refuse_other_kind(out, CONFIG)
         if resume or exists(out / CONFIG):
             run = _resumed(config, out, lock, resume=resume)
             if run.over():

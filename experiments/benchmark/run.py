@@ -35,7 +35,7 @@ from metagan_rl.experiments.benchmark.references import ORACLE, references_file
 from metagan_rl.experiments.benchmark.row import RunKey
 from metagan_rl.experiments.benchmark.samples import SAMPLES, SampleFile, add_samples
 from metagan_rl.files import exists, file_digest
-from metagan_rl.folders import held, refuse_another
+from metagan_rl.folders import held, refuse_another, refuse_other_kind
 from metagan_rl.loop.runs import RunOptions
 from metagan_rl.populations.engines import say_what_trains
 from metagan_rl.records import write_record
@@ -81,6 +81,7 @@ def run_benchmark(
         crew = Workers(run_batch, backend=backend, workers=workers)
         stack.enter_context(crew)
         lock = stack.enter_context(held(out))
+        refuse_other_kind(out, CONFIG)
         check_files(out)
         done = _done(out) if exists(out / CONFIG) else set()
         batches = [batch for config in configs for batch in batches_of(config) if not done.issuperset(batch.wanted)]

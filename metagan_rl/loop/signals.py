@@ -6,11 +6,11 @@ has never seen. Each signal names what it needs: what any training loop has, or 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from metagan_rl.errors import UnknownNameError
+from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.loop.controls import Controls
 from metagan_rl.loop.knobs import KNOBS, Knob, default_knobs
 from metagan_rl.loop.setup import Setup
@@ -115,7 +115,19 @@ SIGNALS: Registry[Signal] = Registry("signal", words="_")
 
 
 def register_signal(signal: Signal) -> Signal:
-    """Adds a signal under its name. Environments show it if ``signals=`` names it."""
+    """Adds a signal under its name. Environments show it if ``signals=`` names it.
+
+    Raises:
+        InvalidValueError: its name is malformed or taken, its range is none, or nothing provides what it needs.
+    """
+    if signal.needs not in get_args(Need):
+        known = ", ".join(get_args(Need))
+        raise InvalidValueError(f"signal {signal.name!r} needs {signal.needs!r}; it must be one of {known}")
+    if not -np.inf < signal.low < signal.high < np.inf:
+        raise InvalidValueError(
+            f"signal {signal.name!r} has the range {signal.low} to {signal.high}; give two finite numbers, the lower one "
+            "first"
+        )
     return SIGNALS.register(signal.name, signal)
 
 
