@@ -125,8 +125,8 @@ def register_signal(signal: Signal) -> Signal:
         raise InvalidValueError(f"signal {signal.name!r} needs {signal.needs!r}; it must be one of {known}")
     if not -np.inf < signal.low < signal.high < np.inf:
         raise InvalidValueError(
-            f"signal {signal.name!r} has the range {signal.low} to {signal.high}; give two finite numbers, the lower one "
-            "first"
+            f"signal {signal.name!r} has the range {signal.low} to {signal.high}; give two finite numbers, the lower "
+            "one first"
         )
     return SIGNALS.register(signal.name, signal)
 
