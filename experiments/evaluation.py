@@ -19,6 +19,7 @@ from metagan_rl.envs.registration import find_environment, make_vector, spec_of
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.experiments.benchmark.references import load_references, share_of_room
 from metagan_rl.loop.reference import ENDINGS
+from metagan_rl.loop.scheduler import Scheduler
 from metagan_rl.registry import Registry
 from metagan_rl.tasks import Task, get_suite
 
@@ -190,11 +191,15 @@ def _maker(agent: Agent | str, options: dict[str, Any]) -> tuple[Callable[[Any],
     """What makes the agent for a vector environment, and its budget; a schedule becomes the option ``reference``."""
     if not isinstance(agent, str):
         return lambda envs: agent, None
-    if agent in AGENTS:
+    if agent in AGENTS and not _is_scheduler(AGENTS[agent]):
         return AGENTS[agent], 0 if agent == RANDOM else None
     options["reference"] = agent
     is_file = Path(agent).suffix in ENDINGS
     return still, int((load_scheduler(agent) if is_file else make_scheduler(agent)).cost)
+
+
+def _is_scheduler(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, Scheduler)
 
 
 def _play(act: Agent, envs: gym.vector.VectorEnv[Any, Any, Any], tasks: Sequence[Task], seeds: Sequence[int]) -> Any:

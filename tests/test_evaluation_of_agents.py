@@ -84,6 +84,14 @@ def test_a_model_of_sb3_keeps_its_memory_within_an_episode_only():
     assert states == [(None, [True], True), (1, [False], True), (None, [True], True), (3, [False], True)]
 
 
+def test_a_scheduler_by_module_and_attribute_is_a_schedule():
+    named, own = (
+        evaluate_agent(name, "MetaGAN/Ring8-v2", tasks=2, **SHORT)
+        for name in ("constant", "metagan_rl.agents.rules.clock:Constant")
+    )
+    np.testing.assert_array_equal(named.scores, own.scores)
+
+
 def test_mistakes_are_told():
     with pytest.raises(UnknownNameError, match="did you mean constant"):
         evaluate_agent("konstant", "MetaGAN/Ring8-v2")
