@@ -185,3 +185,21 @@ def test_a_network_without_moves_is_judged_by_the_rest():
     g, d = torch.optim.SGD(network.parameters(), lr=0.1), torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
     scheduler = GANScheduler("constant", g, d, total_steps=64, measure_moves=False)
     assert scheduler.step(**balanced()).advice.cause == ""
+
+
+def test_what_a_decay_slows_down_is_not_told_to_be_slower_than_it_was():
+    told = []
+    for name in ("constant", "cosine"):
+        loop = Loop()
+        scheduler = loop.scheduler(name, total_steps=64, interval=1)
+        told.append([])
+        for step in range(64):
+            pace = 3e-4 * scheduler.controls.generator_lr_factor
+            for network in (loop.generator, loop.discriminator):
+                for weight in network.parameters():
+                    weight.data.mul_(1 + pace)
+            controls = scheduler.step(discriminator_loss=1.38)
+            told[-1].append(controls.advice.evidence)
+    for evidences in told:
+        numbers = {evidence.split(" by ")[1].split(" of ")[0] for evidence in evidences if "at this pace" in evidence}
+        assert numbers == {"0.019"}

@@ -139,7 +139,7 @@ class Health:
 
     def __post_init__(self) -> None:
         self._past: dict[str, list[float]] = {
-            name: [] for name in ("spread", "saturation", "order", "precision", "coverage", "diversity", "pace")
+            name: [] for name in ("spread", "saturation", "order", "precision", "coverage", "diversity", "pace", "whole")
         }
         self._streaks = dict.fromkeys(CAUSES, 0)
         self._best = float("inf")
@@ -222,7 +222,8 @@ class Health:
         found["rates too high"] = seen if pace > TOO_FAST and told["steps"] >= ENOUGH_STEPS else ""
         self._remember("pace", pace)
         slowest = min(moves, key=lambda name: moves[name])
-        whole = moves[slowest] * told["run"] / told["steps"]
+        self._remember("whole", moves[slowest] * told["run"] / told["steps"])
+        whole = max(self._past["whole"])  # a decay is no sign of rates that are too low
         # Neither a decay nor a warm-up: told in the first quarter, and from then on while it stays so
         begun = step <= told["run"] / 4 or self._streaks["rates too low"] >= CAUSES["rates too low"].patience
         early = begun and pace < 1.5 * self._past["pace"][0]
