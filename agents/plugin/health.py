@@ -139,7 +139,8 @@ class Health:
 
     def __post_init__(self) -> None:
         self._past: dict[str, list[float]] = {
-            name: [] for name in ("spread", "saturation", "order", "precision", "coverage", "diversity", "pace", "whole")
+            name: []
+            for name in ("spread", "saturation", "order", "precision", "coverage", "diversity", "pace", "whole")
         }
         self._streaks = dict.fromkeys(CAUSES, 0)
         self._best = float("inf")
