@@ -193,7 +193,7 @@ def test_what_a_decay_slows_down_is_not_told_to_be_slower_than_it_was():
         loop = Loop()
         scheduler = loop.scheduler(name, total_steps=64, interval=1)
         told.append([])
-        for step in range(64):
+        for _ in range(64):
             pace = 3e-4 * scheduler.controls.generator_lr_factor
             for network in (loop.generator, loop.discriminator):
                 for weight in network.parameters():
