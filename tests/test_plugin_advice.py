@@ -201,5 +201,7 @@ def test_what_a_decay_slows_down_is_not_told_to_be_slower_than_it_was():
             controls = scheduler.step(discriminator_loss=1.38)
             told[-1].append(controls.advice.evidence)
     for evidences in told:
-        numbers = {evidence.split(" by ")[1].split(" of ")[0] for evidence in evidences if "at this pace" in evidence}
+        numbers = {
+            evidence.split(" by ")[1].split(" of ")[0] for evidence in evidences if "at the fastest pace" in evidence
+        }
         assert numbers == {"0.019"}

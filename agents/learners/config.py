@@ -96,7 +96,7 @@ class TrainConfig(EnvOptions):
         self._require("updates", self.updates is None or self.updates >= 1, "at least 1")
         self._require("trial_runs", self.trial_runs <= 1 or kind.trial_memory, f"1 with {self.algorithm}")
         self._require("privileged", not self.privileged or kind.privileged, f"False with {self.algorithm}")
-        if self.env is not None and self.suite != "planar":
+        if self.env is not None and self.suite != TrainConfig.suite:
             raise InvalidValueError(f"suite is {self.suite!r} and env is {self.env!r}; give one of the two")
         if self.minutes is not None and self.updates is not None:
             raise InvalidValueError(f"minutes is {self.minutes} and updates is {self.updates}; give one of the two")

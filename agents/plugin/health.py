@@ -5,7 +5,7 @@
 | not finite | diverged | losses or logits in half of the steps of an interval, or weights, are not finite |
 | generator, discriminator stands still | stalled | in 2 intervals its weights did not move, and the other's did |
 | rates too high | unstable | weights moved by 0.4 of their size, times the root of the steps, in one interval |
-| rates too low | stalled | at this pace weights move by a fifth of their size in the run (in its first quarter) |
+| rates too low | stalled | at its fastest, weights move by a fifth of their size in the run (first quarter) |
 | one sample | collapsing | samples of a batch differ by a fiftieth of what real ones do, and not by more and more |
 | lost modes | narrow | in 5 intervals half of the samples look real, and cover 0.3 as much; 16 times: collapsing |
 | narrow logits | collapsing | the spread of generated logits, relative to real ones, is a tenth of the usual |
@@ -228,7 +228,7 @@ class Health:
         # Neither a decay nor a warm-up: told in the first quarter, and from then on while it stays so
         begun = step <= told["run"] / 4 or self._streaks["rates too low"] >= CAUSES["rates too low"].patience
         early = begun and pace < 1.5 * self._past["pace"][0]
-        seen = f"at this pace {slowest}'s weights move by {whole:.2g} of their size in the whole run"
+        seen = f"at the fastest pace so far {slowest}'s weights move by {whole:.2g} of their size in the whole run"
         found["rates too low"] = seen if early and moves[slowest] >= STILL and whole < TOO_SLOW else ""
 
     def _look_at_samples(self, found: dict[str, str | None], told: dict[str, float]) -> None:

@@ -1,6 +1,5 @@
 """Sets the momentum of a user's optimizers: Adam's beta1, which is the first of ``betas`` in each group."""
 
-import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -50,15 +49,8 @@ class Momentum:
                 group["betas"] = (beta1, *rest)
 
     def _hook(self) -> None:
-        mine = weakref.ref(self)  # an optimizer must not keep a scheduler alive
-
-        def put(*_: Any) -> None:
-            momentum = mine()
-            if momentum is not None:
-                momentum.put()
-
         for each in self.rates:
-            each.before_step(put)
+            each.before_step(self.put)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

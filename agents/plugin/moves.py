@@ -59,21 +59,18 @@ class Move:
             self._waits = False
 
     def _hook(self) -> None:
-        mine = weakref.ref(self)  # an optimizer must not keep a scheduler alive
+        hooks = [
+            hook
+            for each in self.rates.each
+            for hook in (each.before_step(self._begin), each.after_load(self.restart))
+            if hook is not None
+        ]
+        self._hooked = bool(hooks)
+        weakref.finalize(self, remove, hooks).atexit = False
 
-        def begin(*_: Any) -> None:
-            move = mine()
-            if move is not None and move._waits:
-                move._before, move._waits = move._sample(), False
-
-        def again() -> None:
-            move = mine()
-            if move is not None:
-                move.restart()
-
-        hooks = [hook for each in self.rates.each for hook in (each.before_step(begin), each.after_load(again))]
-        self._hooked = all(hook is not None for hook in hooks)
-        weakref.finalize(self, remove, [hook for hook in hooks if hook is not None]).atexit = False
+    def _begin(self) -> None:
+        if self._waits:
+            self._before, self._waits = self._sample(), False
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -149,19 +149,19 @@ class OptimizerRates:
             raise InvalidValueError(f"{self.name} has no hooks; call step() once a round instead")
         return inner.register_step_post_hook(lambda *_: use())
 
-    def before_step(self, use: Callable[..., None]) -> Any:
-        """Calls a function before each step of the optimizer, with what the step gets.
+    def before_step(self, method: Callable[[], None]) -> Any:
+        """Calls a method before each step of the optimizer, as long as its object lives.
 
         Returns:
             A handle with ``remove``; ``None`` if the optimizer has no hooks.
         """
         inner = _torch_optimizer(self.optimizer)
-        return None if inner is None else inner.register_step_pre_hook(use)
+        return None if inner is None else inner.register_step_pre_hook(weakly(method))
 
-    def after_load(self, use: Callable[[], None]) -> Any:
-        """Calls a function after a state was loaded into the optimizer; returns as :meth:`before_step` does."""
+    def after_load(self, method: Callable[[], None]) -> Any:
+        """The same after each load of a state into the optimizer."""
         inner = _torch_optimizer(self.optimizer)
-        return None if inner is None else inner.register_load_state_dict_post_hook(lambda *_: use())
+        return None if inner is None else inner.register_load_state_dict_post_hook(weakly(method))
 
     @property
     def hooked(self) -> bool:
@@ -261,32 +261,22 @@ class OptimizerRates:
         inner = _torch_optimizer(self.optimizer)
         if inner is None:
             return
-        mine = weakref.ref(self)  # an optimizer must not keep a scheduler alive
-
-        def before(*_: Any) -> None:
-            rates = mine()
-            if rates is not None:
-                rates._begun = True
-                rates.look(waits=False)
-                if rates.lends or not rates.replace:
-                    rates._put(multiplied=True)
-
-        def after(*_: Any) -> None:
-            rates = mine()
-            if rates is not None and rates.lends:
-                rates._put(multiplied=False)
-
-        def loaded(*_: Any) -> None:
-            rates = mine()
-            if rates is not None:
-                rates._take_loaded()
-
         self._hooks = [
-            inner.register_step_pre_hook(before),
-            inner.register_step_post_hook(after),
-            inner.register_load_state_dict_post_hook(loaded),
+            inner.register_step_pre_hook(weakly(self._before_step)),
+            inner.register_step_post_hook(weakly(self._after_step)),
+            inner.register_load_state_dict_post_hook(weakly(self._take_loaded)),
         ]
         weakref.finalize(self, remove, self._hooks).atexit = False
+
+    def _before_step(self) -> None:
+        self._begun = True
+        self.look(waits=False)
+        if self.lends or not self.replace:
+            self._put(multiplied=True)
+
+    def _after_step(self) -> None:
+        if self.lends:
+            self._put(multiplied=False)
 
     def __getstate__(self) -> dict[str, Any]:
         past = [deque(each, PAST) for each in self.held.past]
@@ -299,6 +289,18 @@ class OptimizerRates:
             self.held.owner = weakref.ref(self)
             _HELD[self.optimizer] = self.held
             self._hook()
+
+
+def weakly(method: Callable[[], None]) -> Callable[..., None]:
+    """A hook that calls a method as long as its object lives: an optimizer must not keep a scheduler alive."""
+    mine = weakref.WeakMethod(method)
+
+    def use(*_: Any) -> None:
+        found = mine()
+        if found is not None:
+            found()
+
+    return use
 
 
 def remove(hooks: Iterable[Any]) -> None:
