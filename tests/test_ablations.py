@@ -12,7 +12,7 @@ def test_every_variant_is_a_configuration_that_differs_from_the_recipe():
     recipe = VARIANTS["recipe"].config()
     for name, variant in VARIANTS.items():
         config = variant.config()
-        assert (config == recipe) == (name == "recipe"), name
+        assert (config == recipe and variant.first is None) == (name == "recipe"), name
         assert config.settled().reference in ("rule", "tuned-decay", "identified-rule")
 
 
@@ -25,12 +25,19 @@ def test_a_study_trains_runs_and_goes_on_where_it_stopped(tmp_path, monkeypatch,
     monkeypatch.setitem(RECIPE, "members", 2)
     monkeypatch.setattr(ablations, "SHOWN", ("all of these, G's rate x8",))
     options = Ablations(
-        updates=1, only=("no memory", "two families"), runs=1, tasks=1, work=tmp_path / "work", out=tmp_path
+        updates=2,
+        only=("imitation, then PPO", "no memory", "two families"),
+        runs=1,
+        tasks=1,
+        work=tmp_path / "work",
+        out=tmp_path,
     )
     study(options)
     first = (tmp_path / "rows.jsonl").read_text()
     told = capsys.readouterr().out.splitlines()
-    assert [line.split(" | ")[0] for line in told[-2:]] == ["| no memory", "| two families"]
+    assert [line.split(" | ")[0] for line in told[-3:]] == ["| no memory", "| imitation, then PPO", "| two families"]
+    before, after = (tmp_path / "work" / f"imitation, then PPO-0{part}" for part in ("-first", ""))
+    assert (after / "start.safetensors").read_bytes() == (before / "policy.safetensors").read_bytes()
     study(options)
     assert (tmp_path / "rows.jsonl").read_text() == first
 

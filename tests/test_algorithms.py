@@ -11,6 +11,7 @@ import torch
 
 from metagan_rl.agents import LEARNERS, TrainConfig, load_policy, save_policy, train
 from metagan_rl.agents.learners.catalogue import learner_names
+from metagan_rl.agents.learners.imitation import features, fit
 from metagan_rl.agents.learners.policy import PolicyConfig, PolicyScheduler
 from metagan_rl.agents.learners.run_folder import read_config
 from metagan_rl.agents.learners.sb3.dqn import DQNConfig
@@ -30,8 +31,10 @@ OWN = {
     "dqn": {"epochs": 2},
     "autoloss": {"epochs": 2, "minibatches": 2},
     "evolution-strategies": {},
+    "imitation": {"reference": "constant", "branches": 2, "passes": 2, "updates": 4 * (3 + 4 * 3) * 2 * 12},
 }
 NAMES = tuple(OWN)
+RECURRENT = ("recurrent-ppo", "imitation")
 RATES = ("generator_lr_factor", "discriminator_lr_factor")
 
 
@@ -71,7 +74,7 @@ def test_a_run_writes_all_of_its_files_and_a_policy_that_drives_runs(name, train
     assert list((trained / name).glob("events.out.tfevents.*"))
     policy = load_policy(trained / name / "policy.safetensors")
     assert policy.metadata["training"]["algorithm"] == name
-    assert (policy.config.hidden > 0) == (name == "recurrent-ppo")
+    assert (policy.config.hidden > 0) == (name in RECURRENT)
     tasks = get_suite("planar").split("val")[:2]
     runs, trace = drive(policy, tasks, [1, 2], horizon=4, interval_updates=12)
     assert (runs.updates == 48).all() and np.isfinite(trace.distance).all()
@@ -137,7 +140,7 @@ def test_memory_is_what_a_policy_with_an_lstm_has_and_others_have_not(trained):
         with torch.no_grad():
             first, state = network(observation, None)
             second, _ = network(observation, state)
-        assert torch.equal(first, second) == (name != "recurrent-ppo")
+        assert torch.equal(first, second) == (name not in RECURRENT)
 
 
 def test_a_run_whose_configuration_names_no_algorithm_goes_on_as_recurrent_ppo(trained, tmp_path):
@@ -270,6 +273,49 @@ def test_a_policy_of_evolution_can_be_trained_further(trained, tmp_path):
         torch.testing.assert_close(other.network.state_dict()[key], values)
 
 
+@pytest.mark.parametrize("target", ["cost", "best"])
+def test_imitation_begins_at_the_reference_and_finds_what_pays(tmp_path, target):
+    """As for evolution: the oracle says that higher rates pay, and a few lessons are enough to follow it."""
+    low = Base(generator_lr=1e-3, discriminator_lr=1e-3)
+    tasks = tuple(replace(task, base=low) for task in get_suite("planar").split("train")[:4])
+    register_suite(Suite(f"low-rates-{target}", 1, "", {"train": tasks}))
+    config = TrainConfig.named(
+        algorithm="imitation", suite=f"low-rates-{target}", reference="constant", pace=0.3, target=target, knobs=RATES,
+        members=8, shards=1, horizon=4, interval_updates=24, updates=4 * (4 + 5 * 7) * 8 * 24, validate_every=0,
+        deviation=0.0, hidden=8, learning_rate=1e-2, passes=40,
+    )  # fmt: skip
+    train(config, tmp_path, show=lambda line: None)
+    first, *_, last = _records(tmp_path)
+    for name in RATES:
+        assert first[f"controls/{name}_log10"] == 0 < last[f"controls/{name}_log10"]
+    assert last["rollout/return"] > first["rollout/return"]
+    assert [first["train/lessons"], last["train/lessons"]] == [16, 64]
+
+
+def test_what_an_oracle_says_is_a_surface_with_its_lowest_move():
+    rng = np.random.default_rng(0)
+    tried = rng.uniform(-1, 1, size=(4, 10, 2))
+    moves = np.concatenate([np.zeros((4, 1, 2)), tried, -tried], axis=1)
+    costs = 0.5 * moves[..., 0] - 0.2 * moves[..., 1] + 0.3 * moves[..., 1] ** 2 + np.arange(4)[:, None]
+    surfaces, best = fit(moves, costs)
+    values = (features(torch.from_numpy(moves).float()) * surfaces[:, None]).sum(dim=-1).numpy()
+    for own, found in zip(costs, values, strict=True):
+        assert np.corrcoef(own, found)[0, 1] > 0.99
+    assert (best.numpy() == moves[np.arange(4), values.argmin(axis=1)].astype(np.float32)).all()
+    costs[0, 3] = 1e6  # this one diverged
+    again, _ = fit(moves, costs)
+    assert torch.equal(again[1:], surfaces[1:]) and again[0].abs().max() < 1
+
+
+def test_ppo_goes_on_from_a_policy_of_imitation(trained, tmp_path):
+    start = trained / "imitation" / "policy.safetensors"
+    options = {"reference": "constant", "actions": "continuous-moves", "trial_runs": 0, "learning_rate": 1e-9}
+    train(tiny("recurrent-ppo", start=str(start), **options), tmp_path, show=lambda line: None)
+    one, other = (load_policy(each).network.state_dict() for each in (start, tmp_path / "policy.safetensors"))
+    for key, values in one.items():
+        torch.testing.assert_close(other[key], values)
+
+
 def test_the_balance_reward_is_learned_from_and_told(tmp_path):
     train(tiny("ppo", reward="balance"), tmp_path, show=lambda line: None)
     for record in _records(tmp_path):
@@ -294,6 +340,16 @@ def test_the_balance_reward_is_learned_from_and_told(tmp_path):
             InvalidValueError,
             "continuous or continuous-moves",
         ),
+        (
+            {"algorithm": "imitation", "reference": "constant", "branches": 3},
+            InvalidValueError,
+            "branches is 3; it must be even",
+        ),
+        (
+            {"algorithm": "imitation", "reference": "constant", "target": "bets"},
+            UnknownNameError,
+            "unknown target 'bets'; did you mean best",
+        ),
         ({"algorithm": "autoloss", "trial_runs": 2}, InvalidValueError, "trial_runs is 2; it must be 1 with autoloss"),
     ],
 )
@@ -311,6 +367,19 @@ def test_a_replay_buffer_too_small_for_the_members_leaves_no_run_behind(tmp_path
 def test_evolution_wants_its_members_in_pairs(tmp_path):
     with pytest.raises(InvalidValueError, match="members is 3; evolution-strategies needs pairs"):
         train(tiny("evolution-strategies", members=3), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"reference": None}, "without a reference"),
+        ({"horizon": 1}, "runs have one interval; imitation needs two"),
+    ],
+)
+def test_imitation_wants_a_reference_and_runs_of_two_intervals(tmp_path, changes, words):
+    with pytest.raises(InvalidValueError, match=words):
+        train(tiny("imitation", **changes), tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
 
 

@@ -20,7 +20,7 @@ def find_learner(name: str) -> type[Learner]:
 
 def learner_names() -> list[str]:
     """The names that :func:`find_learner` knows."""
-    from metagan_rl.agents.learners import evolution_strategies  # noqa: F401  (to register it)
+    from metagan_rl.agents.learners import evolution_strategies, imitation  # noqa: F401  (to register them)
     from metagan_rl.agents.learners.sb3 import dqn, ppo, recurrent_ppo  # noqa: F401
 
     load_entry_points()

@@ -45,8 +45,8 @@ class TrainConfig(EnvOptions):
             best run.
         privileged: whether the critic is told what is hidden from schedulers; only ``recurrent-ppo`` can use it.
         algorithm: ``recurrent-ppo``; ``ppo``, the same without memory; ``dqn``, which moves one control by one level at
-            a time; ``evolution-strategies``; ``autoloss``, a small ``ppo`` that sets only the step ratio; or
-            ``module:attribute``.
+            a time; ``evolution-strategies``; ``imitation`` of an oracle that tries moves on copies of the run;
+            ``autoloss``, a small ``ppo`` that sets only the step ratio; or ``module:attribute``.
         suite: suite to train on. Its validation split only measures progress.
         env: id of an environment to train on instead; it may be your own.
         minutes: training time, without validation; 10 if ``updates`` is not given either. Results then depend on the

@@ -45,10 +45,21 @@ class Variant:
     """Options that differ from the recipe's."""
     learner: Mapping[str, Any] = field(default_factory=lambda: PPO)
     """Options of its learner."""
+    first: Mapping[str, Any] | None = None
+    """Options of a training before it, which takes half of the updates; this one goes on from its policy."""
 
     def config(self, **more: Any) -> TrainConfig:
         """The configuration of its training."""
         return TrainConfig.named(**{**RECIPE, **self.learner, **self.changes, **more})
+
+    def train(self, folder: Path, updates: int, seed: int) -> None:
+        """Trains it in a folder; a training before it has a folder beside that."""
+        config = self.config(updates=updates, seed=seed)
+        if self.first is not None:
+            before = TrainConfig.named(**{**RECIPE, **self.first, "updates": updates // 2, "seed": seed})
+            start = train(before, folder.with_name(f"{folder.name}-first"), show=show_line)
+            config = replace(config, updates=updates - updates // 2, start=str(start))
+        train(config, folder, show=show_line)
 
 
 VARIANTS: dict[str, Variant] = {
@@ -63,6 +74,20 @@ VARIANTS: dict[str, Variant] = {
         "evolution strategies on whole runs, in antithetic pairs; no LSTM",
         {"members": 64},
         {"algorithm": "evolution-strategies", "learning_rate": 0.02},
+    ),
+    "imitation": Variant(
+        "imitation of an oracle that tries moves on copies of the run (AggreVaTe)",
+        {"members": 32},
+        {"algorithm": "imitation"},
+    ),
+    "DAgger": Variant(
+        "as that, but only the best of the moves that were tried counts",
+        {"members": 32},
+        {"algorithm": "imitation", "target": "best"},
+    ),
+    "imitation, then PPO": Variant(
+        "half of the updates for imitation, half for the recipe",
+        first={"members": 32, "algorithm": "imitation"},
     ),
     "no quality": Variant("signals of the loop alone", {"signals": "loop+setup"}),
     "open loop": Variant("the clock and what a loop knows of itself", {"signals": f"{CLOCK}+setup"}),
@@ -148,8 +173,7 @@ def study(options: Ablations) -> None:
         for name in chosen(options):
             folder = options.work / f"{name}-{seed}"
             if options.updates:
-                config = VARIANTS[name].config(updates=options.updates, seed=seed)
-                train(config, folder, show=show_line)
+                VARIANTS[name].train(folder, options.updates, seed)
             if (folder / POLICY).exists():
                 run(name, folder / POLICY, options, file)
     show_line(table(read_lines(file)))
