@@ -38,6 +38,11 @@ TYRO_PHRASES = (
     r"|For full helptext, (see|run) metagan-rl( \S+)* --help"
 )
 """What tyro prints around the one line that matters."""
+ANYWHERE = (
+    "Two options may stand anywhere. --import FILE_OR_MODULE loads schedulers, suites and other things of your own; it "
+    f"may be given several times. {FLAG} gives the same numbers on every machine, and is slower."
+)
+"""What the help of the command says first."""
 
 
 @dataclass
@@ -508,7 +513,7 @@ def _parse(arguments: list[str]) -> Any:
     captured = io.StringIO()
     try:
         with contextlib.redirect_stderr(captured):
-            return tyro.cli(commands, args=arguments, prog="metagan-rl")
+            return tyro.cli(commands, args=arguments, prog="metagan-rl", description=ANYWHERE)
     except SystemExit as stop:
         if not stop.code:
             sys.stdout.flush()

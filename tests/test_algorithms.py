@@ -327,6 +327,7 @@ def test_the_balance_reward_is_learned_from_and_told(tmp_path):
     ("changes", "error", "words"),
     [
         ({"algorithm": "dqm"}, UnknownNameError, "unknown algorithm 'dqm'; did you mean dqn"),
+        ({"pace": 0.3}, InvalidValueError, "pace is 0.3 without a reference to depart from"),
         ({"reward": "qualty"}, UnknownNameError, "did you mean quality"),
         ({"algorithm": "dqn", "epsilon": 1.5}, InvalidValueError, "epsilon is 1.5"),
         ({"algorithm": "dqn", "replay": 0}, InvalidValueError, "replay is 0"),

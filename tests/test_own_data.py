@@ -230,7 +230,8 @@ def test_a_csv_file_is_a_suite_with_and_without_names_of_columns(header: str, tm
         (lambda lines: [*lines[:9], "1.0,,3.0", *lines[9:]], r"line 10, column '2': '' is not a number"),
         (lambda lines: [*lines[:9], "1.0,2.0", *lines[9:]], "line 10 has 2 cells, the first has 3"),
         (lambda lines: [*lines[:9], "1.0,2.0,3.0,4.0", *lines[9:]], "line 10 has 4 cells"),
-        (lambda lines: [*lines[:9], "1.0,nan,3.0", *lines[9:]], "(?i)nan"),
+        (lambda lines: [*lines[:9], "1.0,nan,3.0", *lines[9:]], r"line 10, column '2': 'nan' is not finite"),
+        (lambda lines: [*lines[:9], "1.0,2.0,-inf", *lines[9:]], r"line 10, column '3': '-inf' is not finite"),
     ],
 )
 def test_csv_files_that_cannot_be_trained_on_are_refused_with_line_and_column(

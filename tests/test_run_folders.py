@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -55,6 +56,21 @@ def contents(folder):
 
 
 # --- one configuration -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_on_data_that_have_changed_does_not_go_on(tmp_path):
+    data, out = tmp_path / "mine.csv", tmp_path / "run"
+    rows = np.random.default_rng(0).normal(size=(100, 3))
+    np.savetxt(data, rows, delimiter=",")
+    assert main(["train", "--suite", str(data), "--out", str(out), "--updates", str(2 * ITERATION), *OPTIONS]) == 0
+    begun = data.read_bytes()
+    for content, status in ((begun.replace(b"e-01", b"e-02", 1), 2), (begun, 0)):
+        data.write_bytes(content)
+        again = subprocess.run(
+            [sys.executable, "-m", "metagan_rl", "train", "--resume", out], capture_output=True, text=True, check=False
+        )  # a process reads a file of data once
+        assert again.returncode == status, again.stderr
+        assert ("holds a run on other tasks: the data" in again.stderr) == (status == 2)
 
 
 def test_the_same_configuration_goes_on_and_a_finished_run_says_how(run):

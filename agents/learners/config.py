@@ -98,6 +98,8 @@ class TrainConfig(EnvOptions):
         self._require("privileged", not self.privileged or kind.privileged, f"False with {self.algorithm}")
         if self.env is not None and self.suite != TrainConfig.suite:
             raise InvalidValueError(f"suite is {self.suite!r} and env is {self.env!r}; give one of the two")
+        if self.pace != TrainConfig.pace and self.env is None and self.reference is None:
+            raise InvalidValueError(f"pace is {self.pace} without a reference to depart from; add --reference constant")
         if self.minutes is not None and self.updates is not None:
             raise InvalidValueError(f"minutes is {self.minutes} and updates is {self.updates}; give one of the two")
         kinds = dict.fromkeys([kind.actions, *kind.takes])

@@ -18,19 +18,22 @@ from metagan_rl.agents.learners.policy import PolicyConfig
 from metagan_rl.agents.learners.policy_files import load_policy
 from metagan_rl.archives import check_seal
 from metagan_rl.envs.options import plain
-from metagan_rl.errors import FileFormatError, brief
+from metagan_rl.errors import FileFormatError, InvalidValueError, brief
 from metagan_rl.files import exists, file_digest, write_whole
 from metagan_rl.folders import refuse_another
 from metagan_rl.loop.reference import recorded
 from metagan_rl.loop.signals import SIGNAL_SETS, Signal, choose_signals
 from metagan_rl.records import line_of, parse_line, read_record, write_record
 from metagan_rl.reproducible import mark
+from metagan_rl.tasks import get_suite
 
 CONFIG, CHECKPOINT, POLICY, PROGRESS = "config.json", "checkpoint.pt", "policy.safetensors", "progress.jsonl"
 KIND = "metagan-rl train"
 COPIES = {"initial_weights": "initial_weights.safetensors", "start": "start.safetensors"}
 """Options that name files, and the names of the run's own copies of these files."""
 LENGTH = ("minutes", "updates")
+TASKS = "tasks_sha256"
+"""Entry of the configuration's file: what identifies the tasks, which may come from a user's own data."""
 BEGIN_AGAIN = "start a new run in another directory"
 SHAPING = (
     "control", "trial_runs", "trial_reward", "interval_updates", "horizon", "decisions", "reward", "price",
@@ -51,7 +54,9 @@ def read_config(out: Path) -> TrainConfig:
     record = read_record(path, "a training run's configuration", kind=KIND)
     copies = {name: str(out / copy) for name, copy in COPIES.items() if record.get(name)}
     try:
-        config = {name: value for name, value in record.items() if name not in ("kind", "version", "reproducible")}
+        config = {
+            name: value for name, value in record.items() if name not in ("kind", "version", "reproducible", TASKS)
+        }
         return TrainConfig.from_dict({**config, **copies})
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError) as error:
         raise FileFormatError(f"{path} is not a training run's configuration ({error})") from None
@@ -66,6 +71,20 @@ def check_reproducible(out: Path) -> None:
     record = read_record(out / CONFIG, "a training run's configuration", kind=KIND)
     there = {"reproducible": record["reproducible"]} if "reproducible" in record else {}
     refuse_another(out, there, mark(), "Add or leave out --reproducible, as when it began")
+
+
+def check_tasks(out: Path, config: TrainConfig) -> None:
+    """Checks that the run's tasks are still those that it began with.
+
+    Raises:
+        InvalidValueError: they are others: the data of a suite have changed, or its definition.
+    """
+    there = read_record(out / CONFIG, "a training run's configuration", kind=KIND).get(TASKS)
+    if there not in (None, get_suite(config.tasks_of()).sha256):
+        raise InvalidValueError(
+            f"{out} holds a run on other tasks: the data or the definition of suite {config.tasks_of()} have changed "
+            "since it began. Choose another --out, or bring them back"
+        )
 
 
 def options_of_policy(path: Path, algorithm: str | None = None) -> dict[str, Any]:
@@ -135,7 +154,9 @@ def keep_copies(config: TrainConfig, out: Path) -> TrainConfig:
 def write_config(config: TrainConfig, out: Path) -> None:
     """Writes the configuration into the folder; from now on the folder belongs to it."""
     copies = {name: COPIES[name] for name in COPIES if getattr(config, name) is not None}
-    write_record(out / CONFIG, {"kind": KIND, "version": __version__, **mark(), **config.to_dict(), **copies})
+    tasks = {TASKS: get_suite(config.tasks_of()).sha256}
+    record = {"kind": KIND, "version": __version__, **mark(), **config.to_dict(), **copies, **tasks}
+    write_record(out / CONFIG, record)
 
 
 def with_digests(config: TrainConfig) -> dict[str, Any]:

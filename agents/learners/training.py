@@ -30,6 +30,7 @@ from metagan_rl.agents.learners.run_folder import (
     POLICY,
     check_reproducible,
     check_same,
+    check_tasks,
     keep_copies,
     lengthened,
     read_checkpoint,
@@ -264,6 +265,7 @@ def _resumed(wanted: TrainConfig | None, out: Path, lock: Held, *, resume: bool)
     if wanted is not None:
         check_same(out, there, wanted.settled() if resume else _whole(wanted), resume=resume)
         config = lengthened(there, wanted)
+    check_tasks(out, config)
     run = TrainingRun(config, out, lock)
     try:
         run.begin_at_policy()

@@ -134,8 +134,8 @@ def suite_from_csv(path: str | os.PathLike[str], name: str | None = None, **opti
         **options: options of :func:`suite_from_array`; by default the suite is not registered.
 
     Raises:
-        DataError: the file cannot be read, a cell is not a number (the message gives line and column), or lines differ
-            in length.
+        DataError: the file cannot be read, a cell is not a finite number (the message gives line and column), or lines
+            differ in length.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -157,6 +157,11 @@ def suite_from_csv(path: str | os.PathLike[str], name: str | None = None, **opti
                 raise DataError(
                     f"{path}, line {number}, column {header[place]!r}: {cell[:40]!r} is not a number; encode text as "
                     "numbers, and drop or fill missing values first"
+                )
+            if not math.isfinite(float(cell)):
+                raise DataError(
+                    f"{path}, line {number}, column {header[place]!r}: {cell[:40]!r} is not finite; drop or fill such "
+                    "values first"
                 )
         rows.append([float(cell) for cell in line])
     if not rows:
