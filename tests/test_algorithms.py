@@ -31,7 +31,7 @@ OWN = {
     "dqn": {"epochs": 2},
     "autoloss": {"epochs": 2, "minibatches": 2},
     "evolution-strategies": {},
-    "imitation": {"reference": "constant", "branches": 2, "passes": 2, "updates": 4 * (3 + 4 * 3) * 2 * 12},
+    "imitation": {"reference": "constant", "branches": 2, "passes": 2, "updates": 4 * 2 * (3 + 4 * 3) * 2 * 12},
 }
 NAMES = tuple(OWN)
 RECURRENT = ("recurrent-ppo", "imitation")
@@ -281,14 +281,14 @@ def test_imitation_begins_at_the_reference_and_finds_what_pays(tmp_path, target)
     register_suite(Suite(f"low-rates-{target}", 1, "", {"train": tasks}))
     config = TrainConfig.named(
         algorithm="imitation", suite=f"low-rates-{target}", reference="constant", pace=0.3, target=target, knobs=RATES,
-        members=8, shards=1, horizon=4, interval_updates=24, updates=4 * (4 + 5 * 7) * 8 * 24, validate_every=0,
+        members=4, shards=1, horizon=4, interval_updates=24, updates=4 * 2 * (4 + 5 * 7) * 4 * 24, validate_every=0,
         deviation=0.0, hidden=8, learning_rate=1e-2, passes=40,
     )  # fmt: skip
     train(config, tmp_path, show=lambda line: None)
     first, *_, last = _records(tmp_path)
     for name in RATES:
         assert first[f"controls/{name}_log10"] == 0 < last[f"controls/{name}_log10"]
-    assert last["rollout/return"] > first["rollout/return"]
+    assert first["train/own_cost"] == 0 > last["train/own_cost"]
     assert [first["train/lessons"], last["train/lessons"]] == [16, 64]
 
 
@@ -371,16 +371,9 @@ def test_evolution_wants_its_members_in_pairs(tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"reference": None}, "without a reference"),
-        ({"horizon": 1}, "runs have one interval; imitation needs two"),
-    ],
-)
-def test_imitation_wants_a_reference_and_runs_of_two_intervals(tmp_path, changes, words):
-    with pytest.raises(InvalidValueError, match=words):
-        train(tiny("imitation", **changes), tmp_path / "run")
+def test_imitation_wants_a_reference(tmp_path):
+    with pytest.raises(InvalidValueError, match="without a reference"):
+        train(tiny("imitation", reference=None), tmp_path / "run")
     assert not (tmp_path / "run" / "config.json").exists()
 
 

@@ -238,7 +238,7 @@ def test_the_command_line_takes_the_options_that_shape_a_policy_from_it(finished
     assert "nowhere.safetensors" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["default", "loop", "dqn", "autoloss", "on-top"])
+@pytest.mark.parametrize("name", ["default", "without-quality", "loop", "dqn", "autoloss", "on-top"])
 def test_shipped_policies_can_be_trained_further(name, tmp_path):
     from metagan_rl.agents.learners.run_folder import options_of_policy
 

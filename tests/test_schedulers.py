@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from metagan_rl.agents import SCHEDULERS, make_scheduler, scheduler_names
-from metagan_rl.agents.learners.shipped import COMPARED, LOOP, ON_TOP, shipped_policies, shipped_policy
+from metagan_rl.agents.learners.shipped import COMPARED, LOOP, ON_TOP, WITHOUT_QUALITY, shipped_policies, shipped_policy
 from metagan_rl.agents.searches.tuned import tuned_constant
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.loop import Controls, Situation, choose_signals
@@ -60,7 +60,7 @@ def test_every_scheduler_is_listed_with_its_source_and_one_line_on_what_it_does(
 
 
 def test_every_shipped_policy_is_a_scheduler_with_a_model_card_and_a_cost():
-    assert set(shipped_policies()) == {"default", LOOP, ON_TOP, *COMPARED}
+    assert set(shipped_policies()) == {"default", WITHOUT_QUALITY, LOOP, ON_TOP, *COMPARED}
     card = shipped_policy().with_name("README.md").read_text(encoding="utf-8")
     for name in shipped_policies():
         assert f"`{name}`" in card and make_scheduler(name).cost > 1_000_000

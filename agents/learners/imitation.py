@@ -49,7 +49,7 @@ class ImitationConfig:
     hidden: int = 64
     branches: int = 6
     deviation: float = 0.2
-    damping: float = 0.1
+    damping: float = 0.3
     learning_rate: float = 1e-3
     passes: int = 150
 
@@ -66,14 +66,14 @@ class ImitationConfig:
 class ImitationLearner(Learner):
     """Imitation of an oracle that reacts.
 
-    In an iteration every member trains one run under the policy. At two decisions of the run the oracle tries moves on
-    copies of it: each copy makes one move, keeps that departure to the end, and sees the same noise as the others. (A
-    knob without an order is back at the reference after the move.) A quadratic surface is fitted to the returns. The
-    policy is then trained on all runs so far, those of earlier iterations too. What counts is what its own moves would
-    have cost on the surfaces. The network is that of ``recurrent-ppo``, which can go on from its policies
-    (``--from``).
+    At two decisions of a run under the policy, the oracle tries moves on copies of it. Each copy makes one move, keeps
+    that departure to the end, and sees the same noise as the others. (A knob without an order is back at the reference
+    after the move.) A quadratic surface is fitted to the returns. An iteration has half as many runs in every member as
+    a run has decisions, and so asks about all of them. The policy is then trained on all runs so far, those of earlier
+    iterations too. What counts is what its own moves would have cost on the surfaces. The network is that of
+    ``recurrent-ppo``, which can go on from its policies (``--from``).
 
-    An iteration costs as many runs as two decisions need: with 16 decisions and 6 branches, 8.4 for each member.
+    It needs few members: with 16 decisions and 6 branches, an iteration costs 68 runs for each member.
 
     Source: Ross & Bagnell 2014 (AggreVaTe), arXiv:1406.5979; Ross et al. 2011 (DAgger), arXiv:1011.0686.
     """
@@ -88,8 +88,7 @@ class ImitationLearner(Learner):
         self._tasks = get_suite(config.tasks_of()).split("train")
         self.steps = max(config.intervals(task) for task in self._tasks)
         """Intervals of the longest run."""
-        if self.steps < 2:
-            raise InvalidValueError("runs have one interval; imitation needs two of them. Give more --decisions")
+        self._rounds = (self.steps + 1) // 2
         self._described = self.policy_config(hidden=own.hidden, layers=(own.hidden,))
         name, keywords = config.environment()
         options = {"split": "train", **keywords, **config.env_keywords()}
@@ -108,36 +107,38 @@ class ImitationLearner(Learner):
     @property
     def updates_per_iteration(self) -> int:
         """See :class:`Learner`."""
-        intervals = self.steps + (self.steps + 1) * (self.config.learner.branches + 1)
-        return round(intervals * self.config.members * self.config.mean_interval)
+        asking = (self.steps + 1) * (self.config.learner.branches + 1)
+        return round(self._rounds * (self.steps + asking) * self.config.members * self.config.mean_interval)
 
     def iterate(self, number: int, done: float, on_interval: Callable[[], object]) -> dict[str, float]:
-        """Trains a run in every member, asks the oracle twice, and learns; see :class:`Learner`."""
+        """Trains runs in every member, asks the oracle about all decisions, and learns; see :class:`Learner`."""
         rng = np.random.default_rng([self.config.seed, number])
-        early = int(rng.integers(self.steps // 2))
-        asked = (early, self.steps - 1 - early)  # so every iteration costs the same
-        seen, running, states, record = self._run(asked, rng, on_interval)
-        moves, costs = zip(*(self._ask(state, rng, on_interval) for state in states), strict=True)
-        fitted = [fit(own_moves, own_costs) for own_moves, own_costs in zip(moves, costs, strict=True)]
-        self._lessons = self._lessons.more(
-            Lessons(
-                seen,
-                torch.tensor(asked).expand(len(seen), 2).contiguous(),
-                torch.stack([surfaces for surfaces, _ in fitted], dim=1),
-                torch.stack([best for _, best in fitted], dim=1),
-                running[list(asked)].T.float(),
+        rollout, before = Rollout(), len(self._lessons)
+        for early in range(self._rounds):
+            asked = (early, self.steps - 1 - early)
+            seen, running, states = self._run(asked, rng, rollout, on_interval)
+            fitted = [fit(*self._ask(state, rng, on_interval)) for state in states]
+            self._lessons = self._lessons.more(
+                Lessons(
+                    seen,
+                    torch.tensor(asked).expand(len(seen), 2).contiguous(),
+                    torch.stack([surfaces for surfaces, _ in fitted], dim=1),
+                    torch.stack([best for _, best in fitted], dim=1),
+                    running[list(asked)].T.float(),
+                )
             )
-        )
-        return {**record, **self._learn(rng, done)}
+        with torch.no_grad():  # what its moves cost on these, which it has not learned from
+            own = self._loss(self._lessons.of(torch.arange(before, len(self._lessons))), "cost", 0.0)
+        return {**rollout.summary(), "train/own_cost": float(own), **self._learn(rng, done)}
 
     def _run(
-        self, asked: tuple[int, ...], rng: np.random.Generator, on_interval: Callable[[], object]
-    ) -> tuple[Tensor, Tensor, list[Any], dict[str, float]]:
+        self, asked: tuple[int, ...], rng: np.random.Generator, rollout: Rollout, on_interval: Callable[[], object]
+    ) -> tuple[Tensor, Tensor, list[Any]]:
         """One run of every member under the policy.
 
         Returns:
-            what members saw, ``[B, S, O]``; which of them were in their run before each decision, ``[S, B]``; the
-            states of the environment at the decisions asked for; and what to log.
+            what members saw, ``[B, S, O]``; which of them were in their run before each decision, ``[S, B]``; and the
+            states of the environment at the decisions asked for.
         """
         env, members = self._env, self.config.members
         env.seed(int(rng.integers(MAX_SEED)))
@@ -145,10 +146,11 @@ class ImitationLearner(Learner):
         env.set_options({"tasks": tasks, "gan_seeds": rng.integers(MAX_SEED, size=members).tolist()})
         observations = env.reset()
         seen, alive, states = [], [], []
-        running, memory, rollout = np.ones(members, dtype=bool), None, Rollout()
+        running, memory = np.ones(members, dtype=bool), None
         for step in range(self.steps):
             if step in asked:
-                states.append(env.venv.get_state())  # type: ignore[attr-defined]  # both of our environments have it
+                state = env.venv.get_state()  # type: ignore[attr-defined]  # both of our environments have it
+                states += [state] * asked.count(step)
             seen.append(torch.from_numpy(observations.copy()))
             alive.append(torch.from_numpy(running.copy()))
             with torch.no_grad():
@@ -158,7 +160,7 @@ class ImitationLearner(Learner):
             rollout.add(info for info, runs in zip(infos, running, strict=True) if runs)
             running &= ~over
             on_interval()
-        return torch.stack(seen, dim=1), torch.stack(alive), states, rollout.summary()
+        return torch.stack(seen, dim=1), torch.stack(alive), states
 
     def _ask(
         self, state: Any, rng: np.random.Generator, on_interval: Callable[[], object]
@@ -192,20 +194,23 @@ class ImitationLearner(Learner):
         told = []
         for _ in range(own.passes):
             rows = rng.integers(len(self._lessons), size=min(ROWS, len(self._lessons)))
-            lessons = self._lessons.of(torch.from_numpy(rows))
-            moves, memory = [], None
-            for step in range(self.steps):
-                means, memory = self._network(lessons.seen[:, step], memory)
-                moves.append(means)
-            own_moves = torch.stack(moves, dim=1)[torch.arange(len(rows))[:, None], lessons.asked]
-            losses = lessons.losses(own_moves, own.target, own.damping)
-            loss = (losses * lessons.weights).sum() / lessons.weights.sum().clamp(min=1)
+            loss = self._loss(self._lessons.of(torch.from_numpy(rows)), own.target, own.damping)
             self._optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self._network.parameters(), 0.5)
             self._optimizer.step()
             told.append(float(loss.detach()))
         return {"train/loss": float(np.mean(told)), "train/lessons": float(self._lessons.weights.sum())}
+
+    def _loss(self, lessons: "Lessons", target: str, damping: float) -> Tensor:
+        """The mean loss of the network's moves where the oracle was asked."""
+        moves, memory = [], None
+        for step in range(self.steps):
+            means, memory = self._network(lessons.seen[:, step], memory)
+            moves.append(means)
+        own = torch.stack(moves, dim=1)[torch.arange(len(lessons))[:, None], lessons.asked]
+        losses = lessons.losses(own, target, damping) * lessons.weights
+        return losses.sum() / lessons.weights.sum().clamp(min=1)
 
     def policy(self, metadata: Mapping[str, Any]) -> PolicyScheduler:
         """See :class:`Learner`."""

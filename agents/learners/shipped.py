@@ -32,6 +32,11 @@ def default_policy() -> PolicyScheduler:
     return load_policy(shipped_policy())
 
 
+def policy_without_quality() -> PolicyScheduler:
+    """As default, but it never sees a quality metric: only what any training loop has."""
+    return load_policy(shipped_policy(WITHOUT_QUALITY))
+
+
 def loop_policy() -> PolicyScheduler:
     """Sets both learning rates from losses, D's outputs and how far weights move; needs no quality metric."""
     return load_policy(shipped_policy(LOOP))
@@ -48,6 +53,8 @@ def on_top_policy() -> PolicyScheduler:
 
 ON_TOP = "on-top"
 """The shipped policy that was trained on top of users' schedules, and sees what any loop has."""
+WITHOUT_QUALITY = "without-quality"
+"""The shipped policy that was trained as the default one, without signals of quality."""
 LOOP = "loop"
 """The shipped policy that is made for users' own loops."""
 COMPARED = {
@@ -69,6 +76,7 @@ def _compared(name: str, what: str) -> Callable[[], PolicyScheduler]:
 
 
 register_scheduler("default", default_policy)
+register_scheduler(WITHOUT_QUALITY, policy_without_quality)
 register_scheduler(ON_TOP, on_top_policy)
 register_scheduler(LOOP, loop_policy)
 for _name, _what in COMPARED.items():

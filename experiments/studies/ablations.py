@@ -77,17 +77,17 @@ VARIANTS: dict[str, Variant] = {
     ),
     "imitation": Variant(
         "imitation of an oracle that tries moves on copies of the run (AggreVaTe)",
-        {"members": 32},
+        {"members": 4},
         {"algorithm": "imitation"},
     ),
     "DAgger": Variant(
         "as that, but only the best of the moves that were tried counts",
-        {"members": 32},
+        {"members": 4},
         {"algorithm": "imitation", "target": "best"},
     ),
     "imitation, then PPO": Variant(
         "half of the updates for imitation, half for the recipe",
-        first={"members": 32, "algorithm": "imitation"},
+        first={"members": 4, "algorithm": "imitation"},
     ),
     "no quality": Variant("signals of the loop alone", {"signals": "loop+setup"}),
     "open loop": Variant("the clock and what a loop knows of itself", {"signals": f"{CLOCK}+setup"}),

@@ -21,9 +21,9 @@ TIER_MARKS = {
     "real": ("#009e73", "P"),
 }
 SHOWN = (
-    "default", "oracle", "identified-rule", "rule", "tuned-decay-no-momentum", "tuned-decay", "tuned-constant", "pbt",
-    "dqn", "recurrent-ppo", "ppo", "loop", "r3gan", "fsco", "ada", "constant", "gap-aware", "ucb", "autoloss",
-    "random-constant",
+    "default", "without-quality", "oracle", "identified-rule", "rule", "tuned-decay-no-momentum", "tuned-decay",
+    "tuned-constant", "pbt", "dqn", "recurrent-ppo", "ppo", "loop", "r3gan", "fsco", "ada", "constant", "gap-aware",
+    "ucb", "autoloss", "random-constant",
 )  # fmt: skip
 """Schedulers in the table: the first ones, one of each further kind, and what is below all."""
 COLUMNS = (

@@ -14,7 +14,7 @@ DRAWING = "drawing"
 UPDATES = (3072, 6144, 12288, 24576, 49152)
 """Updates of a run, of D and of G together."""
 DECISIONS = (16, 64, 128)
-"""How often schedulers decide in a run. ``default`` and ``on-top`` learned with 16, older policies with 64."""
+"""How often schedulers decide in a run. ``default``, ``without-quality`` and ``on-top`` learned with 16, others 64."""
 TROUBLES: dict[str, tuple[str, Hidden | None]] = {
     "none": ("nothing is wrong", None),
     "generator-high": ("G's rate is 8 times too high", Hidden(generator_lr=8.0)),

@@ -7,7 +7,7 @@ from metagan_rl.experiments.studies.transfer.conditions import OWN_LOOPS
 from metagan_rl.experiments.studies.transfer.room_table import room_table
 from metagan_rl.experiments.studies.transfer.table import REFERENCE, courses, table
 
-SHOWN = (REFERENCE, "tuned-decay-no-momentum", "rule", "identified-rule", "default", "on-top")
+SHOWN = (REFERENCE, "tuned-decay-no-momentum", "rule", "identified-rule", "default", "without-quality", "on-top")
 TOLD = (
     "as trained", "G's rate x8, hidden", "D's rate x8, hidden", "both rates /8, hidden", "G's rate jumps x15",
 )  # fmt: skip
