@@ -1,6 +1,6 @@
 """What the stability terms of the reward are worth: ``python -m metagan_rl.experiments.studies.reward_weights``.
 
-Nothing is trained. It reads the committed runs of the full comparison: 34 schedules, 39 tasks, 16 seeds. For each task
+Nothing is trained. It reads the committed runs of the full comparison: 35 schedules, 39 tasks, 16 seeds. For each task
 it chooses the schedule with the best mean return on half of the seeds, and judges it on the other half. It does so for
 several weights of the stability terms.
 """
