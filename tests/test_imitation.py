@@ -18,9 +18,8 @@ class Toy:
     Member 0 is over after two steps. What is over begins anew, elsewhere.
     """
 
-    def __init__(self, *_, **__):
+    def __init__(self, config):
         self.observation_space = gym.spaces.Box(-9, 9, (2 * KNOBS,))
-        self.venv = self
         self.rng = np.random.default_rng(0)
 
     def seed(self, seed):
@@ -43,6 +42,9 @@ class Toy:
     def set_state(self, state):
         vars(self).update({name: value.copy() for name, value in state.items()})
 
+    def env_method(self, name, *arguments):
+        return [getattr(self, name)(*arguments)] * MEMBERS
+
     def step(self, moves):
         self.place = self.place + moves
         self.count += 1
@@ -62,7 +64,7 @@ class Toy:
 @pytest.fixture
 def make(monkeypatch):
     """Makes a learner on the toy."""
-    monkeypatch.setattr(imitation, "make_sb3_vec_env", Toy)
+    monkeypatch.setattr(imitation, "training_env", Toy)
 
     def made(**options):
         config = TrainConfig.named(

@@ -12,11 +12,11 @@ from torch.nn.utils import parameters_to_vector
 
 from metagan_rl.agents.learners.learner import Learner, register_learner
 from metagan_rl.agents.learners.options import require
-from metagan_rl.agents.learners.policy import PolicyNetwork, PolicyScheduler
+from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.learners.policy_files import check_same
 from metagan_rl.agents.learners.rollout import Rollout
+from metagan_rl.agents.learners.whole_runs import resting_network, training_env
 from metagan_rl.envs.resets import MAX_SEED
-from metagan_rl.envs.sb3 import make_sb3_vec_env
 from metagan_rl.errors import InvalidValueError
 from metagan_rl.tasks import get_suite
 
@@ -72,16 +72,8 @@ class EvolutionLearner(Learner):
         """Intervals of the longest run."""
         own: EvolutionConfig = config.learner
         self._described = self.policy_config(hidden=0, layers=(own.hidden, own.hidden))
-        name, keywords = config.environment()
-        options = {"split": "train", **keywords, **config.env_keywords()}
-        self._env = make_sb3_vec_env(name, config.members, shards=min(config.shards, config.members), **options)
-        inputs = int(np.prod(self._env.observation_space.shape))  # type: ignore[arg-type]  # a Box has a shape
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            self._network = PolicyNetwork(inputs, self._described, self._described.outputs)
-        for layer in (self._network.head, self._network.direct):
-            for values in layer.parameters():
-                torch.nn.init.zeros_(values)
+        self._env = training_env(config)
+        self._network = resting_network(self._described, self._env, config.seed)
         self._network.requires_grad_(False)
         self._mean = torch.nn.Parameter(parameters_to_vector(self._network.parameters()))
         self._optimizer = torch.optim.Adam([self._mean], lr=own.learning_rate)

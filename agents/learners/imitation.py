@@ -10,11 +10,11 @@ from torch import Tensor
 
 from metagan_rl.agents.learners.learner import Learner, register_learner
 from metagan_rl.agents.learners.options import require
-from metagan_rl.agents.learners.policy import PolicyNetwork, PolicyScheduler
+from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.learners.policy_files import check_same
 from metagan_rl.agents.learners.rollout import Rollout
+from metagan_rl.agents.learners.whole_runs import resting_network, training_env
 from metagan_rl.envs.resets import MAX_SEED
-from metagan_rl.envs.sb3 import make_sb3_vec_env
 from metagan_rl.errors import InvalidValueError, UnknownNameError
 from metagan_rl.tasks import get_suite
 
@@ -90,19 +90,11 @@ class ImitationLearner(Learner):
         """Intervals of the longest run."""
         self._rounds = (self.steps + 1) // 2
         self._described = self.policy_config(hidden=own.hidden, layers=(own.hidden,))
-        name, keywords = config.environment()
-        options = {"split": "train", **keywords, **config.env_keywords()}
-        self._env = make_sb3_vec_env(name, config.members, shards=min(config.shards, config.members), **options)
-        inputs = int(np.prod(self._env.observation_space.shape))  # type: ignore[arg-type]  # a Box has a shape
+        self._env = training_env(config)
+        self._network = resting_network(self._described, self._env, config.seed)
         self._knobs = len(self._described.outputs)
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            self._network = PolicyNetwork(inputs, self._described, self._described.outputs)
-        for layer in (self._network.head, self._network.direct):
-            for values in layer.parameters():
-                torch.nn.init.zeros_(values)
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=own.learning_rate)
-        self._lessons = Lessons.none(self.steps, inputs, self._knobs)
+        self._lessons = Lessons.none(self.steps, self._network.direct.in_features, self._knobs)
 
     @property
     def updates_per_iteration(self) -> int:
@@ -149,8 +141,7 @@ class ImitationLearner(Learner):
         running, memory = np.ones(members, dtype=bool), None
         for step in range(self.steps):
             if step in asked:
-                state = env.venv.get_state()  # type: ignore[attr-defined]  # both of our environments have it
-                states += [state] * asked.count(step)
+                states += env.env_method("get_state")[:1] * asked.count(step)
             seen.append(torch.from_numpy(observations.copy()))
             alive.append(torch.from_numpy(running.copy()))
             with torch.no_grad():
@@ -176,7 +167,7 @@ class ImitationLearner(Learner):
         moves = np.concatenate([np.zeros((1, members, self._knobs)), tried, -tried])
         costs = np.zeros(moves.shape[:2])
         for place, move in enumerate(moves):
-            self._env.venv.set_state(state)  # type: ignore[attr-defined]  # both of our environments have it
+            self._env.env_method("set_state", state)
             running = np.ones(members, dtype=bool)
             while running.any():
                 _, rewards, over, _ = self._env.step(move)

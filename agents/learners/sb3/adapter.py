@@ -14,8 +14,9 @@ from metagan_rl.agents.learners.learner import Learner
 from metagan_rl.agents.learners.policy import PolicyScheduler
 from metagan_rl.agents.learners.policy_files import check_same
 from metagan_rl.agents.learners.sb3.rollout_log import RolloutLog
+from metagan_rl.agents.learners.whole_runs import training_env
 from metagan_rl.envs.privileged import Privileged
-from metagan_rl.envs.sb3 import SB3VecEnv, make_sb3_vec_env
+from metagan_rl.envs.sb3 import SB3VecEnv
 from metagan_rl.loop.reference import recorded
 from metagan_rl.tasks import get_suite
 
@@ -39,10 +40,7 @@ class SB3Learner(Learner):
         """Intervals that each member trains in an iteration."""
         if config.reference is not None:
             recorded(config.reference)  # raises now if the policy could not be saved later
-        name, keywords = config.environment()
-        shards = min(config.shards, config.members)
-        options = {"split": "train", **keywords, **config.env_keywords()}
-        self.env: SB3VecEnv = make_sb3_vec_env(name, config.members, shards=shards, **options)
+        self.env = training_env(config)
         try:
             torch.manual_seed(config.seed)
             self.model: Any = self.build(self.env)
